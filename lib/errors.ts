@@ -1,0 +1,85 @@
+import { inspect } from 'node:util'
+import createError, { type FastifyErrorConstructor } from '@fastify/error'
+
+type Constructor<Args extends unknown[] = []> = FastifyErrorConstructor<{ code: string }, Args>
+
+/** An option of `register()` or `sseStart()` has a wrong name, type or range. Thrown before anything is started. */
+export const FST_ERR_EVENTSTREAM_INVALID_OPTION: Constructor<[string, { cause: unknown }?]> = createError(
+  'FST_ERR_EVENTSTREAM_INVALID_OPTION',
+  '%s'
+)
+
+/** A message, or one of its fields, cannot reach the client as it is. Thrown by `send()` before a byte is written. */
+export const FST_ERR_EVENTSTREAM_INVALID_MESSAGE: Constructor<[string]> = createError(
+  'FST_ERR_EVENTSTREAM_INVALID_MESSAGE',
+  '%s'
+)
+
+/** The serializer threw (see `cause`) or returned something that is not a string. */
+export const FST_ERR_EVENTSTREAM_SERIALIZATION: Constructor<[string, { cause: unknown }]> = createError(
+  'FST_ERR_EVENTSTREAM_SERIALIZATION',
+  'The data cannot be serialized: %s'
+)
+
+/** A message is longer than `maxMessageBytes` on the wire. */
+export const FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE: Constructor<[number, number]> = createError(
+  'FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE',
+  'The message takes %d bytes on the wire, maxMessageBytes is %d'
+)
+
+/** `sendAll()` was given something that is no iterable, `Readable` or `ReadableStream`. */
+export const FST_ERR_EVENTSTREAM_INVALID_SOURCE: Constructor<[string]> = createError(
+  'FST_ERR_EVENTSTREAM_INVALID_SOURCE',
+  'Expected the source to be an iterable, an async iterable, a Readable or a ReadableStream, got %s'
+)
+
+/** `sseStart()` was called a second time for the same reply. */
+export const FST_ERR_EVENTSTREAM_ALREADY_STARTED: Constructor = createError(
+  'FST_ERR_EVENTSTREAM_ALREADY_STARTED',
+  'sseStart() was already called for this reply'
+)
+
+/** `sseStart()` was called after the reply had been sent or hijacked. */
+export const FST_ERR_EVENTSTREAM_REPLY_SENT: Constructor = createError(
+  'FST_ERR_EVENTSTREAM_REPLY_SENT',
+  'sseStart() was called after the reply had been sent'
+)
+
+/** `sseStart()` was called while the server is closing. */
+export const FST_ERR_EVENTSTREAM_CLOSING: Constructor = createError(
+  'FST_ERR_EVENTSTREAM_CLOSING',
+  'The server is closing and starts no more streams',
+  503
+)
+
+/** The request's `Accept` header refuses `text/event-stream` (RFC 9110, section 12.5.1). */
+export const FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE: Constructor<[string]> = createError(
+  'FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE',
+  'The Accept header "%s" refuses text/event-stream',
+  406
+)
+
+/** The request was pipelined behind another one that is not answered yet, so its stream could never be read. */
+export const FST_ERR_EVENTSTREAM_PIPELINED: Constructor = createError(
+  'FST_ERR_EVENTSTREAM_PIPELINED',
+  'A stream cannot start on a connection that still answers an earlier request',
+  400
+)
+
+/** An `onSend` hook replaced the stream by another payload, so the stream never began. */
+export const FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED: Constructor = createError(
+  'FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED',
+  'An onSend hook replaced the stream by another payload'
+)
+
+/** The wording of everything that is checked: *Expected `name` to be …, got `value` (type)*. */
+export function expected(name: string, rule: string, value: unknown): string {
+  return `Expected ${name} to be ${rule}, got ${describe(value)}`
+}
+
+/** A value and its type, short enough for a log line and without running the value's own code. */
+export function describe(value: unknown): string {
+  const type = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value
+  const shown = inspect(value, { depth: 0, breakLength: Infinity, maxStringLength: 80, customInspect: false })
+  return `${shown} (${type})`
+}
