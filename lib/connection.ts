@@ -1,0 +1,339 @@
+import type { Socket } from 'node:net'
+import type { FastifyRequest } from 'fastify'
+import { encodeComment, encodeMessage, type Frame } from './frame.ts'
+import type { ResolvedStartOptions } from './options.ts'
+import { Outbox, PIECE_BYTES } from './outbox.ts'
+import { type Sink, sendFrom } from './source.ts'
+import type { Transport, TransportListener } from './transport/transport.ts'
+import type { CloseReason, ConnectionState, Message, Source, SSEConnection } from './types.ts'
+
+const SETTLED: Promise<void> = Promise.resolve()
+const HEARTBEAT: Frame = Object.freeze({ text: ': \n\n', byteLength: 4 })
+
+/** What a connection needs from whoever holds it. */
+export interface ConnectionHost {
+  /** While true, streams that end give their sockets up instead of leaving them to a next request. */
+  readonly closing: boolean
+
+  /** Asks for one `flush()` at the end of this turn of the event loop. */
+  scheduleFlush(connection: Connection): void
+
+  /** Told after every change of `state`. */
+  connectionOnState(connection: Connection): void
+}
+
+/**
+ * ```
+ *  opening ──open()──▶ open ──close()──▶ closing ──last byte has left──▶ closed
+ *     │                  │                  │                              ▲
+ *     └──────────────────┴── peer gone, too slow, destroyed ───────────────┘
+ * ```
+ * What the transport does not take stays in the outbox, where it is counted.
+ */
+export class Connection implements SSEConnection, TransportListener, Sink {
+  readonly request: FastifyRequest
+  readonly #options: ResolvedStartOptions
+  readonly #host: ConnectionHost
+  readonly #outbox = new Outbox()
+  #transport: Transport
+  #state: ConnectionState = 'opening'
+  #reason: CloseReason | undefined
+  #error: unknown
+  #messages = 0
+  #bytes = 0
+
+  /** Whether the transport takes a write now. */
+  #isReady = false
+  /** Whether 64 KiB were written in this turn, so that senders who wait let others run first. */
+  #isYielding = false
+  #drained: Deferred<void> | undefined
+  #closed: Deferred<CloseReason> | undefined
+  #controller: AbortController | undefined
+
+  /** Milliseconds of the monotonic clock, like all that follow. */
+  readonly startedAt: number
+  readonly #expiresAt: number
+  #quietSince: number
+  #isQuiet = false
+  #progressAt: number
+  #flushedBytes = 0
+
+  /** @param transport stands for the response until `open()`; only its `destroy()` and `end()` are called. */
+  constructor(
+    request: FastifyRequest,
+    options: ResolvedStartOptions,
+    transport: Transport,
+    host: ConnectionHost,
+    now: number
+  ) {
+    this.request = request
+    this.#options = options
+    this.#transport = transport
+    this.#host = host
+    this.startedAt = now
+    this.#quietSince = now
+    this.#progressAt = now
+    this.#expiresAt = expiryOf(options, now)
+  }
+
+  get socket(): Socket {
+    return this.request.raw.socket
+  }
+
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  get reason(): CloseReason | undefined {
+    return this.#reason
+  }
+
+  get messages(): number {
+    return this.#messages
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get lastEventId(): string | undefined {
+    const header = this.request.headers['last-event-id']
+    if (typeof header === 'string' && header !== '') return header
+    const { query } = this.request
+    if (typeof query !== 'object' || query === null || !('lastEventId' in query)) return undefined
+    const { lastEventId } = query
+    return typeof lastEventId === 'string' && lastEventId !== '' ? lastEventId : undefined
+  }
+
+  get bufferedBytes(): number {
+    return this.#outbox.byteLength + this.#transport.bufferedBytes
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (!this.#isAccepting) this.#abort()
+    }
+    return this.#controller.signal
+  }
+
+  get closed(): Promise<CloseReason> {
+    if (this.#closed === undefined) {
+      this.#closed = new Deferred()
+      if (this.#state === 'closed' && this.#reason !== undefined) this.#closed.resolve(this.#reason)
+    }
+    return this.#closed.promise
+  }
+
+  send(message: Message | string): Promise<void> {
+    const frame = encodeMessage(message, this.#options)
+    if (!this.#accept(frame)) return SETTLED
+    this.#messages++
+    return this.#mayContinue()
+  }
+
+  sendAll(source: Source): Promise<void> {
+    return sendFrom(source, this, (err) => {
+      this.request.log.error({ err }, 'event stream source failed')
+      this.fail(err)
+    })
+  }
+
+  comment(text = ''): Promise<void> {
+    return this.#accept(encodeComment(text, this.#options)) ? this.#mayContinue() : SETTLED
+  }
+
+  close(): void {
+    this.#end('server', this.#options.farewellFrame)
+  }
+
+  destroy(reason: CloseReason = 'server'): void {
+    if (this.#state === 'closed') return
+    this.#finish(reason)
+    this.#transport.destroy()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+    await this.closed
+  }
+
+  /** Ends the stream with reason `error`, without a farewell and without a word of the error. */
+  fail(error: unknown): void {
+    this.#error ??= error
+    this.#end('error')
+  }
+
+  /** Ends the stream with reason `shutdown`, asks the client to come back a little later, and gives the socket up. */
+  shutdown(): void {
+    this.#end('shutdown', this.#options.shutdownFrame, this.#retryFrame())
+    if (this.#state === 'closing' && this.#outbox.isEmpty) this.#transport.end({ reuse: false })
+  }
+
+  /** The head is out: from here on `transport` takes the stream. */
+  open(transport: Transport): void {
+    this.#transport = transport
+    this.#isReady = true
+    if (this.#state === 'opening') this.#setState('open')
+    this.flush()
+  }
+
+  /** Another answer is given instead of the stream: the connection closes with it, for this reason. */
+  abandon(reason: CloseReason, error?: unknown): void {
+    this.#reason ??= reason
+    this.#error ??= error
+  }
+
+  /** Writes what is pending, as far as the transport takes it. */
+  flush(): void {
+    this.#isYielding = false
+    while (this.#isReady && !this.#outbox.isEmpty) this.#isReady = this.#transport.write(this.#outbox.take())
+    if (!this.#outbox.isEmpty) return
+    if (this.#state === 'closing') this.#transport.end({ reuse: !this.#host.closing })
+    else if (this.#isReady) this.#settleDrained()
+  }
+
+  /** One look at the clock: an expiry, a reader that stalls, a stream that was quiet for too long. */
+  beat(now: number): void {
+    if (now >= this.#expiresAt) this.#end('expired', this.#retryFrame())
+    if (this.#state === 'opening' || this.#state === 'closed') return
+    if (this.bufferedBytes > 0) this.#watchProgress(now)
+    else this.#watchSilence(now)
+  }
+
+  transportOnDrain(): void {
+    if (this.#state === 'closed') return
+    this.#isReady = true
+    this.flush()
+  }
+
+  transportOnClose(): void {
+    this.#finish('client')
+  }
+
+  sourceOnStopError(err: unknown): void {
+    this.request.log.warn({ err }, 'event stream source failed to stop')
+  }
+
+  get #isAccepting(): boolean {
+    return this.#state === 'opening' || this.#state === 'open'
+  }
+
+  #accept(frame: Frame): boolean {
+    if (!this.#isAccepting) return false
+    const { bufferedBytes } = this
+    if (bufferedBytes > 0 && bufferedBytes + frame.byteLength > this.#options.maxBufferedBytes) {
+      this.destroy('slow')
+      return false
+    }
+    this.#append(frame)
+    return true
+  }
+
+  #append(frame: Frame): void {
+    if (this.#isReady && this.#outbox.isEmpty) this.#host.scheduleFlush(this)
+    this.#outbox.append(frame)
+    this.#bytes += frame.byteLength
+    this.#isQuiet = false
+    if (this.#isReady && this.#outbox.byteLength >= PIECE_BYTES) this.#flushEarly()
+  }
+
+  /** More than one turn's share: writes it now, and lets those who wait go on in the next turn. */
+  #flushEarly(): void {
+    this.flush()
+    this.#isYielding = true
+    this.#host.scheduleFlush(this)
+  }
+
+  #mayContinue(): Promise<void> {
+    const isWaiting = this.#isYielding || (this.#state === 'open' && !this.#isReady)
+    if (!this.#isAccepting || (!isWaiting && this.#outbox.byteLength < PIECE_BYTES)) return SETTLED
+    this.#drained ??= new Deferred()
+    return this.#drained.promise
+  }
+
+  #settleDrained(): void {
+    this.#drained?.resolve()
+    this.#drained = undefined
+  }
+
+  #end(reason: CloseReason, ...last: (Frame | undefined)[]): void {
+    if (!this.#isAccepting) return
+    for (const frame of last) if (frame !== undefined) this.#append(frame)
+    this.#reason ??= reason
+    this.#setState('closing')
+    this.flush()
+    this.#abort()
+  }
+
+  #finish(reason: CloseReason): void {
+    if (this.#state === 'closed') return
+    this.#reason ??= reason
+    this.#isReady = false
+    this.#outbox.clear()
+    this.#setState('closed')
+    this.#settleDrained()
+    this.#abort()
+    this.#closed?.resolve(this.#reason)
+  }
+
+  #setState(state: ConnectionState): void {
+    this.#state = state
+    this.#host.connectionOnState(this)
+  }
+
+  #abort(): void {
+    if (this.#controller === undefined || this.#controller.signal.aborted) return
+    const reason = this.#reason
+    const error = new DOMException(`The event stream ended: ${reason}`, {
+      name: 'AbortError',
+      cause: this.#error
+    })
+    this.#controller.abort(Object.assign(error, { reason }))
+  }
+
+  #retryFrame(): Frame | undefined {
+    const { retryMs } = this.#options
+    if (retryMs === false) return undefined
+    const [min, max] = retryMs
+    return encodeMessage({ retry: min + Math.floor(Math.random() * (max - min + 1)) }, this.#options)
+  }
+
+  #watchProgress(now: number): void {
+    const { flushedBytes } = this.#transport
+    if (flushedBytes > this.#flushedBytes) {
+      this.#flushedBytes = flushedBytes
+      this.#progressAt = now
+    }
+    const { stallMs } = this.#options
+    if (stallMs !== false && now - this.#progressAt >= stallMs) this.destroy('slow')
+  }
+
+  #watchSilence(now: number): void {
+    this.#progressAt = now
+    if (!this.#isQuiet) {
+      this.#isQuiet = true
+      this.#quietSince = now
+    }
+    const { heartbeatMs } = this.#options
+    if (this.#state !== 'open' || heartbeatMs === false || now - this.#quietSince < heartbeatMs) return
+    this.#append(HEARTBEAT)
+  }
+}
+
+function expiryOf({ maxAgeMs, expiresAt }: ResolvedStartOptions, now: number): number {
+  const age = maxAgeMs === false ? Infinity : now + Math.floor(maxAgeMs * (1 - Math.random() / 10))
+  const expiry = expiresAt === undefined ? Infinity : now + Number(expiresAt) - Date.now()
+  return Math.min(age, expiry)
+}
+
+class Deferred<T> {
+  readonly promise: Promise<T>
+  resolve!: (value: T) => void
+
+  constructor() {
+    this.promise = new Promise((resolve) => {
+      this.resolve = resolve
+    })
+  }
+}

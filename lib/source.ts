@@ -1,0 +1,136 @@
+import { Readable } from 'node:stream'
+import { TextDecoder } from 'node:util'
+import { describe, FST_ERR_EVENTSTREAM_INVALID_SOURCE } from './errors.ts'
+import type { Message } from './types.ts'
+
+/** Where a source's messages go. */
+export interface Sink {
+  /** Aborts when no more messages are taken. */
+  readonly signal: AbortSignal
+  send(message: Message | string): Promise<void>
+  /** Gets what a source's `return()`, `destroy()` or `cancel()` threw. */
+  sourceOnStopError(error: unknown): void
+}
+
+/** One way to pull from every kind of source, and to give it up while a pull is pending. */
+interface SourceReader {
+  next(): PromiseLike<IteratorResult<unknown>> | IteratorResult<unknown>
+  cancel(): unknown
+}
+
+/**
+ * Sends what `source` gives until it or the sink ends. A source that did not end by itself is told to stop at once.
+ *
+ * @returns a promise that rejects with the source's error or that of a bad message. It never becomes an unhandled
+ * rejection: an error that comes while nobody waits for the promise goes to `onUnobserved`.
+ * @throws FST_ERR_EVENTSTREAM_INVALID_SOURCE at the call.
+ */
+export function sendFrom(source: unknown, sink: Sink, onUnobserved: (error: unknown) => void): Promise<void> {
+  const reader = openSource(source)
+  return ObservedPromise.of(pumpUntilAborted(reader, sink), onUnobserved)
+}
+
+async function pumpUntilAborted(reader: SourceReader, sink: Sink): Promise<void> {
+  const { signal } = sink
+  if (signal.aborted) return cancel(reader, sink)
+  let leave = (): void => {}
+  const left = new Promise<void>((resolve) => {
+    leave = () => {
+      cancel(reader, sink)
+      resolve()
+    }
+  })
+  signal.addEventListener('abort', leave, { once: true })
+  try {
+    await Promise.race([left, pump(reader, sink)])
+  } finally {
+    signal.removeEventListener('abort', leave)
+  }
+}
+
+async function pump(reader: SourceReader, sink: Sink): Promise<void> {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  try {
+    for (;;) {
+      const { done, value } = await reader.next()
+      if (sink.signal.aborted) return
+      if (done) {
+        decoder.decode()
+        return
+      }
+      const message = value instanceof Uint8Array ? decoder.decode(value, { stream: true }) : value
+      if (message !== '' || message === value) await sink.send(message as Message)
+    }
+  } catch (error) {
+    if (sink.signal.aborted) return
+    cancel(reader, sink)
+    throw error
+  }
+}
+
+function cancel(reader: SourceReader, sink: Sink): void {
+  new Promise((resolve) => resolve(reader.cancel())).catch((error) => sink.sourceOnStopError(error))
+}
+
+function openSource(source: unknown): SourceReader {
+  if (source instanceof Readable) return readableSource(source)
+  if (source instanceof ReadableStream) return streamSource(source)
+  if (isAsyncIterable(source)) return iteratorSource(source[Symbol.asyncIterator]())
+  if (isIterable(source)) return iteratorSource(source[Symbol.iterator]())
+  throw new FST_ERR_EVENTSTREAM_INVALID_SOURCE(describe(source))
+}
+
+function isAsyncIterable(source: unknown): source is AsyncIterable<unknown> {
+  return typeof source === 'object' && source !== null && Symbol.asyncIterator in source
+}
+
+/** Strings are iterable too, but character by character. */
+function isIterable(source: unknown): source is Iterable<unknown> {
+  return typeof source === 'object' && source !== null && Symbol.iterator in source
+}
+
+function readableSource(source: Readable): SourceReader {
+  const iterator = source[Symbol.asyncIterator]()
+  return { next: () => iterator.next(), cancel: () => source.destroy() }
+}
+
+function streamSource(source: ReadableStream): SourceReader {
+  const reader = source.getReader()
+  return { next: () => reader.read() as Promise<IteratorResult<unknown>>, cancel: () => reader.cancel() }
+}
+
+function iteratorSource(iterator: AsyncIterator<unknown> | Iterator<unknown>): SourceReader {
+  return { next: () => iterator.next(), cancel: () => iterator.return?.() }
+}
+
+/**
+ * A promise that knows whether anybody waits for it and never becomes an unhandled rejection.
+ */
+class ObservedPromise<T> extends Promise<T> {
+  #observed = false
+
+  static override get [Symbol.species](): PromiseConstructor {
+    return Promise
+  }
+
+  /** The promise of what `run` returns; `onUnobserved` gets an error that nobody was waiting for when it came. */
+  static of<T>(run: Promise<T>, onUnobserved: (error: unknown) => void): ObservedPromise<T> {
+    const promise = new ObservedPromise<T>((resolve, reject) => {
+      run.then(resolve, (error: unknown) => {
+        if (!promise.#observed) onUnobserved(error)
+        reject(error)
+      })
+    })
+    Promise.prototype.then.call(promise, undefined, () => {})
+    return promise
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: this is a promise, and being waited for is what it has to see
+  override then<A = T, B = never>(
+    onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null
+  ): Promise<A | B> {
+    this.#observed = true
+    return super.then(onFulfilled, onRejected)
+  }
+}
