@@ -1,0 +1,167 @@
+import type { Http2Session } from 'node:http2'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { acceptsEventStream } from './accept.ts'
+import { Connection, type ConnectionHost } from './connection.ts'
+import {
+  FST_ERR_EVENTSTREAM_ALREADY_STARTED,
+  FST_ERR_EVENTSTREAM_CLOSING,
+  FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE,
+  FST_ERR_EVENTSTREAM_REPLY_SENT
+} from './errors.ts'
+import { Flush } from './flush.ts'
+import { Heartbeat, monotonicMs } from './heartbeat.ts'
+import {
+  type ResolvedOptions,
+  type ResolvedStartOptions,
+  resolveStartOptions,
+  type StartOptions
+} from './options.ts'
+import {
+  assertNotPipelined,
+  connectionOf,
+  hasLeft,
+  type RawResponse,
+  sessionOf,
+  takeOver,
+  transportBeforeHead
+} from './takeover.ts'
+import type { EventStreamStats, EventStreams, SSEConnection } from './types.ts'
+
+/** All that one registration of the plugin holds. */
+export class Hub implements ConnectionHost, EventStreams {
+  readonly #options: ResolvedOptions
+  readonly #isLogging: boolean
+  readonly #connections = new Set<Connection>()
+  readonly #sessions = new Set<Http2Session>()
+  readonly #flush = new Flush()
+  readonly #heartbeat = new Heartbeat(this.#connections)
+  #isClosing = false
+  #connectionsOnEmpty: (() => void) | undefined
+  #opened = 0
+  #endedMessages = 0
+  #endedBytes = 0
+
+  /** @param isLogging whether each stream's opening and closing is logged. */
+  constructor(options: ResolvedOptions, isLogging: boolean) {
+    this.#options = options
+    this.#isLogging = isLogging
+  }
+
+  get closing(): boolean {
+    return this.#isClosing
+  }
+
+  get connections(): ReadonlySet<SSEConnection> {
+    return this.#connections
+  }
+
+  stats(): EventStreamStats {
+    let messages = this.#endedMessages
+    let bytes = this.#endedBytes
+    for (const connection of this.#connections) {
+      messages += connection.messages
+      bytes += connection.bytes
+    }
+    return { connections: this.#connections.size, opened: this.#opened, messages, bytes }
+  }
+
+  closeWhere(predicate: (connection: SSEConnection) => boolean): number {
+    const chosen = [...this.#connections].filter(predicate)
+    for (const connection of chosen) connection.close()
+    return chosen.length
+  }
+
+  /** What `reply.sseStart()` does. */
+  start(request: FastifyRequest, reply: FastifyReply, given?: StartOptions): Connection {
+    const options = resolveStartOptions(this.#options, given)
+    this.#assertStartable(request, reply)
+    const response: RawResponse = reply.raw
+    const connection = new Connection(request, options, transportBeforeHead(response), this, monotonicMs())
+    if (hasLeft(request, response)) {
+      connection.transportOnClose()
+      reply.hijack()
+      return connection
+    }
+    assertNotPipelined(request, response)
+    if (request.method === 'HEAD') connection.transportOnClose()
+    else this.#hold(connection, options)
+    takeOver(reply, connection)
+    return connection
+  }
+
+  /**
+   * Ends every stream, and resolves when all they were sent has left, or at the deadline, after which those that are
+   * still there are gone. From here on none is started.
+   */
+  async drain(): Promise<void> {
+    this.#isClosing = true
+    for (const session of this.#sessions) session.close()
+    for (const connection of this.#connections) connection.shutdown()
+    await this.#emptied()
+    for (const connection of this.#connections) {
+      const session = sessionOf(connection.request)
+      connection.destroy('shutdown')
+      session?.destroy()
+    }
+  }
+
+  scheduleFlush(connection: Connection): void {
+    this.#flush.schedule(connection)
+  }
+
+  connectionOnState(connection: Connection): void {
+    if (!this.#connections.has(connection)) return
+    if (connection.state === 'open') this.#logOpened(connection)
+    if (connection.state === 'closed') this.#release(connection)
+  }
+
+  #assertStartable(request: FastifyRequest, reply: FastifyReply): void {
+    if (connectionOf(reply) !== undefined) throw new FST_ERR_EVENTSTREAM_ALREADY_STARTED()
+    if (reply.sent || reply.raw.headersSent) throw new FST_ERR_EVENTSTREAM_REPLY_SENT()
+    if (this.#isClosing) throw new FST_ERR_EVENTSTREAM_CLOSING()
+    if (!acceptsEventStream(request)) {
+      throw new FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE(String(request.headers.accept))
+    }
+  }
+
+  #hold(connection: Connection, { heartbeatMs, stallMs, maxAgeMs }: ResolvedStartOptions): void {
+    this.#connections.add(connection)
+    this.#opened++
+    this.#heartbeat.start(Math.min(heartbeatMs || Infinity, stallMs || Infinity, maxAgeMs || Infinity))
+    const session = sessionOf(connection.request)
+    if (session === undefined || this.#sessions.has(session)) return
+    this.#sessions.add(session)
+    session.once('close', () => this.#sessions.delete(session))
+  }
+
+  #release(connection: Connection): void {
+    this.#connections.delete(connection)
+    this.#endedMessages += connection.messages
+    this.#endedBytes += connection.bytes
+    this.#logClosed(connection)
+    if (this.#connections.size > 0) return
+    this.#heartbeat.stop()
+    this.#connectionsOnEmpty?.()
+  }
+
+  #emptied(): Promise<void> {
+    if (this.#connections.size === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, this.#options.drainMs)
+      this.#connectionsOnEmpty = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  #logOpened({ request, lastEventId }: Connection): void {
+    if (this.#isLogging) request.log.info({ eventStream: { lastEventId } }, 'event stream opened')
+  }
+
+  #logClosed({ request, reason, messages, bytes, startedAt }: Connection): void {
+    if (!this.#isLogging) return
+    const durationMs = monotonicMs() - startedAt
+    request.log.info({ eventStream: { reason, durationMs, messages, bytes } }, 'event stream closed')
+  }
+}

@@ -1,0 +1,118 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { acceptsEventStream } from './accept.ts'
+import { expected, FST_ERR_EVENTSTREAM_INVALID_OPTION } from './errors.ts'
+import { Hub } from './hub.ts'
+import {
+  type EventStreamOptions,
+  type ResolvedOptions,
+  resolveOptions,
+  type StartOptions
+} from './options.ts'
+import { connectionOf, giveBack } from './takeover.ts'
+import { carriesStream } from './transport/socket-transport.ts'
+import type { EventMap, EventStreams, SSEConnection } from './types.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The event streams of this server. */
+    sse: EventStreams
+  }
+
+  interface FastifyRequest {
+    /** Whether the `Accept` header lets the answer be an event stream (RFC 9110, section 12.5.1). */
+    acceptsEventStream(): boolean
+  }
+
+  interface FastifyReply {
+    /**
+     * Answers with an event stream. The head goes out as soon as the `onSend` hooks are done.
+     *
+     * @typeParam Events event name → type of its data; what `send()` takes is checked against it.
+     * @throws FST_ERR_EVENTSTREAM_ALREADY_STARTED, FST_ERR_EVENTSTREAM_REPLY_SENT, FST_ERR_EVENTSTREAM_CLOSING,
+     * FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE, FST_ERR_EVENTSTREAM_PIPELINED or FST_ERR_EVENTSTREAM_INVALID_OPTION.
+     */
+    sseStart<Events extends object = EventMap>(options?: StartOptions): SSEConnection<Events>
+  }
+}
+
+/** Fastify's tracing channel for what handlers throw, which is otherwise only logged once a reply is taken over. */
+const HANDLER_ERROR = 'tracing:fastify.request.handler:error'
+
+async function eventStream(app: FastifyInstance, given: EventStreamOptions): Promise<void> {
+  const options = resolveOptions(given)
+  checkAgainstServer(app, options)
+  const hub = new Hub(options, app.initialConfig.disableRequestLogging !== true)
+
+  app.decorate('sse', hub)
+  app.decorateRequest('acceptsEventStream', function (this: FastifyRequest) {
+    return acceptsEventStream(this)
+  })
+  app.decorateReply('sseStart', function (this: FastifyReply, startOptions?: StartOptions) {
+    return hub.start(this.request, this, startOptions)
+  })
+
+  app.addHook('onRequest', refuseBehindStream)
+  app.addHook('onError', giveBackOnError)
+  app.addHook('preClose', () => hub.drain())
+  app.addHook('onClose', async () => {
+    unsubscribe(HANDLER_ERROR, handlerOnError)
+    app.server.removeListener('clientError', serverOnClientError)
+  })
+  subscribe(HANDLER_ERROR, handlerOnError)
+  app.server.prependListener('clientError', serverOnClientError)
+
+  function handlerOnError(event: unknown): void {
+    const { reply, error, async: isLogged } = event as { reply: FastifyReply; error: unknown; async: boolean }
+    const connection = connectionOf(reply)
+    if (connection === undefined || !hub.connections.has(connection)) return
+    if (!isLogged) reply.log.error({ err: error }, 'the handler failed after the event stream had started')
+    connection.fail(error)
+  }
+}
+
+function checkAgainstServer(app: FastifyInstance, { drainMs, heartbeatMs }: ResolvedOptions): void {
+  const { pluginTimeout, connectionTimeout } = app.initialConfig
+  if (pluginTimeout !== undefined && pluginTimeout > 0 && drainMs >= pluginTimeout) {
+    const rule = `below Fastify's pluginTimeout (${pluginTimeout})`
+    throw new FST_ERR_EVENTSTREAM_INVALID_OPTION(expected('drainMs', rule, drainMs))
+  }
+  if (connectionTimeout && (heartbeatMs === false || heartbeatMs >= connectionTimeout)) {
+    app.log.warn(
+      { connectionTimeout, heartbeatMs },
+      'connectionTimeout ends event streams before their heartbeat'
+    )
+  }
+}
+
+/** A request behind a stream on the same socket can never be answered, and must not be started. */
+function refuseBehindStream(request: FastifyRequest, reply: FastifyReply, done: () => void): void {
+  const { raw } = request
+  if (raw.httpVersionMajor !== 1 || !carriesStream(raw.socket)) {
+    done()
+    return
+  }
+  reply.hijack()
+  raw.socket.destroy()
+}
+
+function giveBackOnError(
+  _request: FastifyRequest,
+  reply: FastifyReply,
+  error: Error,
+  done: () => void
+): void {
+  giveBack(reply, error)
+  done()
+}
+
+/** Comes before Fastify's own listener, which answers garbage with a `400` in the middle of the stream. */
+function serverOnClientError(_error: Error, socket: Socket): void {
+  if (carriesStream(socket)) socket.destroy()
+}
+
+const plugin: typeof eventStream = fp(eventStream, { fastify: '5.x', name: 'fastify-eventstream' })
+
+export default plugin

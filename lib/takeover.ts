@@ -1,0 +1,174 @@
+import { type IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse, Http2Session } from 'node:http2'
+import { Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { CONTENT_TYPE } from './accept.ts'
+import type { Connection } from './connection.ts'
+import { FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED, FST_ERR_EVENTSTREAM_PIPELINED } from './errors.ts'
+import { type Destination, ResponseTransport } from './transport/response-transport.ts'
+import { carriesStream, SocketTransport } from './transport/socket-transport.ts'
+import type { Transport } from './transport/transport.ts'
+
+/** A request as Fastify has it when the server may speak HTTP/1 or HTTP/2. */
+type RawRequest = IncomingMessage | Http2ServerRequest
+
+/** A response as Fastify has it when the server may speak HTTP/1 or HTTP/2. */
+export type RawResponse = ServerResponse | RawHttp2Response
+type RawHttp2Response = Http2ServerResponse & Pick<ServerResponse, 'flushHeaders'>
+
+const HEADERS: Readonly<Record<string, string>> = {
+  'content-type': CONTENT_TYPE,
+  'cache-control': 'private, no-cache, no-store, no-transform',
+  'x-accel-buffering': 'no'
+}
+
+/** The connections of replies that were started, for the hooks that get nothing but the reply. */
+const started = new WeakMap<FastifyReply, Connection>()
+
+/** The connection that `sseStart()` gave this reply, if it did. */
+export function connectionOf(reply: FastifyReply): Connection | undefined {
+  return started.get(reply)
+}
+
+/**
+ * Whether the client is gone already. Checked on the response and the socket: the request's own `close` comes early
+ * when it had a body, and a pipelined response may never get one.
+ */
+export function hasLeft({ raw }: FastifyRequest, response: RawResponse): boolean {
+  if (isHttp2(response)) return response.stream === undefined || response.stream.destroyed
+  return response.destroyed || raw.socket.destroyed || raw.socket.writableEnded
+}
+
+/** The HTTP/2 session that the request came on. */
+export function sessionOf(request: FastifyRequest): Http2Session | undefined {
+  const raw: RawRequest = request.raw
+  return isHttp2Request(raw) ? raw.stream.session : undefined
+}
+
+/**
+ * @throws FST_ERR_EVENTSTREAM_PIPELINED when the response has no socket yet, because an earlier one on the same
+ * connection is unfinished. If that one is a stream, the connection is broken off: nothing behind it can be answered.
+ */
+export function assertNotPipelined({ raw }: FastifyRequest, response: RawResponse): void {
+  if (isHttp2(response) || response.socket !== null) return
+  if (carriesStream(raw.socket)) raw.socket.destroy()
+  throw new FST_ERR_EVENTSTREAM_PIPELINED()
+}
+
+/** Stands for the transport until the head is out: nothing is written, and to destroy it is to destroy the response. */
+export function transportBeforeHead(response: RawResponse): Transport {
+  return {
+    bufferedBytes: 0,
+    flushedBytes: 0,
+    write: () => false,
+    end() {},
+    destroy: () => void response.destroy()
+  }
+}
+
+/**
+ * Takes the reply over, and opens the connection when the head is out.
+ *
+ * Fastify sends a `HandOver` as it sends every stream: it runs the `onSend` hooks, sets the headers, and calls `pipe()`
+ * with the raw response, which is where the connection gets its transport. Hijacking the reply in the same turn keeps
+ * Fastify from sending again when the handler returns, and clears its `handlerTimeout`.
+ */
+export function takeOver(reply: FastifyReply, connection: Connection): void {
+  started.set(reply, connection)
+  const response: RawResponse = reply.raw
+  response.once('close', () => responseOnClose(response, connection))
+  reply.code(200)
+  for (const [name, value] of Object.entries(HEADERS)) if (!reply.hasHeader(name)) reply.header(name, value)
+  try {
+    reply.send(new HandOver(reply, connection))
+  } catch (error) {
+    started.delete(reply)
+    connection.abandon('error', error)
+    connection.transportOnClose()
+    throw error
+  }
+  reply.hijack()
+}
+
+/**
+ * Lets Fastify answer with `error` when an `onSend` hook failed before the head was out. The reply stays hijacked, so
+ * that whatever the handler does does not answer too, but `send()` looks at `sent`.
+ */
+export function giveBack(reply: FastifyReply, error: unknown): void {
+  const connection = started.get(reply)
+  if (connection === undefined || reply.raw.headersSent) return
+  connection.abandon('error', error)
+  Object.defineProperty(reply, 'sent', { configurable: true, get: () => reply.raw.writableEnded })
+}
+
+function responseOnClose(response: RawResponse, connection: Connection): void {
+  if (connection.state === 'opening' && connection.reason === undefined && response.writableEnded) {
+    const err = new FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED()
+    connection.request.log.error({ err }, err.message)
+    connection.abandon('error', err)
+  }
+  connection.transportOnClose()
+}
+
+/**
+ * What Fastify sends in the stream's place. It never gives a byte: its `pipe()` tells that the head is complete.
+ */
+class HandOver extends Readable {
+  readonly #reply: FastifyReply
+  readonly #connection: Connection
+
+  constructor(reply: FastifyReply, connection: Connection) {
+    super()
+    this.#reply = reply
+    this.#connection = connection
+  }
+
+  override _read(): void {}
+
+  override pipe<T extends NodeJS.WritableStream>(destination: T, options?: { end?: boolean }): T {
+    const response: RawResponse = this.#reply.raw
+    const isWholeResponse = options?.end !== false
+    const finish = isWholeResponse ? () => void destination.end() : () => this.#endOfStream()
+    if (this.#connection.state === 'closed') finish()
+    else this.#connection.open(openTransport(destination, response, finish, this.#connection))
+    if (isWholeResponse) this.#endOfStream()
+    return destination
+  }
+
+  /** Lets Fastify drop its listeners, or, if it was to end the response itself (trailers), do so. */
+  #endOfStream(): void {
+    this.push(null)
+    this.resume()
+  }
+}
+
+function openTransport(
+  destination: NodeJS.WritableStream,
+  response: RawResponse,
+  finish: () => void,
+  connection: Connection
+): Transport {
+  const isWrapped = destination !== response
+  if (!isWrapped) response.flushHeaders()
+  if (!isWrapped && hasChunkedSocket(response))
+    return new SocketTransport(response.socket, finish, connection)
+  return new ResponseTransport(destination as Destination, response, finish, connection)
+}
+
+function hasChunkedSocket(response: RawResponse): response is ServerResponse & { socket: Socket } {
+  return (
+    !isHttp2(response) &&
+    response.chunkedEncoding &&
+    response.socket instanceof Socket &&
+    response.write === ServerResponse.prototype.write
+  )
+}
+
+function isHttp2Request(request: RawRequest): request is Http2ServerRequest {
+  return request.httpVersionMajor === 2
+}
+
+function isHttp2(response: RawResponse): response is RawHttp2Response {
+  return 'stream' in response
+}
