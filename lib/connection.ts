@@ -221,13 +221,19 @@ export class Connection implements SSEConnection, TransportListener, Sink {
 
   #accept(frame: Frame): boolean {
     if (!this.#isAccepting) return false
-    const { bufferedBytes } = this
-    if (bufferedBytes > 0 && bufferedBytes + frame.byteLength > this.#options.maxBufferedBytes) {
+    if (this.#isTooMuch(frame)) {
       this.destroy('slow')
       return false
     }
     this.#append(frame)
     return true
+  }
+
+  /** Bounds what piles up, not what a single message may be, nor what a reader takes that keeps up. */
+  #isTooMuch({ byteLength }: Frame): boolean {
+    if (this.#isReady) return false
+    const { bufferedBytes } = this
+    return bufferedBytes > 0 && bufferedBytes + byteLength > this.#options.maxBufferedBytes
   }
 
   #append(frame: Frame): void {

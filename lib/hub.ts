@@ -1,4 +1,4 @@
-import type { Http2Session } from 'node:http2'
+import type { Server } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { acceptsEventStream } from './accept.ts'
 import { Connection, type ConnectionHost } from './connection.ts'
@@ -16,12 +16,12 @@ import {
   resolveStartOptions,
   type StartOptions
 } from './options.ts'
+import { Sessions } from './sessions.ts'
 import {
   assertNotPipelined,
   connectionOf,
   hasLeft,
   type RawResponse,
-  sessionOf,
   takeOver,
   transportBeforeHead
 } from './takeover.ts'
@@ -32,7 +32,7 @@ export class Hub implements ConnectionHost, EventStreams {
   readonly #options: ResolvedOptions
   readonly #isLogging: boolean
   readonly #connections = new Set<Connection>()
-  readonly #sessions = new Set<Http2Session>()
+  readonly #sessions: Sessions
   readonly #flush = new Flush()
   readonly #heartbeat = new Heartbeat(this.#connections)
   #isClosing = false
@@ -42,7 +42,8 @@ export class Hub implements ConnectionHost, EventStreams {
   #endedBytes = 0
 
   /** @param isLogging whether each stream's opening and closing is logged. */
-  constructor(options: ResolvedOptions, isLogging: boolean) {
+  constructor(server: Server, options: ResolvedOptions, isLogging: boolean) {
+    this.#sessions = new Sessions(server)
     this.#options = options
     this.#isLogging = isLogging
   }
@@ -83,8 +84,12 @@ export class Hub implements ConnectionHost, EventStreams {
       return connection
     }
     assertNotPipelined(request, response)
-    if (request.method === 'HEAD') connection.transportOnClose()
-    else this.#hold(connection, options)
+    if (request.method === 'HEAD') {
+      connection.abandon('server')
+      connection.transportOnClose()
+    } else {
+      this.#hold(connection, options)
+    }
     takeOver(reply, connection)
     return connection
   }
@@ -95,13 +100,12 @@ export class Hub implements ConnectionHost, EventStreams {
    */
   async drain(): Promise<void> {
     this.#isClosing = true
-    for (const session of this.#sessions) session.close()
+    this.#sessions.close()
     for (const connection of this.#connections) connection.shutdown()
     await this.#emptied()
     for (const connection of this.#connections) {
-      const session = sessionOf(connection.request)
+      this.#sessions.destroy(connection.request)
       connection.destroy('shutdown')
-      session?.destroy()
     }
   }
 
@@ -118,7 +122,10 @@ export class Hub implements ConnectionHost, EventStreams {
   #assertStartable(request: FastifyRequest, reply: FastifyReply): void {
     if (connectionOf(reply) !== undefined) throw new FST_ERR_EVENTSTREAM_ALREADY_STARTED()
     if (reply.sent || reply.raw.headersSent) throw new FST_ERR_EVENTSTREAM_REPLY_SENT()
-    if (this.#isClosing) throw new FST_ERR_EVENTSTREAM_CLOSING()
+    if (this.#isClosing) {
+      if (request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
+      throw new FST_ERR_EVENTSTREAM_CLOSING()
+    }
     if (!acceptsEventStream(request)) {
       throw new FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE(String(request.headers.accept))
     }
@@ -128,10 +135,7 @@ export class Hub implements ConnectionHost, EventStreams {
     this.#connections.add(connection)
     this.#opened++
     this.#heartbeat.start(Math.min(heartbeatMs || Infinity, stallMs || Infinity, maxAgeMs || Infinity))
-    const session = sessionOf(connection.request)
-    if (session === undefined || this.#sessions.has(session)) return
-    this.#sessions.add(session)
-    session.once('close', () => this.#sessions.delete(session))
+    this.#sessions.add(connection.request)
   }
 
   #release(connection: Connection): void {

@@ -44,7 +44,7 @@ const HANDLER_ERROR = 'tracing:fastify.request.handler:error'
 async function eventStream(app: FastifyInstance, given: EventStreamOptions): Promise<void> {
   const options = resolveOptions(given)
   checkAgainstServer(app, options)
-  const hub = new Hub(options, app.initialConfig.disableRequestLogging !== true)
+  const hub = new Hub(app.server, options, app.initialConfig.disableRequestLogging !== true)
 
   app.decorate('sse', hub)
   app.decorateRequest('acceptsEventStream', function (this: FastifyRequest) {

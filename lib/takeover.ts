@@ -1,5 +1,5 @@
-import { type IncomingMessage, ServerResponse } from 'node:http'
-import type { Http2ServerRequest, Http2ServerResponse, Http2Session } from 'node:http2'
+import { ServerResponse } from 'node:http'
+import type { Http2ServerResponse } from 'node:http2'
 import { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -9,9 +9,6 @@ import { FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED, FST_ERR_EVENTSTREAM_PIPELINED } f
 import { type Destination, ResponseTransport } from './transport/response-transport.ts'
 import { carriesStream, SocketTransport } from './transport/socket-transport.ts'
 import type { Transport } from './transport/transport.ts'
-
-/** A request as Fastify has it when the server may speak HTTP/1 or HTTP/2. */
-type RawRequest = IncomingMessage | Http2ServerRequest
 
 /** A response as Fastify has it when the server may speak HTTP/1 or HTTP/2. */
 export type RawResponse = ServerResponse | RawHttp2Response
@@ -38,12 +35,6 @@ export function connectionOf(reply: FastifyReply): Connection | undefined {
 export function hasLeft({ raw }: FastifyRequest, response: RawResponse): boolean {
   if (isHttp2(response)) return response.stream === undefined || response.stream.destroyed
   return response.destroyed || raw.socket.destroyed || raw.socket.writableEnded
-}
-
-/** The HTTP/2 session that the request came on. */
-export function sessionOf(request: FastifyRequest): Http2Session | undefined {
-  const raw: RawRequest = request.raw
-  return isHttp2Request(raw) ? raw.stream.session : undefined
 }
 
 /**
@@ -150,7 +141,8 @@ function openTransport(
   connection: Connection
 ): Transport {
   const isWrapped = destination !== response
-  if (!isWrapped) response.flushHeaders()
+  if (isWrapped) response.once('pipe', () => response.flushHeaders())
+  else response.flushHeaders()
   if (!isWrapped && hasChunkedSocket(response))
     return new SocketTransport(response.socket, finish, connection)
   return new ResponseTransport(destination as Destination, response, finish, connection)
@@ -163,10 +155,6 @@ function hasChunkedSocket(response: RawResponse): response is ServerResponse & {
     response.socket instanceof Socket &&
     response.write === ServerResponse.prototype.write
   )
-}
-
-function isHttp2Request(request: RawRequest): request is Http2ServerRequest {
-  return request.httpVersionMajor === 2
 }
 
 function isHttp2(response: RawResponse): response is RawHttp2Response {

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { Http2ServerResponse } from 'node:http2'
+import { constants, type Http2ServerResponse } from 'node:http2'
 import type { Transport, TransportListener } from './transport.ts'
 
 /** What is written to: a response, or the stream that an `onSend` hook put in front of it. */
@@ -55,7 +55,10 @@ export class ResponseTransport implements Transport {
 
   destroy(): void {
     this.#ended = true
-    this.#response.destroy()
+    const response = this.#response
+    // Without an error code clients take what was cut off for complete.
+    if ('stream' in response) response.stream?.close(constants.NGHTTP2_INTERNAL_ERROR)
+    response.destroy()
   }
 
   /** An HTTP/2 session carries other streams too: it is not this transport's to close. */

@@ -1,0 +1,104 @@
+import type { FastifyRequest } from 'fastify'
+import { Connection, type ConnectionHost } from '../../lib/connection.ts'
+import {
+  type EventStreamOptions,
+  resolveOptions,
+  resolveStartOptions,
+  type StartOptions
+} from '../../lib/options.ts'
+import type { Transport } from '../../lib/transport/transport.ts'
+
+/** A pipe in memory: it takes `capacity` bytes, and more only as the reader takes them with `read()`. */
+export class FakeTransport implements Transport {
+  readonly writes: string[] = []
+  bufferedBytes = 0
+  flushedBytes = 0
+  ended: { reuse: boolean } | undefined
+  destroyed = false
+  capacity = Infinity
+
+  get text(): string {
+    return this.writes.join('')
+  }
+
+  write(data: string | Uint8Array): boolean {
+    if (this.ended || this.destroyed) throw new Error('written after the end')
+    this.writes.push(typeof data === 'string' ? data : Buffer.from(data).toString())
+    const taken = Math.min(data.length, this.capacity)
+    this.capacity -= taken
+    this.flushedBytes += taken
+    this.bufferedBytes += data.length - taken
+    return this.bufferedBytes === 0
+  }
+
+  /** The reader takes bytes. @returns whether nothing is buffered any more. */
+  read(bytes: number): boolean {
+    const taken = Math.min(bytes, this.bufferedBytes)
+    this.bufferedBytes -= taken
+    this.flushedBytes += taken
+    return this.bufferedBytes === 0
+  }
+
+  end(options: { reuse: boolean }): void {
+    this.ended ??= options
+    if (!options.reuse) this.ended = options
+  }
+
+  destroy(): void {
+    this.destroyed = true
+  }
+}
+
+/** A connection on a fake transport, with a clock that stands at 0 and a turn of the event loop that ends on demand. */
+export class Bench implements ConnectionHost {
+  readonly transport = new FakeTransport()
+  readonly beforeHead = new FakeTransport()
+  readonly logs: { level: string; message: string; err: unknown }[] = []
+  readonly states: string[] = []
+  readonly connection: Connection
+  closing = false
+  scheduled = 0
+
+  constructor(options: EventStreamOptions & StartOptions = {}, request: object = {}) {
+    const { expiresAt, ...plugin } = options
+    const resolved = resolveStartOptions(resolveOptions(plugin), expiresAt === undefined ? {} : { expiresAt })
+    const log = (level: string) => (fields: { err: unknown }, message: string) => {
+      this.logs.push({ level, message, err: fields.err })
+    }
+    const fake = {
+      headers: {},
+      query: {},
+      raw: {},
+      log: { error: log('error'), warn: log('warn') },
+      ...request
+    }
+    this.connection = new Connection(fake as unknown as FastifyRequest, resolved, this.beforeHead, this, 0)
+  }
+
+  /** A bench whose connection is open. */
+  static open(options?: EventStreamOptions & StartOptions, request?: object): Bench {
+    const bench = new Bench(options, request)
+    bench.connection.open(bench.transport)
+    return bench
+  }
+
+  scheduleFlush(): void {
+    this.scheduled++
+  }
+
+  connectionOnState(connection: Connection): void {
+    this.states.push(connection.state)
+  }
+
+  /** Ends the turn of the event loop. */
+  endTurn(): void {
+    this.scheduled = 0
+    this.connection.flush()
+  }
+
+  /** The reader takes everything, and the transport says so. */
+  drain(): void {
+    this.transport.read(Infinity)
+    this.connection.transportOnDrain()
+  }
+}

@@ -1,0 +1,268 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import type { SSEConnection } from '../../lib/index.ts'
+import { RawClient, request } from '../helpers/raw-client.ts'
+import { build, deferred, listen, until } from '../helpers/server.ts'
+
+t.test('a client that leaves', async (t) => {
+  t.test('is seen, by its end or by a reset, on GET and on POST with a body', async (t) => {
+    const app = await build(t)
+    const started: SSEConnection[] = []
+    app.route({
+      method: ['GET', 'POST'],
+      url: '/',
+      handler: async (_request, reply) => {
+        const sse = reply.sseStart()
+        started.push(sse)
+        await sse.send('hello')
+      }
+    })
+    const { port } = await listen(app)
+    const json = { 'Content-Type': 'application/json', 'Content-Length': '13' }
+    for (const [method, headers, body] of [
+      ['GET', {}, ''],
+      ['POST', json, '{"stream":1 }']
+    ] as const) {
+      for (const leave of ['end', 'destroy', 'resetAndDestroy'] as const) {
+        const client = RawClient.connect(port, request(method, '/', headers, body))
+        await client.until('hello')
+        const sse = started.pop()
+        t.equal(sse?.state, 'open')
+        const { signal } = sse as SSEConnection
+        client.socket[leave]()
+        t.equal(await sse?.closed, 'client', `${method} ${leave}`)
+        t.ok(signal.aborted)
+        await client.closed
+      }
+    }
+    t.equal(app.sse.connections.size, 0)
+  })
+
+  t.test('during authentication: the connection is born closed', async (t) => {
+    const app = await build(t)
+    const entered = deferred<RawClient>()
+    const born = deferred<unknown[]>()
+    app.addHook('preHandler', async (req) => {
+      const client = await entered.promise
+      client.socket.destroy()
+      await until(() => req.raw.socket.destroyed)
+    })
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      const next = await sse.send('nobody')
+      born.resolve([sse.state, sse.signal.aborted, await sse.closed, next, app.sse.connections.size])
+    })
+    const { port } = await listen(app)
+    const client = RawClient.get(port, '/')
+    entered.resolve(client)
+    t.same(await born.promise, ['closed', true, 'client', undefined, 0])
+    t.equal(app.sse.stats().opened, 0)
+  })
+
+  t.test('while onSend hooks run: closed, and nothing is written', async (t) => {
+    const app = await build(t)
+    const entered = deferred<RawClient>()
+    const ended = deferred<unknown>()
+    app.addHook('onSend', async (req, _reply, payload) => {
+      const client = await entered.promise
+      client.socket.destroy()
+      await until(() => req.raw.socket.destroyed)
+      await sleep(5)
+      return payload
+    })
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      sse.send('nobody')
+      ended.resolve([await sse.closed, app.sse.connections.size])
+    })
+    const { port } = await listen(app)
+    entered.resolve(RawClient.get(port, '/'))
+    t.same(await ended.promise, ['client', 0])
+  })
+})
+
+t.test('a client that sends more than its request', async (t) => {
+  const cases: [string, string][] = [
+    ['garbage', 'garbage\r\n\r\n'],
+    ['another request for the stream', request('GET', '/')],
+    ['another request', request('GET', '/plain')],
+    ['a request that does not exist', request('GET', '/nowhere')],
+    ['50 requests at once', request('GET', '/').repeat(50)]
+  ]
+  for (const [name, extra] of cases) {
+    for (const when of ['later', 'with it']) {
+      t.test(`${name}, ${when}: the socket is destroyed, nothing lands in the stream`, async (t) => {
+        const app = await build(t)
+        let plain = 0
+        app.get('/', async (_request, reply) => {
+          await reply.sseStart().send('hello')
+        })
+        app.get('/plain', async () => {
+          plain++
+          return 'plain'
+        })
+        const { port } = await listen(app)
+        const client = RawClient.connect(port, request('GET', '/') + (when === 'later' ? '' : extra))
+        if (when === 'later') {
+          await client.until('hello')
+          client.socket.write(extra)
+        }
+        await client.closed
+        t.equal(plain, 0)
+        t.ok(client.body === 'data: hello\n\n' || client.body === '')
+        t.notMatch(client.received, 'HTTP/1.1 4')
+        t.equal(client.received.split('HTTP/1.1').length - 1, client.received === '' ? 0 : 1)
+        await until(() => app.sse.connections.size === 0)
+      })
+    }
+  }
+
+  t.test('garbage on a plain connection still gets its 400', async (t) => {
+    const app = await build(t)
+    const { port } = await listen(app)
+    const client = RawClient.connect(port, 'garbage\r\n\r\n')
+    await client.closed
+    t.match(client.received, 'HTTP/1.1 400')
+  })
+})
+
+t.test('a stream that is pipelined behind an unfinished answer', async (t) => {
+  t.test('is refused, and its error comes after that answer', async (t) => {
+    const app = await build(t)
+    const second = deferred()
+    app.get('/slow', async () => {
+      await second.promise
+      return 'slow'
+    })
+    app.get('/', async (_request, reply) => {
+      second.resolve()
+      reply.sseStart()
+    })
+    const { port } = await listen(app)
+    const client = RawClient.connect(
+      port,
+      request('GET', '/slow') + request('GET', '/', { Connection: 'close' })
+    )
+    await client.closed
+    t.match(client.received, /^HTTP\/1\.1 200 OK[\s\S]*\r\n\r\nslowHTTP\/1\.1 400 Bad Request\r\n/)
+    t.match(client.received, 'FST_ERR_EVENTSTREAM_PIPELINED')
+    t.equal(app.sse.stats().opened, 0)
+  })
+
+  t.test('behind one that has become a stream meanwhile: the socket is destroyed', async (t) => {
+    const app = await build(t)
+    const both = deferred()
+    let entered = 0
+    app.addHook('preHandler', async () => {
+      if (++entered === 2) both.resolve()
+      await both.promise
+    })
+    app.get('/', async (_request, reply) => {
+      await reply.sseStart().send('hello')
+    })
+    const { port } = await listen(app)
+    const client = RawClient.connect(port, request('GET', '/').repeat(2))
+    await client.closed
+    t.notMatch(client.received, 'HTTP/1.1 4')
+    await until(() => app.sse.connections.size === 0)
+    t.equal(app.sse.stats().opened, 1)
+  })
+})
+
+t.test('after the end of a stream its connection serves the next request', async (t) => {
+  const app = await build(t)
+  app.get('/', async (_request, reply) => {
+    const sse = reply.sseStart()
+    await sse.send('hello')
+    sse.close()
+  })
+  app.get('/plain', async () => 'plain')
+  const { port } = await listen(app)
+  const client = RawClient.get(port, '/')
+  for (let i = 1; i <= 3; i++) {
+    await client.until(/0\r\n\r\n$/)
+    client.received = ''
+    client.socket.write(request('GET', '/plain'))
+    await client.until('plain')
+    client.received = ''
+    client.socket.write(request('GET', '/'))
+  }
+  await client.until(/0\r\n\r\n$/)
+  const [socket] = [client.socket]
+  t.equal(client.body, 'data: hello\n\nevent: close\ndata: Closing the connection\n\n')
+  socket.destroy()
+})
+
+t.test('a reader that is too slow', async (t) => {
+  t.test('un-awaited sends are bounded: the client is gone, with reason slow', async (t) => {
+    const app = await build(t, { maxBufferedBytes: 100_000 })
+    const ended = deferred<unknown>()
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      while (sse.state === 'open') {
+        sse.send('x'.repeat(10_000))
+        t.ok(sse.bufferedBytes <= 100_000 + 100)
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      ended.resolve(await sse.closed)
+    })
+    const { port } = await listen(app)
+    const client = RawClient.get(port, '/')
+    client.socket.pause()
+    t.equal(await ended.promise, 'slow')
+    client.socket.destroy()
+  })
+
+  t.test('awaited sends go at its pace, and it is gone after stallMs without progress', async (t) => {
+    const app = await build(t, { stallMs: 100 })
+    const ended = deferred<unknown>()
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      while (sse.state === 'open') {
+        await sse.send('x'.repeat(10_000))
+        t.ok(sse.bufferedBytes < 200_000)
+      }
+      ended.resolve(await sse.closed)
+    })
+    const { port } = await listen(app)
+    const client = RawClient.get(port, '/')
+    client.socket.pause()
+    t.equal(await ended.promise, 'slow')
+    client.socket.destroy()
+  })
+
+  t.test('sendAll takes no more from its source than the client reads', async (t) => {
+    const app = await build(t)
+    let given = 0
+    let returned = false
+    async function* source(): AsyncGenerator<string> {
+      try {
+        for (;;) {
+          given++
+          yield 'x'.repeat(10_000)
+        }
+      } finally {
+        returned = true
+      }
+    }
+    const stopped = deferred()
+    app.get('/', async (_request, reply) => {
+      await reply.sseStart().sendAll(source())
+      stopped.resolve()
+    })
+    const { port } = await listen(app)
+    const client = RawClient.get(port, '/')
+    client.socket.pause()
+    let before = -1
+    while (given !== before) {
+      before = given
+      await sleep(100)
+    }
+    t.ok(given < 5000, 'the source rests')
+    client.socket.resume()
+    await until(() => given > before)
+    client.socket.destroy()
+    await stopped.promise
+    t.ok(returned)
+  })
+})

@@ -1,0 +1,353 @@
+import { Agent, get as httpGet } from 'node:http'
+import { connect as http2Connect } from 'node:http2'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
+import eventStream, { type EventStreams } from '../../lib/index.ts'
+import { RawClient, request } from '../helpers/raw-client.ts'
+import { build, deferred, listen, logger, nextTurn, until } from '../helpers/server.ts'
+
+/** Long enough that a close() that waits for any timeout but its own deadline fails the test. */
+const SOON_MS = 3_000
+
+async function closesWithin(app: { close(): Promise<unknown> }, ms = SOON_MS): Promise<boolean> {
+  const startedAt = performance.now()
+  await app.close()
+  return performance.now() - startedAt < ms
+}
+
+t.test('close() › every stream that is read gets all of it, a retry, and its end', async (t) => {
+  for (const forceCloseConnections of [true, false, 'idle'] as const) {
+    t.test(`forceCloseConnections: ${forceCloseConnections}`, async (t) => {
+      const shutdownFarewell = { event: 'restart', data: 'soon' }
+      const app = await build(t, { shutdownFarewell, retryMs: [10, 20] }, { forceCloseConnections })
+      const reasons: string[] = []
+      app.get('/', async (_request, reply) => {
+        const sse = reply.sseStart()
+        sse.closed.then((reason) => reasons.push(reason))
+        for (let i = 0; i < 10; i++) sse.send(`${i}:${'x'.repeat(10_000)}`)
+      })
+      const { port } = await listen(app)
+      const clients = Array.from({ length: 50 }, () => RawClient.get(port, '/'))
+      await Promise.all(clients.map((client) => client.until('data: 0:')))
+      t.ok(await closesWithin(app))
+      await Promise.all(clients.map((client) => client.closed))
+      const retries = new Set<string>()
+      for (const client of clients) {
+        const end = /data: 9:x{10000}\n\nevent: restart\ndata: soon\n\nretry: (1\d|20)\n\n$/.exec(client.body)
+        retries.add(String(end?.[1]))
+        t.match(client.received, /\r\n0\r\n\r\n$/)
+      }
+      t.notOk(retries.has('undefined'))
+      t.ok(retries.size > 3, 'they do not all come back at once')
+      t.same(reasons, Array(50).fill('shutdown'))
+    })
+  }
+})
+
+t.test('close() › streams that start or end during the sweep', async (t) => {
+  t.test('a handler that is already running is refused', async (t) => {
+    const app = await build(t)
+    const entered = deferred()
+    const closing = deferred()
+    app.get('/late', async (_request, reply) => {
+      entered.resolve()
+      await closing.promise
+      reply.sseStart()
+    })
+    const { url } = await listen(app)
+    const late = fetch(`${url}/late`)
+    await entered.promise
+    const closed = closesWithin(app)
+    await nextTurn()
+    closing.resolve()
+    const response = await late
+    t.equal(response.status, 503)
+    t.equal(((await response.json()) as { code: string }).code, 'FST_ERR_EVENTSTREAM_CLOSING')
+    t.ok(await closed)
+  })
+
+  t.test('one that is still in its onSend hooks gets its head, its messages and its end', async (t) => {
+    const app = await build(t, { retryMs: false })
+    const entered = deferred()
+    const closing = deferred()
+    app.addHook('onSend', async (_request, _reply, payload) => {
+      entered.resolve()
+      await closing.promise
+      return payload
+    })
+    app.get('/', async (_request, reply) => {
+      reply.sseStart().send('early')
+    })
+    const { url } = await listen(app)
+    const response = fetch(url)
+    await entered.promise
+    const closed = closesWithin(app)
+    await nextTurn()
+    closing.resolve()
+    t.equal(await (await response).text(), 'data: early\n\n')
+    t.ok(await closed)
+  })
+
+  t.test('one that was closed just before does not hold its keep-alive socket', async (t) => {
+    const app = await build(t)
+    app.get('/', async (_request, reply) => {
+      await reply.sseStart().send('x'.repeat(100_000))
+    })
+    const { port } = await listen(app)
+    const client = RawClient.get(port, '/')
+    await client.until('data: x')
+    const [sse] = app.sse.connections
+    sse?.close()
+    t.ok(await closesWithin(app))
+    await client.closed
+    t.match(client.body, /data: x+\n\nevent: close\ndata: Closing the connection\n\n$/)
+  })
+
+  t.test('one that closes itself when it hears of the shutdown', async (t) => {
+    const app = await build(t)
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      sse.signal.addEventListener('abort', () => sse.close())
+      sse.send('hello')
+    })
+    const { port } = await listen(app)
+    const client = RawClient.get(port, '/')
+    await client.until('hello')
+    t.ok(await closesWithin(app))
+    await client.closed
+    t.notMatch(client.body, 'event: close')
+  })
+})
+
+t.test('close() › a reader that takes nothing is destroyed at drainMs', async (t) => {
+  const drainMs = 300
+  const app = await build(t, { drainMs, maxBufferedBytes: 50_000_000 })
+  app.get('/', async (_request, reply) => {
+    const sse = reply.sseStart()
+    for (let i = 0; i < 200; i++) sse.send('x'.repeat(100_000))
+  })
+  const { port } = await listen(app)
+  const stuck = RawClient.get(port, '/')
+  await stuck.until('data: x')
+  stuck.socket.pause()
+  const [sse] = app.sse.connections
+  const startedAt = performance.now()
+  await app.close()
+  const tookMs = performance.now() - startedAt
+  t.ok(tookMs >= drainMs - 1 && tookMs < drainMs + SOON_MS)
+  t.equal(await sse?.closed, 'shutdown')
+  stuck.socket.destroy()
+})
+
+t.test('close() › a second close() is the first', async (t) => {
+  const app = await build(t)
+  app.get('/', async (_request, reply) => {
+    await reply.sseStart().send('hello')
+  })
+  const { port } = await listen(app)
+  const client = RawClient.get(port, '/')
+  await client.until('hello')
+  await Promise.all([app.close(), app.close()])
+  await app.close()
+  await client.closed
+})
+
+t.test('close() › without streams, before listening, after inject()', async (t) => {
+  t.ok(await closesWithin(await build(t)))
+  const app = await build(t)
+  app.get('/', async (_request, reply) => reply.sseStart().close())
+  await app.inject('/')
+  t.ok(await closesWithin(app))
+})
+
+t.test('close() › an open inject() stream is ended', async (t) => {
+  const app = await build(t, { retryMs: false })
+  app.get('/', async (_request, reply) => {
+    await reply.sseStart().send('hello')
+  })
+  const response = await app.inject({ url: '/', payloadAsStream: true })
+  const chunks: Buffer[] = []
+  response.stream().on('data', (chunk) => chunks.push(chunk))
+  await app.close()
+  t.equal(String(Buffer.concat(chunks)), 'data: hello\n\n')
+})
+
+t.test('close() › keep-alive agents: sockets on which a stream has ended do not hold it', async (t) => {
+  const app = await build(t)
+  app.get('/', async (_request, reply) => {
+    const sse = reply.sseStart()
+    await sse.send('hello')
+    sse.close()
+  })
+  const { port } = await listen(app)
+  const agent = new Agent({ keepAlive: true })
+  t.teardown(() => agent.destroy())
+  await new Promise((resolve) => {
+    httpGet({ port, host: '127.0.0.1', agent }, (response) => response.resume().on('end', resolve))
+  })
+  t.ok(await closesWithin(app))
+})
+
+t.test('close() › on localhost, where Fastify listens on two addresses', async (t) => {
+  const app = await build(t)
+  app.get('/', async (_request, reply) => {
+    await reply.sseStart().send('hello')
+  })
+  await app.listen({ port: 0, host: 'localhost' })
+  const addresses = app.addresses().filter((address): address is AddressInfo => typeof address !== 'string')
+  const bodies = addresses.map(async ({ address, family, port }) => {
+    const host = family === 'IPv6' ? `[${address}]` : address
+    return (await fetch(`http://${host}:${port}`)).text()
+  })
+  await until(() => app.sse.stats().messages === bodies.length)
+  t.ok(await closesWithin(app))
+  for (const body of await Promise.all(bodies)) t.match(body, /^data: hello\n\nretry: \d+\n\n$/)
+})
+
+t.test('close() › HTTP/2: streams end, and so do their sessions', async (t) => {
+  for (const endsBefore of [false, true]) {
+    t.test(endsBefore ? 'whose streams have ended before' : 'whose streams are open', async (t) => {
+      const app = await build(t, {}, { http2: true })
+      app.get('/', async (_request, reply) => {
+        const sse = reply.sseStart()
+        await sse.send('hello')
+        if (endsBefore) sse.close()
+      })
+      await app.listen({ port: 0, host: '127.0.0.1' })
+      const session = http2Connect(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+      t.teardown(() => session.destroy())
+      const sessionClosed = new Promise((resolve) => session.on('close', resolve))
+      const bodies = [1, 2].map(async () => {
+        const stream = session.request({ ':path': '/' })
+        let body = ''
+        for await (const chunk of stream) body += chunk
+        return body
+      })
+      if (endsBefore) await Promise.all(bodies)
+      else await until(() => app.sse.stats().messages === 2)
+      t.ok(await closesWithin(app))
+      for (const body of await Promise.all(bodies))
+        t.match(body, /^data: hello\n\n(event: close|retry: \d+\n\n$)/)
+      await sessionClosed
+    })
+  }
+
+  for (const stuck of ['stream', 'socket'] as const) {
+    t.test(`a reader whose ${stuck} is stuck is destroyed at drainMs`, async (t) => {
+      const app = await build(t, { drainMs: 200, maxBufferedBytes: 50_000_000 }, { http2: true })
+      app.get('/', async (_request, reply) => {
+        const sse = reply.sseStart()
+        for (let i = 0; i < 200; i++) sse.send('x'.repeat(100_000))
+      })
+      const { port } = await listen(app)
+      const relay = await startRelay(t, port)
+      const session = http2Connect(`http://127.0.0.1:${relay.port}`, {
+        settings: { initialWindowSize: 2 ** 30 }
+      })
+      session.on('error', () => {})
+      t.teardown(() => session.destroy())
+      const stream = session.request({ ':path': '/' })
+      stream.on('error', () => {})
+      await new Promise((resolve) => stream.once('response', resolve))
+      if (stuck === 'socket') relay.stop()
+      t.ok(await closesWithin(app))
+    })
+  }
+})
+
+/** A relay to `port` that can stop to read from the server, as a network does that takes nothing any more. */
+async function startRelay(t: Test, port: number): Promise<{ port: number; stop(): void }> {
+  const upstreams: Socket[] = []
+  const server = createServer((client) => {
+    const upstream = connect(port, '127.0.0.1')
+    upstreams.push(upstream)
+    client.pipe(upstream).pipe(client)
+    for (const socket of [client, upstream]) socket.on('error', () => {})
+    client.on('close', () => upstream.destroy())
+    upstream.on('close', () => client.destroy())
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    for (const upstream of upstreams) upstream.destroy()
+    server.close()
+  })
+  return {
+    port: (server.address() as AddressInfo).port,
+    stop: () => {
+      for (const upstream of upstreams) upstream.unpipe().pause()
+    }
+  }
+}
+
+t.test('close() › two servers, or two scopes of one, each end their own streams', async (t) => {
+  const app = Fastify()
+  const hubs: EventStreams[] = []
+  for (const prefix of ['/a', '/b']) {
+    app.register(
+      async (scope) => {
+        await scope.register(eventStream, { retryMs: prefix === '/a' ? [1, 1] : [2, 2] })
+        hubs.push(scope.sse)
+        scope.get('/', async (_request, reply) => {
+          await reply.sseStart().send('hello')
+        })
+      },
+      { prefix }
+    )
+  }
+  const { url } = await listen(app)
+  const bodies = ['/a', '/b'].map(async (path) => (await fetch(url + path)).text())
+  await until(() => hubs.reduce((sum, hub) => sum + hub.stats().messages, 0) === 2)
+  t.ok(await closesWithin(app))
+  t.same(await Promise.all(bodies), ['data: hello\n\nretry: 1\n\n', 'data: hello\n\nretry: 2\n\n'])
+})
+
+t.test('drainMs must leave Fastify time', async (t) => {
+  const app = Fastify({ pluginTimeout: 4000 })
+  app.register(eventStream)
+  await t.rejects(async () => app.ready(), {
+    code: 'FST_ERR_EVENTSTREAM_INVALID_OPTION',
+    message: "Expected drainMs to be below Fastify's pluginTimeout (4000), got 5000 (number)"
+  })
+  const unbounded = Fastify({ pluginTimeout: 0 })
+  await unbounded.register(eventStream, { drainMs: 60_000 })
+  await unbounded.close()
+})
+
+t.test('after close() nothing of the plugin is left in the process', async (t) => {
+  const { hasSubscribers } = await import('node:diagnostics_channel')
+  const channel = 'tracing:fastify.request.handler:error'
+  const log = logger()
+  const app = Fastify({ logger: log.options })
+  await app.register(eventStream)
+  await app.ready()
+  t.ok(hasSubscribers(channel))
+  const { server } = app
+  const before = server.listenerCount('clientError')
+  await app.close()
+  t.notOk(hasSubscribers(channel))
+  t.equal(server.listenerCount('clientError'), before - 1)
+})
+
+t.test('requests on a closing server that may still run handlers can be told to come back', async (t) => {
+  const app = await build(t, {}, { return503OnClosing: false })
+  app.setErrorHandler((error: Error & { code?: string }, _request, reply) => {
+    if (error.code !== 'FST_ERR_EVENTSTREAM_CLOSING') return reply.send(error)
+    return reply.code(200).type('text/event-stream').send('retry: 2000\n\n')
+  })
+  const holding = deferred()
+  app.addHook('preClose', () => holding.promise)
+  app.get('/', async (_request, reply) => {
+    await reply.sseStart().send('hello')
+  })
+  const { port } = await listen(app)
+  const client = RawClient.connect(port, 'GET / HTTP/1.1\r\n')
+  await nextTurn()
+  const closed = app.close()
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  client.socket.write(request('GET', '/').slice('GET / HTTP/1.1\r\n'.length))
+  await client.closed
+  t.match(client.received, /^HTTP\/1\.1 200 OK[\s\S]*retry: 2000\n\n$/)
+  holding.resolve()
+  await closed
+})

@@ -1,0 +1,450 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import type { SSEConnection } from '../../lib/index.ts'
+import { RawClient, request } from '../helpers/raw-client.ts'
+import { build, deferred, listen, logger, nextTurn } from '../helpers/server.ts'
+
+const FAREWELL = 'event: close\ndata: Closing the connection\n\n'
+
+t.test('sseStart › the head', async (t) => {
+  t.test('is flushed before the first event', async (t) => {
+    const app = await build(t)
+    app.get('/', async (_request, reply) => {
+      reply.sseStart()
+    })
+    const { port } = await listen(app)
+    const client = RawClient.get(port, '/')
+    await client.until('\r\n\r\n')
+    t.match(client.head, /^HTTP\/1\.1 200 OK\r\n/)
+    t.match(client.head, 'content-type: text/event-stream; charset=utf-8')
+    t.match(client.head, 'cache-control: private, no-cache, no-store, no-transform')
+    t.match(client.head, 'x-accel-buffering: no')
+    t.match(client.head, 'Transfer-Encoding: chunked')
+    t.equal(client.body, '')
+    client.socket.destroy()
+  })
+
+  t.test('what the application set wins, but the status is 200', async (t) => {
+    const app = await build(t)
+    app.addHook('onSend', async (_request, reply) => {
+      reply.header('x-hook', 'on-send')
+    })
+    app.get('/', async (_request, reply) => {
+      reply.code(201).header('Cache-Control', 'no-cache').header('x-own', '1')
+      reply.sseStart().close()
+    })
+    const response = await app.inject('/')
+    t.equal(response.statusCode, 200)
+    t.match(response.headers, {
+      'cache-control': 'no-cache',
+      'x-own': '1',
+      'x-hook': 'on-send',
+      'content-type': 'text/event-stream; charset=utf-8'
+    })
+  })
+
+  t.test("a client's Connection: close is honoured", async (t) => {
+    const app = await build(t)
+    app.get('/', async (_request, reply) => {
+      reply.sseStart().close()
+    })
+    const { port } = await listen(app)
+    const client = RawClient.get(port, '/', { Connection: 'close' })
+    await client.closed
+    t.match(client.head, 'Connection: close')
+    t.equal(client.body, FAREWELL)
+  })
+})
+
+t.test('sseStart › hooks', async (t) => {
+  t.test('onSend hooks run before the head, whether they are synchronous or not', async (t) => {
+    for (const isAsync of [false, true]) {
+      const app = await build(t)
+      const ran: string[] = []
+      app.addHook('onSend', (_request, reply, payload, done) => {
+        ran.push('onSend')
+        reply.header('set-cookie', 'a=1')
+        if (isAsync) setImmediate(done, null, payload)
+        else done(null, payload)
+      })
+      app.addHook('onResponse', async () => {
+        ran.push('onResponse')
+      })
+      app.get('/', async (_request, reply) => {
+        const sse = reply.sseStart()
+        t.equal(sse.state, isAsync ? 'opening' : 'open')
+        sse.send('1')
+        await sse.send('2')
+        sse.close()
+        await sse.closed
+      })
+      const { port } = await listen(app)
+      const client = RawClient.get(port, '/', { Connection: 'close' })
+      await client.closed
+      t.match(client.head, 'set-cookie: a=1')
+      t.equal(client.body, `data: 1\n\ndata: 2\n\n${FAREWELL}`)
+      t.same(ran, ['onSend', 'onResponse'])
+    }
+  })
+
+  t.test('a handler that returns at once is left alone, whatever it returns', async (t) => {
+    const app = await build(t)
+    app.addHook('onSend', async (_request, _reply, payload) => {
+      await nextTurn()
+      return payload
+    })
+    const later = (sse: SSEConnection): void => {
+      setTimeout(() => {
+        sse.send('late')
+        sse.close()
+      }, 20)
+    }
+    app.get('/undefined', async (_request, reply) => later(reply.sseStart()))
+    app.get('/reply', async (_request, reply) => {
+      later(reply.sseStart())
+      return reply
+    })
+    app.get('/value', async (_request, reply) => {
+      later(reply.sseStart())
+      return { value: 1 }
+    })
+    app.get('/callback', (_request, reply) => later(reply.sseStart()))
+    const { url } = await listen(app)
+    for (const path of ['/undefined', '/reply', '/value', '/callback']) {
+      const response = await fetch(url + path)
+      t.equal(await response.text(), `data: late\n\n${FAREWELL}`, path)
+    }
+  })
+
+  t.test('handlerTimeout ends with the takeover', async (t) => {
+    const app = await build(t)
+    app.get('/', { handlerTimeout: 30 }, async (_request, reply) => {
+      const sse = reply.sseStart()
+      await sleep(80)
+      await sse.send('still here')
+      sse.close()
+    })
+    const { url } = await listen(app)
+    t.equal(await (await fetch(url)).text(), `data: still here\n\n${FAREWELL}`)
+  })
+
+  t.test('a stream can be started in a preHandler hook', async (t) => {
+    const app = await build(t)
+    const preHandler = (_request: unknown, reply: import('fastify').FastifyReply, done: () => void): void => {
+      reply.sseStart().close()
+      done()
+    }
+    app.get('/', { preHandler }, async () => t.fail('the handler must not run'))
+    t.equal((await app.inject('/')).body, FAREWELL)
+  })
+
+  t.test('trailers are sent after the stream', async (t) => {
+    const app = await build(t)
+    app.get('/', async (_request, reply) => {
+      reply.trailer('etag', (_reply, _payload, done) => done(null, 'x'))
+      const sse = reply.sseStart()
+      await sse.send('1')
+      sse.close()
+    })
+    const { port } = await listen(app)
+    const client = RawClient.get(port, '/', { Connection: 'close' })
+    await client.closed
+    t.equal(client.body, `data: 1\n\n${FAREWELL}`)
+    t.match(client.received, /\r\n0\r\netag: x\r\n\r\n$/)
+  })
+})
+
+t.test('sseStart › refused', async (t) => {
+  t.test('a second call', async (t) => {
+    const app = await build(t)
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      t.throws(() => reply.sseStart(), { code: 'FST_ERR_EVENTSTREAM_ALREADY_STARTED' })
+      sse.close()
+    })
+    t.equal((await app.inject('/')).body, FAREWELL)
+  })
+
+  t.test('after the reply was sent, hijacked, or its head written', async (t) => {
+    const app = await build(t)
+    const refused = { code: 'FST_ERR_EVENTSTREAM_REPLY_SENT' }
+    app.get('/sent', (_request, reply) => {
+      reply.send('sent')
+      t.throws(() => reply.sseStart(), refused)
+    })
+    app.get('/hijacked', (_request, reply) => {
+      reply.hijack()
+      t.throws(() => reply.sseStart(), refused)
+      reply.raw.end('hijacked')
+    })
+    app.get('/head', (_request, reply) => {
+      reply.raw.writeHead(200).flushHeaders()
+      t.throws(() => reply.sseStart(), refused)
+      reply.hijack().raw.end('head')
+    })
+    for (const path of ['/sent', '/hijacked', '/head']) t.equal((await app.inject(path)).body, path.slice(1))
+  })
+
+  t.test('with wrong options, before anything is sent', async (t) => {
+    const app = await build(t)
+    app.get('/', async (_request, reply) => {
+      reply.sseStart({ heartbeatMs: -1 })
+    })
+    const response = await app.inject('/')
+    t.equal(response.statusCode, 500)
+    t.match(response.json(), {
+      code: 'FST_ERR_EVENTSTREAM_INVALID_OPTION',
+      message: 'Expected heartbeatMs to be an integer from 1 to 2147483647 (milliseconds), got -1 (number)'
+    })
+  })
+
+  t.test('with a header that cannot be sent: the error is answered and nothing is left', async (t) => {
+    const app = await build(t)
+    app.get('/', async (_request, reply) => {
+      reply.header('x-bad', 'a\nb')
+      try {
+        reply.sseStart()
+      } catch (error) {
+        reply.removeHeader('x-bad')
+        throw error
+      }
+    })
+    const response = await app.inject('/')
+    t.equal(response.statusCode, 500)
+    t.equal(response.json().code, 'ERR_INVALID_CHAR')
+    t.equal(app.sse.connections.size, 0)
+  })
+})
+
+t.test('sseStart › HEAD gets the head only, and registers nothing', async (t) => {
+  const app = await build(t)
+  const ended: unknown[] = []
+  app.get('/', async (_request, reply) => {
+    const sse = reply.sseStart()
+    ended.push(sse.state, sse.signal.aborted, await sse.closed, app.sse.connections.size)
+    await sse.send('never')
+  })
+  app.head('/own', async (_request, reply) => {
+    reply.sseStart().send('never')
+  })
+  const { port } = await listen(app)
+  for (const path of ['/', '/own']) {
+    const client = RawClient.connect(port, request('HEAD', path, { Connection: 'close' }))
+    await client.closed
+    t.match(client.received, /^HTTP\/1\.1 200 OK\r\n/)
+    t.match(client.received, 'content-type: text/event-stream')
+    t.ok(client.received.endsWith('\r\n\r\n'))
+    t.equal(client.body, '')
+  }
+  t.same(ended, ['closed', true, 'server', 0])
+  t.equal(app.sse.stats().opened, 0)
+})
+
+t.test('a handler that fails after the start ends the stream with reason error', async (t) => {
+  t.test('when it rejects: logged once, not a word of it on the wire', async (t) => {
+    const log = logger()
+    const app = await build(t, {}, { logger: log.options })
+    const reason = deferred<unknown>()
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      sse.closed.then(reason.resolve)
+      await sse.send('before')
+      await nextTurn()
+      throw new Error('secret')
+    })
+    const { url } = await listen(app)
+    t.equal(await (await fetch(url)).text(), 'data: before\n\n')
+    t.equal(await reason.promise, 'error')
+    const errors = log.lines.filter(({ err }) => err?.message === 'secret')
+    t.equal(errors.length, 1)
+    t.match(log.lines.at(-1), { eventStream: { reason: 'error' }, msg: 'event stream closed' })
+  })
+
+  t.test('when it throws synchronously', async (t) => {
+    const log = logger()
+    const app = await build(t, {}, { logger: log.options })
+    app.get('/', (_request, reply) => {
+      reply.sseStart().send('before')
+      throw new Error('secret')
+    })
+    const { url } = await listen(app)
+    t.equal(await (await fetch(url)).text(), 'data: before\n\n')
+    t.equal(log.lines.filter(({ err }) => err?.message === 'secret').length, 1)
+  })
+
+  t.test('also on a route that was added before the plugin had loaded', async (t) => {
+    const { default: Fastify } = await import('fastify')
+    const { default: eventStream } = await import('../../lib/index.ts')
+    const app = Fastify()
+    t.teardown(() => app.close())
+    app.register(eventStream)
+    app.get('/', async (_request, reply) => {
+      await reply.sseStart().send('before')
+      await nextTurn()
+      throw new Error('secret')
+    })
+    t.equal((await app.inject('/')).body, 'data: before\n\n')
+  })
+
+  t.test('a bad message that the handler does not catch ends it the same way', async (t) => {
+    const app = await build(t)
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      await sse.send('before')
+      await sse.send({ data: 1n })
+    })
+    t.equal((await app.inject('/')).body, 'data: before\n\n')
+  })
+
+  t.test('an error of another server in this process changes nothing', async (t) => {
+    const [app, other] = [await build(t), await build(t)]
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      t.equal((await other.inject('/')).statusCode, 500)
+      await sse.send('still here')
+      sse.close()
+    })
+    other.get('/', async () => {
+      throw new Error('other')
+    })
+    t.equal((await app.inject('/')).body, `data: still here\n\n${FAREWELL}`)
+  })
+})
+
+t.test('an onSend hook that fails gives the normal error response', async (t) => {
+  for (const isAsync of [false, true]) {
+    t.test(isAsync ? 'asynchronously' : 'synchronously', async (t) => {
+      const app = await build(t)
+      const onError: string[] = []
+      const ended = deferred<unknown[]>()
+      app.addHook('onError', async (_request, _reply, error) => {
+        onError.push(error.message)
+      })
+      app.setErrorHandler(async (error: Error, _request, reply) => {
+        await nextTurn()
+        return reply.code(418).send({ handled: error.message })
+      })
+      const onSend = (
+        _request: unknown,
+        _reply: unknown,
+        payload: unknown,
+        done: (e: Error | null, p?: unknown) => void
+      ): void => {
+        const error = typeof payload === 'string' ? null : new Error('no')
+        if (isAsync) setImmediate(done, error, payload)
+        else done(error, payload)
+      }
+      app.get('/', { onSend }, async (_request, reply) => {
+        const sse = reply.sseStart()
+        sse.send('never')
+        const reason = await sse.closed
+        ended.resolve([reason, sse.signal.reason.cause.message])
+      })
+      const { url } = await listen(app)
+      const response = await fetch(url)
+      t.equal(response.status, 418)
+      t.equal(response.headers.get('content-type'), 'application/json; charset=utf-8')
+      t.same(await response.json(), { handled: 'no' })
+      t.same(await ended.promise, ['error', 'no'])
+      t.same(onError, ['no'])
+      t.equal(app.sse.connections.size, 0)
+    })
+  }
+
+  t.test('also when the handler has returned, and fails, meanwhile', async (t) => {
+    const app = await build(t)
+    app.setErrorHandler(async (error: Error, _request, reply) => {
+      await sleep(20)
+      return reply.code(500).send({ handled: error.message })
+    })
+    const onSend = async (_request: unknown, _reply: unknown, payload: unknown): Promise<unknown> => {
+      await nextTurn()
+      if (typeof payload !== 'string') throw new Error('no')
+      return payload
+    }
+    app.get('/returned', { onSend }, async (_request, reply) => void reply.sseStart())
+    app.get('/returns', { onSend }, async (_request, reply) => {
+      reply.sseStart()
+      await sleep(10)
+    })
+    const { url } = await listen(app)
+    for (const path of ['/returned', '/returns'])
+      t.same(await (await fetch(url + path)).json(), { handled: 'no' })
+  })
+})
+
+t.test('an onSend hook that replaces the stream is answered as it wants, and said to be wrong', async (t) => {
+  const log = logger()
+  const app = await build(t, {}, { logger: log.options })
+  const ended = deferred<unknown>()
+  app.get('/', { onSend: async () => 'other' }, async (_request, reply) => {
+    const sse = reply.sseStart()
+    await sse.closed
+    ended.resolve(sse.signal.reason.cause.code)
+  })
+  const { url } = await listen(app)
+  t.equal(await (await fetch(url)).text(), 'other')
+  t.equal(await ended.promise, 'FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED')
+  t.equal(log.lines.filter(({ err }) => err?.code === 'FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED').length, 1)
+})
+
+t.test('the log has a line for each opening and each closing', async (t) => {
+  const log = logger()
+  const app = await build(t, {}, { logger: log.options })
+  app.get('/', async (_request, reply) => {
+    const sse = reply.sseStart()
+    await sse.send('1')
+    sse.close()
+  })
+  const response = await app.inject({ url: '/', headers: { 'last-event-id': '7' } })
+  const lines = log.lines.filter(({ eventStream }) => eventStream !== undefined)
+  t.match(lines, [
+    { level: 30, msg: 'event stream opened', eventStream: { lastEventId: '7' } },
+    {
+      level: 30,
+      msg: 'event stream closed',
+      eventStream: { reason: 'server', durationMs: Number, messages: 1, bytes: response.body.length }
+    }
+  ])
+
+  const quiet = logger()
+  const silent = await build(t, {}, { logger: quiet.options, disableRequestLogging: true })
+  silent.get('/', async (_request, reply) => reply.sseStart().close())
+  await silent.inject('/')
+  t.same(quiet.lines, [], 'unless request logging is disabled')
+})
+
+t.test('a connectionTimeout that is not longer than the heartbeat is warned of at boot', async (t) => {
+  const table = [
+    [{ heartbeatMs: 5000 }, 5000, 1],
+    [{ heartbeatMs: false }, 5000, 1],
+    [{ heartbeatMs: 4999 }, 5000, 0],
+    [{}, 0, 0]
+  ] as const
+  for (const [options, connectionTimeout, warnings] of table) {
+    const log = logger()
+    await build(t, options, { logger: log.options, connectionTimeout })
+    t.equal(log.lines.filter(({ level }) => level === 40).length, warnings)
+  }
+})
+
+t.test('app.sse', async (t) => {
+  const app = await build(t)
+  app.get('/:name', async (_request, reply) => {
+    await reply.sseStart().send('hello')
+  })
+  const { port } = await listen(app)
+  const [a, b] = [RawClient.get(port, '/a'), RawClient.get(port, '/b')]
+  await Promise.all([a.until('hello'), b.until('hello')])
+  t.match(app.sse.stats(), { connections: 2, opened: 2, messages: 2, bytes: 2 * 'data: hello\n\n'.length })
+  t.same([...app.sse.connections].map(({ request }) => request.url).sort(), ['/a', '/b'])
+  t.equal(
+    app.sse.closeWhere(({ request }) => request.url === '/a'),
+    1
+  )
+  await a.until('event: close')
+  b.socket.destroy()
+  while (app.sse.connections.size > 0) await nextTurn()
+  t.match(app.sse.stats(), { connections: 0, opened: 2, messages: 2 })
+  a.socket.destroy()
+})

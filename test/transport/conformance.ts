@@ -1,0 +1,152 @@
+import type { Readable } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import type { SSEConnection } from '../../lib/index.ts'
+import { deferred } from '../helpers/server.ts'
+
+/** What a client of one kind of pipe sees of a response. */
+export interface Response {
+  readonly status: number
+  readonly headers: Record<string, unknown>
+  readonly body: Readable
+  /** Leaves as a client does that is killed. */
+  leave(): void
+}
+
+/** One kind of pipe: a server, and how a client gets a path from it. */
+export interface Pipe {
+  readonly app: FastifyInstance
+  /** Whether a body that was cut off can be told from one that has ended. */
+  readonly tellsTruncation?: false
+  /** Whether what the reader has taken is no longer counted as buffered. */
+  readonly tellsDelivery?: false
+  get(path: string): Promise<Response>
+}
+
+const HOSTILE = '\u{1f600}\r\n\u2028:\u0000\ufeff data: x\n\nid: 1'
+const LARGE = '😀é'.repeat(100_000)
+
+/** What every transport under a connection keeps, whatever the pipe is made of. */
+export function conformance(t: Test, name: string, open: (t: Test) => Promise<Pipe>): void {
+  t.test(`${name} › the head comes before the first event, then events in order`, async (t) => {
+    const { app, get } = await open(t)
+    const sent = deferred<SSEConnection>()
+    app.get('/', async (_request, reply) => sent.resolve(reply.sseStart()))
+    const response = await get('/')
+    t.equal(response.status, 200)
+    t.equal(response.headers['content-type'], 'text/event-stream; charset=utf-8')
+    t.equal(response.headers['x-accel-buffering'], 'no')
+    const sse = await sent.promise
+    for (let id = 0; id < 1000; id++) await sse.send({ id, data: id })
+    sse.close()
+    const expected = Array.from({ length: 1000 }, (_, id) => `id: ${id}\ndata: ${id}\n\n`).join('')
+    t.equal(await text(response), `${expected}event: close\ndata: Closing the connection\n\n`)
+    t.equal(await sse.closed, 'server')
+  })
+
+  t.test(`${name} › bytes are exact, ASCII or not, small or large`, async (t) => {
+    const { app, get } = await open(t)
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart({ farewell: false })
+      await sse.send({ data: { HOSTILE } })
+      await sse.send('é')
+      for (let i = 0; i < 4; i++) await sse.send(LARGE)
+      sse.close()
+    })
+    const expected = `data: ${JSON.stringify({ HOSTILE })}\n\ndata: é\n\n${`data: ${LARGE}\n\n`.repeat(4)}`
+    t.equal(await text(await get('/')), expected)
+  })
+
+  t.test(`${name} › awaited sends wait for a reader that pauses, and lose nothing`, async (t) => {
+    const { app, get, tellsDelivery = true } = await open(t)
+    let most = 0
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart({ farewell: false })
+      for (let i = 0; i < 300; i++) {
+        await sse.send(`${i}:${'x'.repeat(50_000)}`)
+        most = Math.max(most, sse.bufferedBytes)
+      }
+      sse.close()
+    })
+    const response = await get('/')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const body = await text(response)
+    t.equal(body.split('\n\n').length - 1, 300)
+    t.match(body, /data: 299:x+\n\n$/)
+    t.ok(most < 1_000_000 || !tellsDelivery, `at most ${most} bytes were buffered`)
+  })
+
+  t.test(`${name} › a client that leaves is seen, and ends an idle source`, async (t) => {
+    const { app, get } = await open(t)
+    const ended = deferred<unknown[]>()
+    let returned = false
+    const idle: AsyncIterable<string> = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => new Promise(() => {}),
+        return: async () => {
+          returned = true
+          return { done: true, value: undefined }
+        }
+      })
+    }
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      await sse.send('hello')
+      await sse.sendAll(idle)
+      ended.resolve([await sse.closed, sse.signal.aborted, returned, app.sse.connections.size])
+    })
+    const response = await get('/')
+    response.body.on('error', () => {})
+    await new Promise((resolve) => response.body.once('data', resolve))
+    response.leave()
+    t.same(await ended.promise, ['client', true, true, 0])
+  })
+
+  t.test(`${name} › destroy() cuts the client off`, async (t) => {
+    const { app, get, tellsTruncation = true } = await open(t)
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      await sse.send('hello')
+      setTimeout(() => sse.destroy(), 20)
+      t.equal(await sse.closed, 'server')
+    })
+    const body = text(await get('/'))
+    if (tellsTruncation) await t.rejects(body)
+    else t.equal(await body, 'data: hello\n\n')
+    t.equal(app.sse.connections.size, 0)
+  })
+
+  t.test(`${name} › a heartbeat goes out`, async (t) => {
+    const { app, get } = await open(t)
+    const alive = setTimeout(() => t.fail('no heartbeat'), 60_000)
+    app.get('/', async (_request, reply) => {
+      reply.sseStart({ heartbeatMs: 20 })
+    })
+    const response = await get('/')
+    const [chunk] = await new Promise<[Buffer]>((resolve) =>
+      response.body.once('data', (data) => resolve([data]))
+    )
+    clearTimeout(alive)
+    t.equal(String(chunk), ': \n\n')
+    response.body.on('error', () => {})
+    response.leave()
+  })
+
+  t.test(`${name} › close() of the server ends it to the last byte`, async (t) => {
+    const { app, get } = await open(t)
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart({ retryMs: [5, 5] })
+      for (let i = 0; i < 20; i++) sse.send(`${i}:${'x'.repeat(20_000)}`)
+    })
+    const response = await get('/')
+    const [body] = await Promise.all([text(response), app.close()])
+    t.match(body, /data: 19:x+\n\nretry: 5\n\n$/)
+  })
+}
+
+/** The body to its end. Rejects when it is cut off. */
+async function text({ body }: Response): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of body) chunks.push(chunk)
+  return Buffer.concat(chunks).toString()
+}
