@@ -151,6 +151,7 @@ t.test('close() › a second close() is the first', async (t) => {
   await Promise.all([app.close(), app.close()])
   await app.close()
   await client.closed
+  t.match(client.body, /^data: hello\n\nretry: \d+\n\n$/, 'one retry, not two')
 })
 
 t.test('close() › without streams, before listening, after inject()', async (t) => {

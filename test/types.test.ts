@@ -1,0 +1,109 @@
+import { Readable } from 'node:stream'
+import { expectTypeOf } from 'expect-type'
+import Fastify, { type FastifyReply } from 'fastify'
+import t from 'tap'
+import eventStream, {
+  type CloseReason,
+  type EventStreamOptions,
+  type Message,
+  type SSEConnection
+} from '../lib/index.ts'
+
+interface Events {
+  tick: { price: number }
+  done: string
+}
+
+/** Never called: the compiler is the test. Every `@ts-expect-error` fails the type check if its line is accepted. */
+export function typed(reply: FastifyReply): void {
+  const sse = reply.sseStart<Events>()
+  expectTypeOf(sse).toEqualTypeOf<SSEConnection<Events>>()
+
+  sse.send({ event: 'tick', data: { price: 1 } })
+  sse.send({ id: 1, event: 'done', data: 'now', retry: 10 })
+  sse.send({ id: 1n })
+  sse.send({ retry: 10 })
+  sse.sendAll([{ event: 'tick', data: { price: 1 } }])
+  // @ts-expect-error the data is of another event
+  sse.send({ event: 'tick', data: 'now' })
+  // @ts-expect-error a field of the data is missing
+  sse.send({ event: 'tick', data: {} })
+  // @ts-expect-error a field of the data is unknown
+  sse.send({ event: 'tick', data: { price: 1, volume: 1 } })
+  // @ts-expect-error the event is not declared
+  sse.send({ event: 'tock', data: { price: 1 } })
+  // @ts-expect-error data without an event is a `message`, which is not declared
+  sse.send({ data: { price: 1 } })
+  // @ts-expect-error so is a string
+  sse.send('now')
+  // @ts-expect-error an event needs its data
+  sse.send({ event: 'done' })
+  // @ts-expect-error an empty message
+  sse.send({})
+  // @ts-expect-error the source's data is of another event
+  sse.sendAll([{ event: 'tick', data: 'now' }])
+  // @ts-expect-error the map of events is an object type
+  reply.sseStart<string>()
+
+  const lines = reply.sseStart<{ message: string }>()
+  lines.send('a line')
+  lines.send({ data: 'a line' })
+  lines.send({ event: 'message', data: 'a line' })
+  // @ts-expect-error a `message` is a string here
+  lines.send({ data: 1 })
+  const quotes = reply.sseStart<{ message: { price: number } }>()
+  quotes.send({ data: { price: 1 } })
+  // @ts-expect-error a `message` is an object here
+  quotes.send('1')
+}
+
+export async function untyped(reply: FastifyReply): Promise<void> {
+  const sse = reply.sseStart({ heartbeatMs: false, expiresAt: new Date() })
+  expectTypeOf(sse).toEqualTypeOf<SSEConnection>()
+  expectTypeOf(sse.send('a')).toEqualTypeOf<Promise<void>>()
+  expectTypeOf(sse.closed).toEqualTypeOf<Promise<CloseReason>>()
+  expectTypeOf(sse.signal).toEqualTypeOf<AbortSignal>()
+  expectTypeOf(sse.lastEventId).toEqualTypeOf<string | undefined>()
+  expectTypeOf(sse[Symbol.asyncDispose]).returns.toEqualTypeOf<Promise<void>>()
+  sse.send({ id: 1, event: 'any', data: { any: true }, retry: 0 } satisfies Message)
+  sse.sendAll(Readable.from(['a']))
+  sse.sendAll(new ReadableStream<Uint8Array>())
+  sse.sendAll(new Set(['a']))
+  sse.sendAll(
+    (async function* () {
+      yield { data: 1 }
+    })()
+  )
+  // @ts-expect-error an id is a string or a number
+  sse.send({ id: true, data: '' })
+  // @ts-expect-error data cannot be sent bare
+  sse.send(1)
+  // @ts-expect-error a field that no message has
+  sse.send({ data: '', type: 'x' })
+  // @ts-expect-error a source is iterable
+  sse.sendAll(1)
+  // @ts-expect-error unknown option
+  reply.sseStart({ heartbeat: 1 })
+  // @ts-expect-error what belongs to the internals is not for users
+  sse.flush
+}
+
+export async function decorated(): Promise<void> {
+  const app = Fastify()
+  await app.register(eventStream, { heartbeatMs: 1000, serializer: (data) => String(data) })
+  // @ts-expect-error expiresAt belongs to one stream
+  app.register(eventStream, { expiresAt: 1 })
+  // @ts-expect-error a serializer returns a string
+  app.register(eventStream, { serializer: () => 1 })
+  app.get('/', async (request, reply) => {
+    expectTypeOf(request.acceptsEventStream()).toEqualTypeOf<boolean>()
+    expectTypeOf(reply.sseStart()).toEqualTypeOf<SSEConnection>()
+  })
+  expectTypeOf(app.sse.connections).toEqualTypeOf<ReadonlySet<SSEConnection>>()
+  expectTypeOf(app.sse.closeWhere((sse) => sse.lastEventId === '1')).toEqualTypeOf<number>()
+  expectTypeOf<EventStreamOptions>().toHaveProperty('drainMs')
+}
+
+t.test('types › are checked by the compiler', async (t) => {
+  t.type(typed, 'function')
+})
