@@ -9,7 +9,7 @@ import {
 import type { Transport } from '../../lib/transport/transport.ts'
 
 /** A pipe in memory: it takes `capacity` bytes, and more only as the reader takes them with `read()`. */
-export class FakeTransport implements Transport {
+class FakeTransport implements Transport {
   readonly writes: string[] = []
   bufferedBytes = 0
   flushedBytes = 0
