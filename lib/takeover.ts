@@ -1,17 +1,17 @@
 import { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
 import { Socket } from 'node:net'
-import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { CONTENT_TYPE } from './accept.ts'
 import type { Connection } from './connection.ts'
 import { FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED, FST_ERR_EVENTSTREAM_PIPELINED } from './errors.ts'
+import { HandOver } from './hand-over.ts'
 import { type Destination, ResponseTransport } from './transport/response-transport.ts'
 import { carriesStream, SocketTransport } from './transport/socket-transport.ts'
-import type { Transport } from './transport/transport.ts'
+import type { Ending, Transport } from './transport/transport.ts'
 
 /** A response as Fastify has it when the server may speak HTTP/1 or HTTP/2. */
-export type RawResponse = ServerResponse | RawHttp2Response
+export type RawResponse = (ServerResponse | RawHttp2Response) & { [kConnection]?: Connection | undefined }
 type RawHttp2Response = Http2ServerResponse & Pick<ServerResponse, 'flushHeaders'>
 
 const HEADERS: Readonly<Record<string, string>> = {
@@ -20,12 +20,13 @@ const HEADERS: Readonly<Record<string, string>> = {
   'x-accel-buffering': 'no'
 }
 
-/** The connections of replies that were started, for the hooks that get nothing but the reply. */
-const started = new WeakMap<FastifyReply, Connection>()
+/** The connection that took a response over, for listeners and hooks that get nothing but the response. */
+const kConnection: unique symbol = Symbol('fastify-eventstream.connection')
 
 /** The connection that `sseStart()` gave this reply, if it did. */
 export function connectionOf(reply: FastifyReply): Connection | undefined {
-  return started.get(reply)
+  const response: RawResponse = reply.raw
+  return response[kConnection]
 }
 
 /**
@@ -66,15 +67,21 @@ export function transportBeforeHead(response: RawResponse): Transport {
  * Fastify from sending again when the handler returns, and clears its `handlerTimeout`.
  */
 export function takeOver(reply: FastifyReply, connection: Connection): void {
-  started.set(reply, connection)
   const response: RawResponse = reply.raw
-  response.once('close', () => responseOnClose(response, connection))
+  response[kConnection] = connection
+  response.on('close', responseOnClose)
+  response.on('error', responseOnError)
   reply.code(200)
   for (const [name, value] of Object.entries(HEADERS)) if (!reply.hasHeader(name)) reply.header(name, value)
   try {
-    reply.send(new HandOver(reply, connection))
+    reply.send(
+      new HandOver(response, (destination, ending) => {
+        if (connection.state === 'closed') ending.end()
+        else connection.open(openTransport(destination, response, ending, connection))
+      })
+    )
   } catch (error) {
-    started.delete(reply)
+    response[kConnection] = undefined
     connection.abandon('error', error)
     connection.transportOnClose()
     throw error
@@ -87,14 +94,16 @@ export function takeOver(reply: FastifyReply, connection: Connection): void {
  * that whatever the handler does does not answer too, but `send()` looks at `sent`.
  */
 export function giveBack(reply: FastifyReply, error: unknown): void {
-  const connection = started.get(reply)
+  const connection = connectionOf(reply)
   if (connection === undefined || reply.raw.headersSent) return
   connection.abandon('error', error)
   Object.defineProperty(reply, 'sent', { configurable: true, get: () => reply.raw.writableEnded })
 }
 
-function responseOnClose(response: RawResponse, connection: Connection): void {
-  if (connection.state === 'opening' && connection.reason === undefined && response.writableEnded) {
+function responseOnClose(this: RawResponse): void {
+  const connection = this[kConnection]
+  if (connection === undefined) return
+  if (connection.state === 'opening' && connection.reason === undefined && this.writableEnded) {
     const err = new FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED()
     connection.request.log.error({ err }, err.message)
     connection.abandon('error', err)
@@ -102,50 +111,21 @@ function responseOnClose(response: RawResponse, connection: Connection): void {
   connection.transportOnClose()
 }
 
-/**
- * What Fastify sends in the stream's place. It never gives a byte: its `pipe()` tells that the head is complete.
- */
-class HandOver extends Readable {
-  readonly #reply: FastifyReply
-  readonly #connection: Connection
-
-  constructor(reply: FastifyReply, connection: Connection) {
-    super()
-    this.#reply = reply
-    this.#connection = connection
-  }
-
-  override _read(): void {}
-
-  override pipe<T extends NodeJS.WritableStream>(destination: T, options?: { end?: boolean }): T {
-    const response: RawResponse = this.#reply.raw
-    const isWholeResponse = options?.end !== false
-    const finish = isWholeResponse ? () => void destination.end() : () => this.#endOfStream()
-    if (this.#connection.state === 'closed') finish()
-    else this.#connection.open(openTransport(destination, response, finish, this.#connection))
-    if (isWholeResponse) this.#endOfStream()
-    return destination
-  }
-
-  /** Lets Fastify drop its listeners, or, if it was to end the response itself (trailers), do so. */
-  #endOfStream(): void {
-    this.push(null)
-    this.resume()
-  }
-}
+/** An error of the response is followed by its `close`. */
+function responseOnError(): void {}
 
 function openTransport(
   destination: NodeJS.WritableStream,
   response: RawResponse,
-  finish: () => void,
+  ending: Ending,
   connection: Connection
 ): Transport {
   const isWrapped = destination !== response
   if (isWrapped) response.once('pipe', () => response.flushHeaders())
   else response.flushHeaders()
   if (!isWrapped && hasChunkedSocket(response))
-    return new SocketTransport(response.socket, finish, connection)
-  return new ResponseTransport(destination as Destination, response, finish, connection)
+    return new SocketTransport(response.socket, ending, connection)
+  return new ResponseTransport(destination as Destination, response, ending, connection)
 }
 
 function hasChunkedSocket(response: RawResponse): response is ServerResponse & { socket: Socket } {

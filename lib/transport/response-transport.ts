@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { constants, type Http2ServerResponse } from 'node:http2'
-import type { Transport, TransportListener } from './transport.ts'
+import type { Ending, Transport, TransportListener } from './transport.ts'
 
 /** What is written to: a response, or the stream that an `onSend` hook put in front of it. */
 export type Destination = NodeJS.WritableStream & { readonly writableLength: number }
@@ -12,20 +12,20 @@ export type Destination = NodeJS.WritableStream & { readonly writableLength: num
 export class ResponseTransport implements Transport {
   readonly #destination: Destination
   readonly #response: ServerResponse | Http2ServerResponse
-  readonly #finish: () => void
+  readonly #ending: Ending
   #writtenBytes = 0
   #ended = false
 
-  /** @param finish ends the response, or what stands in front of it. */
+  /** @param ending ends the response, or what stands in front of it. */
   constructor(
     destination: Destination,
     response: ServerResponse | Http2ServerResponse,
-    finish: () => void,
+    ending: Ending,
     listener: TransportListener
   ) {
     this.#destination = destination
     this.#response = response
-    this.#finish = finish
+    this.#ending = ending
     destination.on('drain', () => {
       if (!this.#ended) listener.transportOnDrain()
     })
@@ -48,7 +48,7 @@ export class ResponseTransport implements Transport {
   end({ reuse }: { reuse: boolean }): void {
     if (!this.#ended) {
       this.#ended = true
-      this.#finish()
+      this.#ending.end()
     }
     if (!reuse) this.#closeConnection()
   }

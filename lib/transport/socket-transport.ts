@@ -1,12 +1,16 @@
 import type { Socket } from 'node:net'
-import type { Transport, TransportListener } from './transport.ts'
+import type { Ending, Transport, TransportListener } from './transport.ts'
 
-/** The transports of the sockets that carry a stream now, for listeners that get nothing but the socket. */
-const carried = new WeakMap<Socket, SocketTransport>()
+/** The transport of the stream that a socket carries now, for listeners that get nothing but the socket. */
+const kTransport: unique symbol = Symbol('fastify-eventstream.transport')
+
+interface CarryingSocket extends Socket {
+  [kTransport]?: SocketTransport | undefined
+}
 
 /** Whether the socket carries a stream, so that nobody else may write to it or be answered on it. */
-export function carriesStream(socket: Socket): boolean {
-  return carried.has(socket)
+export function carriesStream(socket: CarryingSocket): boolean {
+  return socket[kTransport] !== undefined
 }
 
 /**
@@ -14,18 +18,16 @@ export function carriesStream(socket: Socket): boolean {
  * `ServerResponse` that stays attached and unfinished and ends the message itself.
  */
 export class SocketTransport implements Transport {
-  readonly #socket: Socket
-  readonly #finish: () => void
+  readonly #socket: CarryingSocket
+  readonly #ending: Ending
   readonly #listener: TransportListener
 
-  /** @param finish ends the `ServerResponse`, which writes the last chunk. */
-  constructor(socket: Socket, finish: () => void, listener: TransportListener) {
+  /** @param ending the `ServerResponse`, which writes the last chunk. */
+  constructor(socket: CarryingSocket, ending: Ending, listener: TransportListener) {
     this.#socket = socket
-    this.#finish = finish
+    this.#ending = ending
     this.#listener = listener
-    carried.set(socket, this)
-    socket.on('drain', socketOnDrain)
-    socket.on('end', socketOnEnd)
+    socket[kTransport] = this
   }
 
   get bufferedBytes(): number {
@@ -36,6 +38,7 @@ export class SocketTransport implements Transport {
     return this.#socket.bytesWritten - this.#socket.writableLength
   }
 
+  /** Node ends the socket of a client that half-closes (`httpAllowHalfOpen` is false): no drain follows, but `close`. */
   write(data: string | Uint8Array): boolean {
     const socket = this.#socket
     if (!socket.writable) return false
@@ -49,14 +52,13 @@ export class SocketTransport implements Transport {
       socket.write('\r\n', 'latin1')
       socket.uncork()
     }
-    return socket.writableLength < socket.writableHighWaterMark
+    const mayContinue = socket.writableLength < socket.writableHighWaterMark
+    if (!mayContinue) socket.once('drain', socketOnDrain)
+    return mayContinue
   }
 
   end({ reuse }: { reuse: boolean }): void {
-    if (carried.get(this.#socket) === this) {
-      this.#release()
-      this.#finish()
-    }
+    if (this.#release()) this.#ending.end()
     if (!reuse) this.#socket.destroySoon()
   }
 
@@ -65,22 +67,19 @@ export class SocketTransport implements Transport {
     this.#socket.destroy()
   }
 
-  #release(): void {
-    carried.delete(this.#socket)
-    this.#socket.removeListener('drain', socketOnDrain)
-    this.#socket.removeListener('end', socketOnEnd)
-  }
-
   socketOnDrain(): void {
     this.#listener.transportOnDrain()
   }
+
+  /** @returns whether the socket still carried this stream. */
+  #release(): boolean {
+    this.#socket.removeListener('drain', socketOnDrain)
+    const isCarried = this.#socket[kTransport] === this
+    if (isCarried) this.#socket[kTransport] = undefined
+    return isCarried
+  }
 }
 
-function socketOnDrain(this: Socket): void {
-  carried.get(this)?.socketOnDrain()
-}
-
-/** Node answers a client's half-close by ending the socket (`httpAllowHalfOpen` is false): the stream is over. */
-function socketOnEnd(this: Socket): void {
-  this.destroy()
+function socketOnDrain(this: CarryingSocket): void {
+  this[kTransport]?.socketOnDrain()
 }

@@ -35,3 +35,8 @@ export interface TransportListener {
   /** The peer is gone, or the response has ended and all of it has left. Told once; nothing follows. */
   transportOnClose(): void
 }
+
+/** What ends the response behind a transport, and with it the framing of HTTP. */
+export interface Ending {
+  end(): unknown
+}

@@ -1,0 +1,59 @@
+import type { EventEmitter } from 'node:events'
+import { Readable } from 'node:stream'
+import type { Ending } from './transport/transport.ts'
+
+type Listeners = Map<string | symbol, readonly unknown[]>
+
+/**
+ * What Fastify sends in the stream's place. It never gives a byte: its `pipe()` tells where the stream shall go, once
+ * the head is complete.
+ */
+export class HandOver extends Readable implements Ending {
+  readonly #response: EventEmitter
+  readonly #onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void
+  #before: Listeners | undefined
+
+  /** @param onPipe is told the destination, and what to end when the stream has ended. */
+  constructor(response: EventEmitter, onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void) {
+    super()
+    this.#response = response
+    this.#onPipe = onPipe
+    this.on('newListener', () => {
+      this.#before = listenersOf(response)
+    })
+  }
+
+  override _read(): void {}
+
+  override pipe<T extends NodeJS.WritableStream>(destination: T, options?: { end?: boolean }): T {
+    const isEnded = options?.end !== false
+    if (isEnded) this.end()
+    if (isEnded && (destination as unknown) === this.#response) this.#dropWatchers()
+    this.#onPipe(destination, isEnded ? destination : this)
+    return destination
+  }
+
+  /** Ends this, on which Fastify drops its listeners, and ends a response that has trailers. */
+  end(): void {
+    this.push(null)
+    this.resume()
+  }
+
+  /**
+   * Fastify watches first what it sends, then the response, for a payload that would have to be destroyed. This one has
+   * ended by now, so what came to the response since has no work left, and is half the heap of an idle stream.
+   */
+  #dropWatchers(): void {
+    if (this.#before === undefined) return
+    for (const [event, listeners] of listenersOf(this.#response)) {
+      const kept = this.#before.get(event) ?? []
+      for (const listener of listeners) {
+        if (!kept.includes(listener)) this.#response.removeListener(event, listener as () => void)
+      }
+    }
+  }
+}
+
+function listenersOf(emitter: EventEmitter): Listeners {
+  return new Map(emitter.eventNames().map((event) => [event, emitter.rawListeners(event)]))
+}
