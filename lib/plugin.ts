@@ -67,10 +67,29 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
   function handlerOnError(event: unknown): void {
     const { reply, error, async: isLogged } = event as { reply: FastifyReply; error: unknown; async: boolean }
     const connection = connectionOf(reply)
-    if (connection === undefined || !hub.connections.has(connection)) return
+    if (connection === undefined || reply.server.sse !== hub) return
+    if (isAbortOf(connection, error)) {
+      silenceOnce(reply)
+      return
+    }
     if (!isLogged) reply.log.error({ err: error }, 'the handler failed after the event stream had started')
     connection.fail(error)
   }
+}
+
+/** A handler that gives up because its stream has ended, as its signal tells it to, has not failed. */
+function isAbortOf({ signal }: SSEConnection, error: unknown): boolean {
+  if (!signal.aborted) return false
+  return error === signal.reason || (error instanceof Error && error.cause === signal.reason)
+}
+
+/** Fastify logs what it traces right after. */
+function silenceOnce(reply: FastifyReply): void {
+  const { log } = reply
+  reply.log = Object.create(log, { error: { value: () => {} } })
+  queueMicrotask(() => {
+    reply.log = log
+  })
 }
 
 function checkAgainstServer(app: FastifyInstance, { drainMs, heartbeatMs }: ResolvedOptions): void {

@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setInterval, setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { SSEConnection } from '../../lib/index.ts'
 import { RawClient, request } from '../helpers/raw-client.ts'
-import { build, deferred, listen, logger, nextTurn } from '../helpers/server.ts'
+import { build, deferred, listen, logger, nextTurn, until } from '../helpers/server.ts'
 
 const FAREWELL = 'event: close\ndata: Closing the connection\n\n'
 
@@ -284,6 +284,44 @@ t.test('a handler that fails after the start ends the stream with reason error',
       throw new Error('secret')
     })
     t.equal((await app.inject('/')).body, 'data: before\n\n')
+  })
+
+  t.test('but one that gives up because its own signal has aborted has not failed', async (t) => {
+    const log = logger()
+    const app = await build(t, {}, { logger: log.options })
+    const signals: AbortSignal[] = []
+    app.get('/timer', async (_request, reply) => {
+      const sse = reply.sseStart()
+      signals.push(sse.signal)
+      for await (const _ of setInterval(1, undefined, { signal: sse.signal })) await sse.send('tick')
+    })
+    app.get('/reason', async (_request, reply) => {
+      const sse = reply.sseStart()
+      signals.push(sse.signal)
+      await sse.send('tick')
+      await new Promise((_resolve, reject) => {
+        sse.signal.addEventListener('abort', () => reject(sse.signal.reason))
+      })
+    })
+    app.get('/other', async (_request, reply) => {
+      const sse = reply.sseStart()
+      signals.push(sse.signal)
+      await sse.send('tick')
+      await sse.closed
+      throw new Error('other')
+    })
+    const { port } = await listen(app)
+    for (const path of ['/timer', '/reason', '/other']) {
+      const client = RawClient.get(port, path)
+      await client.until('tick')
+      client.socket.destroy()
+      await until(() => signals.at(-1)?.aborted === true)
+      await nextTurn()
+    }
+    t.match(
+      log.lines.filter(({ level }) => level > 30).map(({ err }) => err?.message),
+      ['other']
+    )
   })
 
   t.test('a bad message that the handler does not catch ends it the same way', async (t) => {
