@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
-import { encodeComment, encodeMessage, type Frame } from './frame.ts'
+import { encodeComment, encodeMessage, encodeRetry, type Frame } from './frame.ts'
 import type { ResolvedStartOptions } from './options.ts'
 import { Outbox, PIECE_BYTES } from './outbox.ts'
 import { type Sink, sendFrom } from './source.ts'
@@ -302,7 +302,7 @@ export class Connection implements SSEConnection, TransportListener, Sink {
     const { retryMs } = this.#options
     if (retryMs === false) return undefined
     const [min, max] = retryMs
-    return encodeMessage({ retry: min + Math.floor(Math.random() * (max - min + 1)) }, this.#options)
+    return encodeRetry(min + Math.floor(Math.random() * (max - min + 1)))
   }
 
   #watchProgress(now: number): void {

@@ -77,9 +77,22 @@ export function expected(name: string, rule: string, value: unknown): string {
   return `Expected ${name} to be ${rule}, got ${describe(value)}`
 }
 
-/** A value and its type, short enough for a log line and without running the value's own code. */
+const MAX_SHOWN = 120
+
+/** A value and its type, short enough for a log line, and without running the value's own code. */
 export function describe(value: unknown): string {
-  const type = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value
-  const shown = inspect(value, { depth: 0, breakLength: Infinity, maxStringLength: 80, customInspect: false })
-  return `${shown} (${type})`
+  try {
+    const type = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value
+    const options = {
+      depth: 0,
+      breakLength: Infinity,
+      maxArrayLength: 5,
+      maxStringLength: 80,
+      customInspect: false
+    }
+    const shown = inspect(value, options)
+    return `${shown.length > MAX_SHOWN ? `${shown.slice(0, MAX_SHOWN)}…` : shown} (${type})`
+  } catch {
+    return `a value that cannot be shown (${typeof value})`
+  }
 }

@@ -26,6 +26,12 @@ export function encodeComment(text: string, options: FrameOptions): Frame {
   return limited(formatComment(text), options.maxMessageBytes)
 }
 
+/** A message with a reconnection time only, however small messages must be. */
+export function encodeRetry(retry: number): Frame {
+  const text = formatMessage({ retry }, JSON.stringify)
+  return { text, byteLength: text.length }
+}
+
 function limited(text: string, maxMessageBytes: number): Frame {
   const byteLength = Buffer.byteLength(text)
   if (byteLength > maxMessageBytes)

@@ -42,11 +42,7 @@ function checkShape(message: unknown): asserts message is object {
   }
   for (const field in message) {
     if (field !== 'id' && field !== 'event' && field !== 'data' && field !== 'retry') {
-      throw invalid(
-        `message.${field}`,
-        'absent: a message has id, event, data and retry',
-        Reflect.get(message, field)
-      )
+      throw invalid('a field of the message', 'id, event, data or retry', field)
     }
   }
 }

@@ -122,6 +122,7 @@ const REGISTER_OPTIONS = new Set(['prefix', 'logLevel', 'logSerializers'])
  * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for an unknown name or a wrong value.
  */
 export function resolveOptions(given: EventStreamOptions): ResolvedOptions {
+  checkObject(given)
   const own = Object.entries(given).filter(([name]) => !REGISTER_OPTIONS.has(name))
   return merge(DEFAULTS, Object.fromEntries(own), PLUGIN_CHECKS)
 }
@@ -132,6 +133,7 @@ export function resolveOptions(given: EventStreamOptions): ResolvedOptions {
  * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for an unknown name or a wrong value.
  */
 export function resolveStartOptions(base: ResolvedOptions, given: StartOptions = {}): ResolvedStartOptions {
+  checkObject(given)
   return Object.keys(given).length === 0 ? base : merge(base, given, START_CHECKS)
 }
 
@@ -146,10 +148,21 @@ function merge<Base extends Readonly<Required<EventStreamOptions>>>(
     if (check === undefined) throw invalid(name, `one of ${Object.keys(checks).join(', ')}`, value)
     check(name, value)
   }
-  const options = { ...base, ...Object.fromEntries(entries) }
+  const options = { ...base, ...copyOf(entries) }
   const farewellFrame = farewellOf('farewell', options)
   const shutdownFrame = farewellOf('shutdownFarewell', options)
   return Object.freeze({ ...options, farewellFrame, shutdownFrame })
+}
+
+/** Copies what the caller could change after the check. */
+function copyOf(entries: [string, unknown][]): object {
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name, Array.isArray(value) ? Object.freeze([...value]) : value])
+  )
+}
+
+function checkObject(given: unknown): void {
+  if (typeof given !== 'object' || given === null) throw invalid('the options', 'an object', given)
 }
 
 function orFalse(check: Check): Check {

@@ -42,6 +42,7 @@ export class Outbox {
     this.#text = ''
     this.#textBytes = 0
     this.#encoded = undefined
+    this.#encodedStart = 0
   }
 
   #takeEncoded(encoded: Buffer): Uint8Array {

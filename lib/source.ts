@@ -33,38 +33,37 @@ export function sendFrom(source: unknown, sink: Sink, onUnobserved: (error: unkn
 async function pumpUntilAborted(reader: SourceReader, sink: Sink): Promise<void> {
   const { signal } = sink
   if (signal.aborted) return cancel(reader, sink)
-  let leave = (): void => {}
+  const done = new AbortController()
   const left = new Promise<void>((resolve) => {
-    leave = () => {
+    const leave = (): void => {
       cancel(reader, sink)
       resolve()
     }
+    signal.addEventListener('abort', leave, { once: true, signal: done.signal })
   })
-  signal.addEventListener('abort', leave, { once: true })
   try {
     await Promise.race([left, pump(reader, sink)])
   } finally {
-    signal.removeEventListener('abort', leave)
+    done.abort()
   }
 }
 
 async function pump(reader: SourceReader, sink: Sink): Promise<void> {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-  try {
-    for (;;) {
-      const { done, value } = await reader.next()
-      if (sink.signal.aborted) return
-      if (done) {
-        decoder.decode()
-        return
-      }
+  while (!sink.signal.aborted) {
+    const { done, value } = await reader.next()
+    if (sink.signal.aborted) return
+    if (done) {
+      decoder.decode()
+      return
+    }
+    try {
       const message = value instanceof Uint8Array ? decoder.decode(value, { stream: true }) : value
       if (message !== '' || message === value) await sink.send(message as Message)
+    } catch (error) {
+      cancel(reader, sink)
+      throw error
     }
-  } catch (error) {
-    if (sink.signal.aborted) return
-    cancel(reader, sink)
-    throw error
   }
 }
 
@@ -81,20 +80,34 @@ function openSource(source: unknown): SourceReader {
 }
 
 function isAsyncIterable(source: unknown): source is AsyncIterable<unknown> {
-  return typeof source === 'object' && source !== null && Symbol.asyncIterator in source
+  return isObject(source) && typeof Reflect.get(source, Symbol.asyncIterator) === 'function'
 }
 
 /** Strings are iterable too, but character by character. */
 function isIterable(source: unknown): source is Iterable<unknown> {
-  return typeof source === 'object' && source !== null && Symbol.iterator in source
+  return isObject(source) && typeof Reflect.get(source, Symbol.iterator) === 'function'
 }
 
+function isObject(source: unknown): source is object {
+  return typeof source === 'object' && source !== null
+}
+
+/** Its `error` events are listened to from the start: one that comes before the first pull would end the process. */
 function readableSource(source: Readable): SourceReader {
   const iterator = source[Symbol.asyncIterator]()
-  return { next: () => iterator.next(), cancel: () => source.destroy() }
+  const failed = new Promise<never>((_resolve, reject) => source.once('error', reject))
+  failed.catch(() => {})
+  return {
+    next: () => iterator.next(),
+    cancel: () => {
+      source.destroy()
+      return failed
+    }
+  }
 }
 
 function streamSource(source: ReadableStream): SourceReader {
+  if (source.locked) throw new FST_ERR_EVENTSTREAM_INVALID_SOURCE('a ReadableStream that is locked')
   const reader = source.getReader()
   return { next: () => reader.read() as Promise<IteratorResult<unknown>>, cancel: () => reader.cancel() }
 }

@@ -483,6 +483,12 @@ t.test('Connection › #beat', async (t) => {
     t.ok(new Set(ages).size > 20, 'not all at once')
   })
 
+  t.test('however small messages must be', async (t) => {
+    const bench = Bench.open({ maxMessageBytes: 1, farewell: false, expiresAt: Date.now() - 1 })
+    bench.connection.beat(0)
+    t.match(bench.transport.text, /^retry: \d+\n\n$/)
+  })
+
   t.test('at expiresAt the stream ends, given as a Date or as milliseconds', async (t) => {
     for (const expiresAt of [Date.now() + 5000, new Date(Date.now() + 5000)]) {
       const { connection } = Bench.open({ expiresAt })
