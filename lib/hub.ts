@@ -75,7 +75,7 @@ export class Hub implements ConnectionHost, EventStreams {
   /** What `reply.sseStart()` does. */
   start(request: FastifyRequest, reply: FastifyReply, given?: StartOptions): Connection {
     const options = resolveStartOptions(this.#options, given)
-    this.#assertStartable(request, reply)
+    this.#assertStartable(request, reply, options)
     const response: RawResponse = reply.raw
     const connection = new Connection(request, options, transportBeforeHead(response), this, monotonicMs())
     if (hasLeft(request, response)) {
@@ -119,14 +119,18 @@ export class Hub implements ConnectionHost, EventStreams {
     if (connection.state === 'closed') this.#release(connection)
   }
 
-  #assertStartable(request: FastifyRequest, reply: FastifyReply): void {
+  #assertStartable(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { checkAccept }: ResolvedStartOptions
+  ): void {
     if (connectionOf(reply) !== undefined) throw new FST_ERR_EVENTSTREAM_ALREADY_STARTED()
     if (reply.sent || reply.raw.headersSent) throw new FST_ERR_EVENTSTREAM_REPLY_SENT()
     if (this.#isClosing) {
       if (request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
       throw new FST_ERR_EVENTSTREAM_CLOSING()
     }
-    if (!acceptsEventStream(request)) {
+    if (checkAccept && !acceptsEventStream(request)) {
       throw new FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE(String(request.headers.accept))
     }
   }

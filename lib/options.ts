@@ -43,6 +43,12 @@ export interface StreamOptions {
    */
   retryMs?: readonly [min: number, max: number] | false
   /**
+   * Whether a request whose `Accept` header refuses event streams is answered by `406`. `false` for APIs whose clients
+   * ask for the stream in another way, such as the `stream: true` in the body of LLM requests.
+   * @defaultValue true
+   */
+  checkAccept?: boolean
+  /**
    * The message that `close()` sends before it ends the stream. `false` sends none.
    * @defaultValue `{ event: 'close', data: 'Closing the connection' }`
    */
@@ -89,6 +95,7 @@ const DEFAULTS: Readonly<Required<EventStreamOptions>> = Object.freeze({
   stallMs: 30_000,
   maxAgeMs: false,
   retryMs: [1_000, 5_000],
+  checkAccept: true,
   farewell: { event: 'close', data: 'Closing the connection' },
   shutdownFarewell: false,
   drainMs: 5_000
@@ -104,6 +111,7 @@ const STREAM_CHECKS: Readonly<Record<keyof StreamOptions, Check>> = {
   stallMs: orFalse(checkMs),
   maxAgeMs: orFalse(checkMs),
   retryMs: orFalse(checkRange),
+  checkAccept: checkBoolean,
   farewell: checkNothing
 }
 const START_CHECKS: Readonly<Record<keyof StartOptions, Check>> = { ...STREAM_CHECKS, expiresAt: checkTime }
@@ -186,6 +194,10 @@ function farewellOf(
 
 /** For farewells: encoding them is their check. */
 function checkNothing(): void {}
+
+function checkBoolean(name: string, value: unknown): void {
+  if (typeof value !== 'boolean') throw invalid(name, 'true or false', value)
+}
 
 function checkFunction(name: string, value: unknown): void {
   if (typeof value !== 'function') throw invalid(name, 'a function', value)

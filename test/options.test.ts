@@ -80,6 +80,16 @@ const STREAM_ROWS: readonly Row[] = [
     ]
   ],
   [
+    'checkAccept',
+    'true or false',
+    [true, false],
+    [
+      [null, 'null (null)'],
+      [1, '1 (number)'],
+      ['true', "'true' (string)"]
+    ]
+  ],
+  [
     'farewell',
     FAREWELL_RULE,
     [{ event: 'bye', data: { at: 1 } }, { id: '' }, { retry: 0 }, false],
@@ -191,6 +201,7 @@ t.test('resolveOptions', async (t) => {
       maxBufferedBytes: 1_048_576,
       stallMs: 30_000,
       maxAgeMs: false,
+      checkAccept: true,
       retryMs: [1_000, 5_000],
       farewell: { event: 'close', data: 'Closing the connection' },
       shutdownFarewell: false,
