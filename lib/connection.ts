@@ -42,6 +42,7 @@ export class Connection implements SSEConnection, TransportListener, Sink {
   #messages = 0
   #bytes = 0
 
+  #isBeforeHead = true
   /** Whether the transport takes a write now. */
   #isReady = false
   /** Whether 64 KiB were written in this turn, so that senders who wait let others run first. */
@@ -127,7 +128,7 @@ export class Connection implements SSEConnection, TransportListener, Sink {
 
   send(message: Message | string): Promise<void> {
     const frame = encodeMessage(message, this.#options)
-    if (!this.#accept(frame)) return SETTLED
+    if (!this.#accept(frame)) return nextTurn()
     this.#messages++
     return this.#mayContinue()
   }
@@ -140,22 +141,27 @@ export class Connection implements SSEConnection, TransportListener, Sink {
   }
 
   comment(text = ''): Promise<void> {
-    return this.#accept(encodeComment(text, this.#options)) ? this.#mayContinue() : SETTLED
+    return this.#accept(encodeComment(text, this.#options)) ? this.#mayContinue() : nextTurn()
   }
 
   close(): void {
     this.#end('server', this.#options.farewellFrame)
   }
 
-  destroy(reason: CloseReason = 'server'): void {
-    if (this.#state === 'closed') return
-    this.#finish(reason)
-    this.#transport.destroy()
+  destroy(): void {
+    this.evict('server')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
     await this.closed
+  }
+
+  /** `destroy()` for this reason. */
+  evict(reason: CloseReason): void {
+    if (this.#state === 'closed') return
+    this.#finish(reason)
+    this.#transport.destroy()
   }
 
   /** Ends the stream with reason `error`, without a farewell and without a word of the error. */
@@ -173,6 +179,7 @@ export class Connection implements SSEConnection, TransportListener, Sink {
   /** The head is out: from here on `transport` takes the stream. */
   open(transport: Transport): void {
     this.#transport = transport
+    this.#isBeforeHead = false
     this.#isReady = true
     if (this.#state === 'opening') this.#setState('open')
     this.flush()
@@ -196,8 +203,9 @@ export class Connection implements SSEConnection, TransportListener, Sink {
   /** One look at the clock: an expiry, a reader that stalls, a stream that was quiet for too long. */
   beat(now: number): void {
     if (now >= this.#expiresAt) this.#end('expired', this.#retryFrame())
-    if (this.#state === 'opening' || this.#state === 'closed') return
-    if (this.bufferedBytes > 0) this.#watchProgress(now)
+    if (this.#state === 'closed') return
+    if (this.#isBeforeHead) this.#watchOpening(now)
+    else if (this.bufferedBytes > 0) this.#watchProgress(now)
     else this.#watchSilence(now)
   }
 
@@ -205,6 +213,11 @@ export class Connection implements SSEConnection, TransportListener, Sink {
     if (this.#state === 'closed') return
     this.#isReady = true
     this.flush()
+  }
+
+  transportOnError(error: unknown): void {
+    this.abandon('error', error)
+    this.evict('error')
   }
 
   transportOnClose(): void {
@@ -221,19 +234,12 @@ export class Connection implements SSEConnection, TransportListener, Sink {
 
   #accept(frame: Frame): boolean {
     if (!this.#isAccepting) return false
-    if (this.#isTooMuch(frame)) {
-      this.destroy('slow')
+    if (!this.#isReady && this.bufferedBytes > this.#options.maxBufferedBytes) {
+      this.evict('slow')
       return false
     }
     this.#append(frame)
     return true
-  }
-
-  /** Bounds what piles up, not what a single message may be, nor what a reader takes that keeps up. */
-  #isTooMuch({ byteLength }: Frame): boolean {
-    if (this.#isReady) return false
-    const { bufferedBytes } = this
-    return bufferedBytes > 0 && bufferedBytes + byteLength > this.#options.maxBufferedBytes
   }
 
   #append(frame: Frame): void {
@@ -253,7 +259,8 @@ export class Connection implements SSEConnection, TransportListener, Sink {
 
   #mayContinue(): Promise<void> {
     const isWaiting = this.#isYielding || (this.#state === 'open' && !this.#isReady)
-    if (!this.#isAccepting || (!isWaiting && this.#outbox.byteLength < PIECE_BYTES)) return SETTLED
+    if (!this.#isAccepting) return nextTurn()
+    if (!isWaiting && this.#outbox.byteLength < PIECE_BYTES) return SETTLED
     this.#drained ??= new Deferred()
     return this.#drained.promise
   }
@@ -305,6 +312,14 @@ export class Connection implements SSEConnection, TransportListener, Sink {
     return encodeRetry(min + Math.floor(Math.random() * (max - min + 1)))
   }
 
+  /** A head that an `onSend` hook holds back for ever would hold the client for ever. */
+  #watchOpening(now: number): void {
+    const { stallMs } = this.#options
+    if (stallMs === false || now - this.startedAt < stallMs) return
+    this.request.log.error({ stallMs }, 'the head of an event stream did not go out in time')
+    this.evict('error')
+  }
+
   #watchProgress(now: number): void {
     const { flushedBytes } = this.#transport
     if (flushedBytes > this.#flushedBytes) {
@@ -312,7 +327,7 @@ export class Connection implements SSEConnection, TransportListener, Sink {
       this.#progressAt = now
     }
     const { stallMs } = this.#options
-    if (stallMs !== false && now - this.#progressAt >= stallMs) this.destroy('slow')
+    if (stallMs !== false && now - this.#progressAt >= stallMs) this.evict('slow')
   }
 
   #watchSilence(now: number): void {
@@ -331,6 +346,22 @@ function expiryOf({ maxAgeMs, expiresAt }: ResolvedStartOptions, now: number): n
   const age = maxAgeMs === false ? Infinity : now + Math.floor(maxAgeMs * (1 - Math.random() / 10))
   const expiry = expiresAt === undefined ? Infinity : now + Number(expiresAt) - Date.now()
   return Math.min(age, expiry)
+}
+
+let turn: Promise<void> | undefined
+
+/**
+ * Settles in the next turn of the event loop. After the end `send()` gives this: a producer that does nothing but wait
+ * for `send()` would otherwise never let go of this turn.
+ */
+function nextTurn(): Promise<void> {
+  turn ??= new Promise((resolve) => {
+    setImmediate(() => {
+      turn = undefined
+      resolve()
+    })
+  })
+  return turn
 }
 
 class Deferred<T> {

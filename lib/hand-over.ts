@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import { Readable } from 'node:stream'
+import { FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED } from './errors.ts'
 import type { Ending } from './transport/transport.ts'
 
 type Listeners = Map<string | symbol, readonly unknown[]>
@@ -12,6 +13,7 @@ export class HandOver extends Readable implements Ending {
   readonly #response: EventEmitter
   readonly #onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void
   #before: Listeners | undefined
+  #isPiped = false
 
   /** @param onPipe is told the destination, and what to end when the stream has ended. */
   constructor(response: EventEmitter, onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void) {
@@ -20,13 +22,20 @@ export class HandOver extends Readable implements Ending {
     this.#onPipe = onPipe
     this.on('newListener', () => {
       this.#before = listenersOf(response)
+      queueMicrotask(() => {
+        this.#before = undefined
+      })
     })
   }
 
-  override _read(): void {}
+  /** There is nothing to read but the end: a stream goes where it is piped. */
+  override _read(): void {
+    if (!this.#isPiped) this.destroy(new FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED())
+  }
 
   override pipe<T extends NodeJS.WritableStream>(destination: T, options?: { end?: boolean }): T {
     const isEnded = options?.end !== false
+    this.#isPiped = true
     if (isEnded) this.end()
     if (isEnded && (destination as unknown) === this.#response) this.#dropWatchers()
     this.#onPipe(destination, isEnded ? destination : this)

@@ -1,5 +1,4 @@
-import type { Server } from 'node:net'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { acceptsEventStream } from './accept.ts'
 import { Connection, type ConnectionHost } from './connection.ts'
 import {
@@ -32,20 +31,20 @@ export class Hub implements ConnectionHost, EventStreams {
   readonly #options: ResolvedOptions
   readonly #isLogging: boolean
   readonly #connections = new Set<Connection>()
-  readonly #sessions: Sessions
+  readonly #sessions: Sessions | undefined
   readonly #flush = new Flush()
   readonly #heartbeat = new Heartbeat(this.#connections)
   #isClosing = false
-  #connectionsOnEmpty: (() => void) | undefined
+  #drained: Promise<void> | undefined
+  #onEmpty: (() => void) | undefined
   #opened = 0
   #endedMessages = 0
   #endedBytes = 0
 
-  /** @param isLogging whether each stream's opening and closing is logged. */
-  constructor(server: Server, options: ResolvedOptions, isLogging: boolean) {
-    this.#sessions = new Sessions(server)
+  constructor({ server, initialConfig }: FastifyInstance, options: ResolvedOptions) {
     this.#options = options
-    this.#isLogging = isLogging
+    this.#isLogging = initialConfig.disableRequestLogging !== true
+    this.#sessions = initialConfig.http2 ? new Sessions(server, () => this.#tellEmpty()) : undefined
   }
 
   get closing(): boolean {
@@ -96,17 +95,21 @@ export class Hub implements ConnectionHost, EventStreams {
 
   /**
    * Ends every stream, and resolves when all they were sent has left, or at the deadline, after which those that are
-   * still there are gone. From here on none is started.
+   * still there are gone. From the first call on none is started.
    */
-  async drain(): Promise<void> {
+  drain(): Promise<void> {
+    this.#drained ??= this.#drain()
+    return this.#drained
+  }
+
+  async #drain(): Promise<void> {
     this.#isClosing = true
-    this.#sessions.close()
+    this.#sessions?.close()
     for (const connection of this.#connections) connection.shutdown()
     await this.#emptied()
-    for (const connection of this.#connections) {
-      this.#sessions.destroy(connection.request)
-      connection.destroy('shutdown')
-    }
+    for (const connection of this.#connections) connection.evict('shutdown')
+    await new Promise((resolve) => setImmediate(resolve))
+    this.#sessions?.destroyStuck()
   }
 
   scheduleFlush(connection: Connection): void {
@@ -139,7 +142,6 @@ export class Hub implements ConnectionHost, EventStreams {
     this.#connections.add(connection)
     this.#opened++
     this.#heartbeat.start(Math.min(heartbeatMs || Infinity, stallMs || Infinity, maxAgeMs || Infinity))
-    this.#sessions.add(connection.request)
   }
 
   #release(connection: Connection): void {
@@ -147,16 +149,23 @@ export class Hub implements ConnectionHost, EventStreams {
     this.#endedMessages += connection.messages
     this.#endedBytes += connection.bytes
     this.#logClosed(connection)
-    if (this.#connections.size > 0) return
-    this.#heartbeat.stop()
-    this.#connectionsOnEmpty?.()
+    if (this.#connections.size === 0) this.#heartbeat.stop()
+    this.#tellEmpty()
+  }
+
+  get #isEmpty(): boolean {
+    return this.#connections.size === 0 && (this.#sessions === undefined || this.#sessions.size === 0)
+  }
+
+  #tellEmpty(): void {
+    if (this.#isEmpty) this.#onEmpty?.()
   }
 
   #emptied(): Promise<void> {
-    if (this.#connections.size === 0) return Promise.resolve()
+    if (this.#isEmpty) return Promise.resolve()
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, this.#options.drainMs)
-      this.#connectionsOnEmpty = () => {
+      this.#onEmpty = () => {
         clearTimeout(timer)
         resolve()
       }

@@ -20,7 +20,8 @@ export interface StreamOptions {
    */
   maxMessageBytes?: number
   /**
-   * Bytes that may pile up for a reader that is behind. Beyond, the connection is destroyed with reason `slow`.
+   * Bytes that may wait for a reader that is behind. A message that comes when there are more destroys the connection
+   * with reason `slow`.
    * @defaultValue 1048576
    */
   maxBufferedBytes?: number

@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { Socket } from 'node:net'
+import type { IncomingMessage } from 'node:http'
+import type { Server, Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { acceptsEventStream } from './accept.ts'
@@ -11,8 +12,7 @@ import {
   resolveOptions,
   type StartOptions
 } from './options.ts'
-import { connectionOf, giveBack } from './takeover.ts'
-import { carriesStream } from './transport/socket-transport.ts'
+import { carriesStream, connectionOf, giveBack, keepGivenBack } from './takeover.ts'
 import type { EventMap, EventStreams, SSEConnection } from './types.ts'
 
 declare module 'fastify' {
@@ -41,10 +41,20 @@ declare module 'fastify' {
 /** Fastify's tracing channel for what handlers throw, which is otherwise only logged once a reply is taken over. */
 const HANDLER_ERROR = 'tracing:fastify.request.handler:error'
 
+/** The hubs of one server, in whatever scopes: they drain together, because Fastify closes scopes one after the other. */
+const hubsByServer = new WeakMap<Server, Set<Hub>>()
+
+function hubsOf(server: Server): Set<Hub> {
+  const hubs = hubsByServer.get(server) ?? new Set()
+  hubsByServer.set(server, hubs)
+  return hubs
+}
+
 async function eventStream(app: FastifyInstance, given: EventStreamOptions): Promise<void> {
   const options = resolveOptions(given)
   checkAgainstServer(app, options)
-  const hub = new Hub(app.server, options, app.initialConfig.disableRequestLogging !== true)
+  const hub = new Hub(app, options)
+  const hubs = hubsOf(app.server).add(hub)
 
   app.decorate('sse', hub)
   app.decorateRequest('acceptsEventStream', function (this: FastifyRequest) {
@@ -56,7 +66,12 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
 
   app.addHook('onRequest', refuseBehindStream)
   app.addHook('onError', giveBackOnError)
-  app.addHook('preClose', () => hub.drain())
+  app.addHook('preClose', async () => {
+    await Promise.all([...hubs].map((hub) => hub.drain()))
+  })
+  app.addHook('onReady', async () => {
+    if (app.server.listenerCount('upgrade') > 0) app.server.prependListener('upgrade', serverOnUpgrade)
+  })
   app.addHook('onClose', async () => {
     unsubscribe(HANDLER_ERROR, handlerOnError)
     app.server.removeListener('clientError', serverOnClientError)
@@ -72,6 +87,7 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
       silenceOnce(reply)
       return
     }
+    keepGivenBack(reply)
     if (!isLogged) reply.log.error({ err: error }, 'the handler failed after the event stream had started')
     connection.fail(error)
   }
@@ -125,6 +141,11 @@ function giveBackOnError(
 ): void {
   giveBack(reply, error)
   done()
+}
+
+/** An `Upgrade` behind a stream passes by the hooks: whoever takes it would write into the stream. */
+function serverOnUpgrade(_request: IncomingMessage, socket: Socket): void {
+  if (carriesStream(socket)) socket.destroy()
 }
 
 /** Comes before Fastify's own listener, which answers garbage with a `400` in the middle of the stream. */

@@ -112,8 +112,22 @@ function streamSource(source: ReadableStream): SourceReader {
   return { next: () => reader.read() as Promise<IteratorResult<unknown>>, cancel: () => reader.cancel() }
 }
 
+/** A generator that ends its own stream while it runs cannot be told to stop before it has paused. */
 function iteratorSource(iterator: AsyncIterator<unknown> | Iterator<unknown>): SourceReader {
-  return { next: () => iterator.next(), cancel: () => iterator.return?.() }
+  let isRunning = false
+  let isCancelled = false
+  return {
+    next: () => {
+      isRunning = true
+      const result = iterator.next()
+      isRunning = false
+      return isCancelled ? (iterator.return?.() ?? result) : result
+    },
+    cancel: () => {
+      isCancelled = isRunning
+      return isRunning ? undefined : iterator.return?.()
+    }
+  }
 }
 
 /**

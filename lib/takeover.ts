@@ -7,7 +7,7 @@ import type { Connection } from './connection.ts'
 import { FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED, FST_ERR_EVENTSTREAM_PIPELINED } from './errors.ts'
 import { HandOver } from './hand-over.ts'
 import { type Destination, ResponseTransport } from './transport/response-transport.ts'
-import { carriesStream, SocketTransport } from './transport/socket-transport.ts'
+import { type SocketResponse, SocketTransport } from './transport/socket-transport.ts'
 import type { Ending, Transport } from './transport/transport.ts'
 
 /** A response as Fastify has it when the server may speak HTTP/1 or HTTP/2. */
@@ -20,8 +20,16 @@ const HEADERS: Readonly<Record<string, string>> = {
   'x-accel-buffering': 'no'
 }
 
-/** The connection that took a response over, for listeners and hooks that get nothing but the response. */
+/** The connection that took a response and its socket over, for listeners and hooks that get nothing else. */
 const kConnection: unique symbol = Symbol('fastify-eventstream.connection')
+
+/** A socket of HTTP/1, from `sseStart()` until the response has closed. */
+type CarryingSocket = Socket & { [kConnection]?: Connection | undefined }
+
+/** Whether the socket carries a stream, so that nobody else may be answered on it. */
+export function carriesStream(socket: CarryingSocket): boolean {
+  return socket[kConnection] !== undefined
+}
 
 /** The connection that `sseStart()` gave this reply, if it did. */
 export function connectionOf(reply: FastifyReply): Connection | undefined {
@@ -69,6 +77,7 @@ export function transportBeforeHead(response: RawResponse): Transport {
 export function takeOver(reply: FastifyReply, connection: Connection): void {
   const response: RawResponse = reply.raw
   response[kConnection] = connection
+  if (connection.state !== 'closed') markSocket(response, connection)
   response.on('close', responseOnClose)
   response.on('error', responseOnError)
   reply.code(200)
@@ -100,15 +109,31 @@ export function giveBack(reply: FastifyReply, error: unknown): void {
   Object.defineProperty(reply, 'sent', { configurable: true, get: () => reply.raw.writableEnded })
 }
 
+/** The handler fails too while Fastify answers: that answer must not be another one. */
+export function keepGivenBack(reply: FastifyReply): void {
+  const sent = Object.getOwnPropertyDescriptor(reply, 'sent')
+  if (sent === undefined) return
+  Object.defineProperty(reply, 'sent', { configurable: true, value: true })
+  queueMicrotask(() => Object.defineProperty(reply, 'sent', sent))
+}
+
 function responseOnClose(this: RawResponse): void {
   const connection = this[kConnection]
   if (connection === undefined) return
+  markSocket(this, undefined)
   if (connection.state === 'opening' && connection.reason === undefined && this.writableEnded) {
     const err = new FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED()
     connection.request.log.error({ err }, err.message)
     connection.abandon('error', err)
   }
   connection.transportOnClose()
+}
+
+/** A response that was closed has no socket any more, but its request has. */
+function markSocket(response: RawResponse, connection: Connection | undefined): void {
+  if (isHttp2(response)) return
+  const socket: CarryingSocket = response.req.socket
+  socket[kConnection] = connection
 }
 
 /** An error of the response is followed by its `close`. */
@@ -121,14 +146,24 @@ function openTransport(
   connection: Connection
 ): Transport {
   const isWrapped = destination !== response
-  if (isWrapped) response.once('pipe', () => response.flushHeaders())
-  else response.flushHeaders()
-  if (!isWrapped && hasChunkedSocket(response))
-    return new SocketTransport(response.socket, ending, connection)
+  if (isWrapped) response.once('pipe', () => flushHead(response))
+  else flushHead(response)
+  if (!isWrapped && hasChunkedSocket(response)) return new SocketTransport(response, ending, connection)
   return new ResponseTransport(destination as Destination, response, ending, connection)
 }
 
-function hasChunkedSocket(response: RawResponse): response is ServerResponse & { socket: Socket } {
+/** Whatever hooks have made of it: a length or another coding would cut the stream anywhere, and end in what follows. */
+function flushHead(response: RawResponse): void {
+  response.statusCode = 200
+  response.removeHeader('content-length')
+  if (response.hasHeader('transfer-encoding')) {
+    response.removeHeader('transfer-encoding')
+    if (response.req.httpVersion === '1.1') response.setHeader('transfer-encoding', 'chunked')
+  }
+  response.flushHeaders()
+}
+
+function hasChunkedSocket(response: RawResponse): response is SocketResponse {
   return (
     !isHttp2(response) &&
     response.chunkedEncoding &&

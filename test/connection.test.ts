@@ -108,8 +108,9 @@ t.test('Connection › #send', async (t) => {
       const { connection, transport } = Bench.open()
       connection[end]()
       const { text } = transport
-      t.ok(await hasSettled(connection.send('late')), end)
-      t.ok(await hasSettled(connection.comment('late')), end)
+      const late = [connection.send('late'), connection.comment('late')]
+      t.notOk(await hasSettled(Promise.race(late)), 'not in this turn, which a producer would never let go')
+      await Promise.all(late)
       connection.flush()
       t.equal(transport.text, text, end)
     }
@@ -144,16 +145,19 @@ t.test('Connection › maxBufferedBytes', async (t) => {
     t.equal(bench.connection.state, 'open')
     bench.endTurn()
     bench.connection.send('a'.repeat(900))
+    t.equal(bench.connection.state, 'open', 'by one message it may be more')
+    bench.connection.send('a')
     t.equal(bench.connection.state, 'closed')
     t.equal(bench.connection.reason, 'slow')
     t.ok(bench.transport.destroyed)
-    t.equal(bench.connection.messages, 1, 'the message that was too much was not accepted')
+    t.equal(bench.connection.messages, 2, 'the message that was too much was not accepted')
   })
 
   t.test('also before the head is out', async (t) => {
     const { connection, beforeHead } = new Bench({ maxBufferedBytes: 1000 })
     connection.send('a'.repeat(900))
     connection.send('a'.repeat(900))
+    connection.send('a')
     t.equal(connection.reason, 'slow')
     t.ok(beforeHead.destroyed)
   })
@@ -326,7 +330,7 @@ t.test('Connection › #signal and #closed', async (t) => {
     const bench = Bench.open()
     const { closed } = bench.connection
     bench.connection.close()
-    bench.connection.destroy('slow')
+    bench.connection.evict('slow')
     bench.connection.transportOnClose()
     t.equal(await closed, 'server')
     t.equal(bench.connection.closed, closed)
@@ -447,6 +451,22 @@ t.test('Connection › #beat', async (t) => {
     bench.endTurn()
     bench.connection.beat(60_500)
     t.equal(bench.connection.state, 'open')
+  })
+
+  t.test('so is one whose head is held back for stallMs', async (t) => {
+    const bench = new Bench({ stallMs: 1000 })
+    bench.connection.beat(999)
+    t.equal(bench.connection.state, 'opening')
+    bench.connection.beat(1000)
+    t.equal(bench.connection.reason, 'error')
+    t.ok(bench.beforeHead.destroyed)
+    t.same(
+      bench.logs.map(({ level }) => level),
+      ['error']
+    )
+    const patient = new Bench({ stallMs: false })
+    patient.connection.beat(1e9)
+    t.equal(patient.connection.state, 'opening')
   })
 
   t.test('a stream that is ending is watched too', async (t) => {

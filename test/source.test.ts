@@ -338,6 +338,28 @@ t.test('source › it is told to stop the moment the sink ends', async (t) => {
     t.strictSame(source.calls, ['next', 'return'], 'no next() after return()')
   })
 
+  t.test('also a generator that ends the sink itself while it runs', async (t) => {
+    for (const isAsync of [false, true]) {
+      const sink = new FakeSink()
+      let isCleaned = false
+      function* sync(): Generator<string> {
+        try {
+          yield 'x'
+          sink.abort()
+          yield 'late'
+        } finally {
+          isCleaned = true
+        }
+      }
+      async function* delegating(): AsyncGenerator<string> {
+        yield* sync()
+      }
+      await sink.from(isAsync ? delegating() : sync())
+      await turn()
+      t.same([sink.sent, isCleaned, sink.stopErrors], [['x'], true, []])
+    }
+  })
+
   t.test('an iterator without return() is left alone', async (t) => {
     const sink = new FakeSink()
     const done = sink.from({ [Symbol.asyncIterator]: () => ({ next: never }) })

@@ -1,9 +1,13 @@
 import type { ServerResponse } from 'node:http'
 import { constants, type Http2ServerResponse } from 'node:http2'
+import { endConnection } from './end-connection.ts'
 import type { Ending, Transport, TransportListener } from './transport.ts'
 
 /** What is written to: a response, or the stream that an `onSend` hook put in front of it. */
-export type Destination = NodeJS.WritableStream & { readonly writableLength: number }
+export type Destination = NodeJS.WritableStream & {
+  readonly writableLength: number
+  readonly readableLength?: number
+}
 
 /**
  * Everything that has no socket of its own to write to: HTTP/2, HTTP/1.0, `inject()`, responses that something else
@@ -29,11 +33,18 @@ export class ResponseTransport implements Transport {
     destination.on('drain', () => {
       if (!this.#ended) listener.transportOnDrain()
     })
-    destination.on('error', () => this.destroy())
+    destination.on('error', (error) => {
+      if (this.#isWrapped) listener.transportOnError(error)
+    })
+  }
+
+  get #isWrapped(): boolean {
+    return (this.#destination as unknown) !== this.#response
   }
 
   get bufferedBytes(): number {
-    return this.#destination.writableLength
+    const { writableLength, readableLength = 0 } = this.#destination
+    return writableLength + readableLength + (this.#isWrapped ? this.#response.writableLength : 0)
   }
 
   get flushedBytes(): number {
@@ -46,11 +57,10 @@ export class ResponseTransport implements Transport {
   }
 
   end({ reuse }: { reuse: boolean }): void {
-    if (!this.#ended) {
-      this.#ended = true
-      this.#ending.end()
-    }
-    if (!reuse) this.#closeConnection()
+    if (!reuse) endConnection(this.#response)
+    if (this.#ended) return
+    this.#ended = true
+    this.#ending.end()
   }
 
   destroy(): void {
@@ -59,13 +69,5 @@ export class ResponseTransport implements Transport {
     // Without an error code clients take what was cut off for complete.
     if ('stream' in response) response.stream?.close(constants.NGHTTP2_INTERNAL_ERROR)
     response.destroy()
-  }
-
-  /** An HTTP/2 session carries other streams too: it is not this transport's to close. */
-  #closeConnection(): void {
-    if ('stream' in this.#response) return
-    const { socket } = this.#response
-    if (socket === null || typeof socket.destroySoon !== 'function') return
-    this.#response.once('finish', () => socket.destroySoon())
   }
 }

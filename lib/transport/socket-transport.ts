@@ -1,33 +1,28 @@
+import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { endConnection } from './end-connection.ts'
 import type { Ending, Transport, TransportListener } from './transport.ts'
 
-/** The transport of the stream that a socket carries now, for listeners that get nothing but the socket. */
-const kTransport: unique symbol = Symbol('fastify-eventstream.transport')
-
-interface CarryingSocket extends Socket {
-  [kTransport]?: SocketTransport | undefined
-}
-
-/** Whether the socket carries a stream, so that nobody else may write to it or be answered on it. */
-export function carriesStream(socket: CarryingSocket): boolean {
-  return socket[kTransport] !== undefined
-}
+/** A response that has its socket. */
+export type SocketResponse = ServerResponse & { readonly socket: Socket }
 
 /**
  * HTTP/1.1 over TCP, TLS or a Unix socket: writes chunks (RFC 9112, section 7.1) straight to the socket, under a
  * `ServerResponse` that stays attached and unfinished and ends the message itself.
  */
 export class SocketTransport implements Transport {
-  readonly #socket: CarryingSocket
+  readonly #response: ServerResponse
+  readonly #socket: Socket
   readonly #ending: Ending
   readonly #listener: TransportListener
+  #hasEnded = false
 
-  /** @param ending the `ServerResponse`, which writes the last chunk. */
-  constructor(socket: CarryingSocket, ending: Ending, listener: TransportListener) {
-    this.#socket = socket
+  /** @param ending what makes the response write its last chunk. */
+  constructor(response: SocketResponse, ending: Ending, listener: TransportListener) {
+    this.#response = response
+    this.#socket = response.socket
     this.#ending = ending
     this.#listener = listener
-    socket[kTransport] = this
   }
 
   get bufferedBytes(): number {
@@ -53,33 +48,18 @@ export class SocketTransport implements Transport {
       socket.uncork()
     }
     const mayContinue = socket.writableLength < socket.writableHighWaterMark
-    if (!mayContinue) socket.once('drain', socketOnDrain)
+    if (!mayContinue) socket.once('drain', () => this.#listener.transportOnDrain())
     return mayContinue
   }
 
   end({ reuse }: { reuse: boolean }): void {
-    if (this.#release()) this.#ending.end()
-    if (!reuse) this.#socket.destroySoon()
+    if (!reuse) endConnection(this.#response)
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    this.#ending.end()
   }
 
   destroy(): void {
-    this.#release()
     this.#socket.destroy()
   }
-
-  socketOnDrain(): void {
-    this.#listener.transportOnDrain()
-  }
-
-  /** @returns whether the socket still carried this stream. */
-  #release(): boolean {
-    this.#socket.removeListener('drain', socketOnDrain)
-    const isCarried = this.#socket[kTransport] === this
-    if (isCarried) this.#socket[kTransport] = undefined
-    return isCarried
-  }
-}
-
-function socketOnDrain(this: CarryingSocket): void {
-  this[kTransport]?.socketOnDrain()
 }

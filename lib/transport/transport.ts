@@ -27,10 +27,13 @@ export interface Transport {
   destroy(): void
 }
 
-/** What a transport tells its connection. Neither may be called from inside `write()`. */
+/** What a transport tells its connection. None may be called from inside `write()`. */
 export interface TransportListener {
   /** The transport takes bytes again. */
   transportOnDrain(): void
+
+  /** What is written to has failed. */
+  transportOnError(error: unknown): void
 
   /** The peer is gone, or the response has ended and all of it has left. Told once; nothing follows. */
   transportOnClose(): void

@@ -1,3 +1,4 @@
+import { PassThrough, Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { SSEConnection } from '../../lib/index.ts'
@@ -117,6 +118,92 @@ t.test('a client that sends more than its request', async (t) => {
     }
   }
 
+  for (const wrapped of [false, true]) {
+    for (const [name, extra] of cases) {
+      t.test(`${name}, over ${wrapped ? 'a stream in front of the response' : 'HTTP/1.0'}`, async (t) => {
+        const app = await build(t)
+        let others = 0
+        app.addHook('onSend', async (_request, _reply, payload) =>
+          wrapped && payload instanceof Readable ? payload.pipe(new PassThrough()) : payload
+        )
+        app.get('/', async (_request, reply) => {
+          await reply.sseStart().send('hello')
+        })
+        app.get('/plain', async () => {
+          others++
+          return 'plain'
+        })
+        const { port } = await listen(app)
+        const first = wrapped ? request('GET', '/') : 'GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'
+        const client = RawClient.connect(port, first)
+        await client.until('hello')
+        client.socket.write(extra)
+        await client.closed
+        t.equal(others, 0)
+        t.equal(client.received.split('HTTP/1.1').length - 1, 1)
+      })
+    }
+  }
+
+  t.test('another request while onSend hooks of the stream still run', async (t) => {
+    const app = await build(t)
+    let others = 0
+    app.addHook('onSend', async (_request, _reply, payload) => {
+      await sleep(20)
+      return payload
+    })
+    app.get('/', async (_request, reply) => {
+      await reply.sseStart().send('hello')
+    })
+    app.get('/plain', async () => {
+      others++
+      return 'plain'
+    })
+    const { port } = await listen(app)
+    const client = RawClient.connect(port, request('GET', '/') + request('GET', '/plain'))
+    await client.closed
+    t.equal(others, 0)
+  })
+
+  t.test('an upgrade: nobody takes it, nothing lands in the stream', async (t) => {
+    const app = await build(t)
+    const upgraded: boolean[] = []
+    app.server.on('upgrade', (_request, socket) => {
+      upgraded.push(socket.destroyed)
+      if (!socket.destroyed) socket.end('HTTP/1.1 101 Switching Protocols\r\n\r\n')
+    })
+    app.get('/', async (_request, reply) => {
+      await reply.sseStart().send('hello')
+    })
+    const { port } = await listen(app)
+    const upgrade = request('GET', '/ws', { Connection: 'Upgrade', Upgrade: 'websocket' })
+    const client = RawClient.get(port, '/')
+    await client.until('hello')
+    client.socket.write(upgrade)
+    await client.closed
+    t.same(upgraded, [true])
+    t.equal(client.body, 'data: hello\n\n')
+    const other = RawClient.connect(port, upgrade)
+    await other.closed
+    t.match(other.received, '101 Switching Protocols', 'but on a socket of its own')
+  })
+
+  t.test('the next request after an answer that ended by itself is served', async (t) => {
+    const app = await build(t)
+    app.get('/', async (_request, reply) => {
+      reply.sseStart()
+      reply.raw.end()
+    })
+    app.get('/plain', async () => 'plain')
+    app.head('/own', async (_request, reply) => void reply.sseStart())
+    const { port } = await listen(app)
+    const client = RawClient.get(port, '/')
+    await client.until(/0\r\n\r\n$/)
+    client.socket.write(request('HEAD', '/own') + request('GET', '/plain', { Connection: 'close' }))
+    await client.closed
+    t.match(client.received, /plain$/)
+  })
+
   t.test('garbage on a plain connection still gets its 400', async (t) => {
     const app = await build(t)
     const { port } = await listen(app)
@@ -191,6 +278,23 @@ t.test('after the end of a stream its connection serves the next request', async
   const [socket] = [client.socket]
   t.equal(client.body, 'data: hello\n\nevent: close\ndata: Closing the connection\n\n')
   socket.destroy()
+})
+
+t.test('a producer that does nothing but wait for send() lets others run after the end', async (t) => {
+  const app = await build(t)
+  const stopped = deferred()
+  app.get('/', async (_request, reply) => {
+    const sse = reply.sseStart()
+    let isStopping = false
+    sse.closed.then(() => setTimeout(() => (isStopping = true), 5))
+    while (!isStopping) await sse.send('x')
+    stopped.resolve()
+  })
+  const { port } = await listen(app)
+  const head = RawClient.connect(port, request('HEAD', '/'))
+  await stopped.promise
+  head.socket.destroy()
+  t.pass('a timer ran')
 })
 
 t.test('a reader that is too slow', async (t) => {

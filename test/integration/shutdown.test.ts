@@ -257,6 +257,80 @@ t.test('close() › HTTP/2: streams end, and so do their sessions', async (t) =>
   }
 })
 
+t.test('close() › HTTP/2: a stream that was too slow before does not hold it by its socket', async (t) => {
+  const app = await build(t, { drainMs: 200, stallMs: 100, maxBufferedBytes: 50_000_000 }, { http2: true })
+  app.get('/', async (_request, reply) => {
+    const sse = reply.sseStart()
+    for (let i = 0; i < 200; i++) sse.send('x'.repeat(100_000))
+  })
+  const { port } = await listen(app)
+  const relay = await startRelay(t, port)
+  const session = http2Connect(`http://127.0.0.1:${relay.port}`, { settings: { initialWindowSize: 2 ** 30 } })
+  session.on('error', () => {})
+  t.teardown(() => session.destroy())
+  const stream = session.request({ ':path': '/' })
+  stream.on('error', () => {})
+  await new Promise((resolve) => stream.once('response', resolve))
+  const [sse] = app.sse.connections
+  relay.stop()
+  t.equal(await sse?.closed, 'slow')
+  t.ok(await closesWithin(app))
+})
+
+t.test('close() › HTTP/2: sessions without a stream do not hold it either', async (t) => {
+  for (const [method, path, status] of [
+    ['GET', '/plain', 200],
+    ['HEAD', '/', 200],
+    ['GET', '/refused', 406]
+  ] as const) {
+    const app = await build(t, {}, { http2: true })
+    app.get('/', async (_request, reply) => void reply.sseStart())
+    app.get('/refused', async (_request, reply) => void reply.sseStart())
+    app.get('/plain', async () => 'plain')
+    const { port } = await listen(app)
+    const session = http2Connect(`http://127.0.0.1:${port}`)
+    t.teardown(() => session.destroy())
+    const accept = path === '/refused' ? 'application/json' : '*/*'
+    const stream = session.request({ ':path': path, ':method': method, accept })
+    const answered = new Promise((resolve) =>
+      stream.once('response', (headers) => resolve(headers[':status']))
+    )
+    stream.resume()
+    t.equal(await answered, status)
+    await new Promise((resolve) => stream.once('close', resolve))
+    t.ok(await closesWithin(app), `${method} ${path}`)
+  }
+})
+
+t.test('close() › HTTP/2: a session that comes during the sweep does not hold it', async (t) => {
+  const app = await build(t, { drainMs: 500 }, { http2: true })
+  const closing = deferred()
+  app.addHook('preClose', () => closing.promise)
+  app.get('/plain', async () => 'plain')
+  const { port } = await listen(app)
+  const closed = closesWithin(app)
+  const session = http2Connect(`http://127.0.0.1:${port}`)
+  session.on('error', () => {})
+  t.teardown(() => session.destroy())
+  await new Promise((resolve) => session.once('connect', resolve))
+  closing.resolve()
+  t.ok(await closed)
+})
+
+t.test('close() › trailers still come after the stream', async (t) => {
+  const app = await build(t, { retryMs: false })
+  app.get('/', async (_request, reply) => {
+    reply.trailer('etag', (_reply, _payload, done) => setTimeout(done, 5, null, 'x'))
+    await reply.sseStart().send('1')
+  })
+  const { port } = await listen(app)
+  const client = RawClient.get(port, '/')
+  await client.until('data: 1')
+  t.ok(await closesWithin(app))
+  await client.closed
+  t.match(client.received, /\r\n0\r\netag: x\r\n\r\n$/)
+})
+
 /** A relay to `port` that can stop to read from the server, as a network does that takes nothing any more. */
 async function startRelay(t: Test, port: number): Promise<{ port: number; stop(): void }> {
   const upstreams: Socket[] = []
@@ -301,6 +375,31 @@ t.test('close() › two servers, or two scopes of one, each end their own stream
   await until(() => hubs.reduce((sum, hub) => sum + hub.stats().messages, 0) === 2)
   t.ok(await closesWithin(app))
   t.same(await Promise.all(bodies), ['data: hello\n\nretry: 1\n\n', 'data: hello\n\nretry: 2\n\n'])
+})
+
+t.test('close() › several scopes drain at the same time', async (t) => {
+  const drainMs = 400
+  const app = Fastify()
+  for (const prefix of ['/a', '/b', '/c']) {
+    app.register(
+      async (scope) => {
+        await scope.register(eventStream, { drainMs, maxBufferedBytes: 50_000_000 })
+        scope.get('/', async (_request, reply) => {
+          const sse = reply.sseStart()
+          for (let i = 0; i < 200; i++) sse.send('x'.repeat(100_000))
+        })
+      },
+      { prefix }
+    )
+  }
+  const { port } = await listen(app)
+  for (const path of ['/a', '/b', '/c']) {
+    const stuck = RawClient.get(port, path)
+    await stuck.until('data: x')
+    stuck.socket.pause()
+    t.teardown(() => stuck.socket.destroy())
+  }
+  t.ok(await closesWithin(app, 2 * drainMs), 'not one after the other')
 })
 
 t.test('drainMs must leave Fastify time', async (t) => {

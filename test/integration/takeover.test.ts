@@ -1,3 +1,4 @@
+import { PassThrough, Readable } from 'node:stream'
 import { setInterval, setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { SSEConnection } from '../../lib/index.ts'
@@ -400,13 +401,18 @@ t.test('an onSend hook that fails gives the normal error response', async (t) =>
       if (typeof payload !== 'string') throw new Error('no')
       return payload
     }
+    app.get('/rejects', { onSend }, async (_request, reply) => {
+      reply.sseStart()
+      await sleep(10)
+      throw new Error('secret')
+    })
     app.get('/returned', { onSend }, async (_request, reply) => void reply.sseStart())
     app.get('/returns', { onSend }, async (_request, reply) => {
       reply.sseStart()
       await sleep(10)
     })
     const { url } = await listen(app)
-    for (const path of ['/returned', '/returns'])
+    for (const path of ['/returned', '/returns', '/rejects'])
       t.same(await (await fetch(url + path)).json(), { handled: 'no' })
   })
 })
@@ -424,6 +430,74 @@ t.test('an onSend hook that replaces the stream is answered as it wants, and sai
   t.equal(await (await fetch(url)).text(), 'other')
   t.equal(await ended.promise, 'FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED')
   t.equal(log.lines.filter(({ err }) => err?.code === 'FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED').length, 1)
+})
+
+t.test(
+  'an onSend hook that reads the stream instead of piping it gets an error to answer with',
+  async (t) => {
+    const app = await build(t)
+    const readers: [string, (payload: Readable) => unknown][] = [
+      ['from', (payload) => Readable.from(payload)],
+      ['web', (payload) => Readable.toWeb(payload)],
+      ['all', (payload) => payload.toArray()]
+    ]
+    for (const [name, read] of readers) {
+      const onSend = async (_request: unknown, _reply: unknown, payload: unknown): Promise<unknown> =>
+        payload instanceof Readable ? await read(payload) : payload
+      app.get(`/${name}`, { onSend }, async (_request, reply) => {
+        await reply.sseStart().send('never')
+      })
+    }
+    const { url } = await listen(app)
+    for (const [name] of readers) {
+      const response = await fetch(`${url}/${name}`)
+      t.equal(response.status, 500, name)
+      t.equal(((await response.json()) as { code: string }).code, 'FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED')
+    }
+    await until(() => app.sse.connections.size === 0)
+  }
+)
+
+t.test('an onSend hook that puts a stream in front, which then fails, ends it with that error', async (t) => {
+  const log = logger()
+  const app = await build(t, {}, { logger: log.options })
+  const ended = deferred<unknown>()
+  const front = new PassThrough()
+  app.addHook('onSend', async (_request, _reply, payload) => (payload as Readable).pipe(front))
+  app.get('/', async (_request, reply) => {
+    const sse = reply.sseStart()
+    await sse.send('hello')
+    setTimeout(() => front.destroy(new Error('mine')), 10)
+    ended.resolve([await sse.closed, sse.signal.reason.cause?.message])
+  })
+  const { port } = await listen(app)
+  const client = RawClient.get(port, '/')
+  t.same(await ended.promise, ['error', 'mine'])
+  await client.closed
+})
+
+t.test('what hooks and handlers say of length, coding and status cannot corrupt the stream', async (t) => {
+  const app = await build(t)
+  app.addHook('onSend', async (_request, reply, payload) => {
+    reply.code(304)
+    return payload
+  })
+  app.get('/', async (_request, reply) => {
+    reply.header('content-length', 5).header('transfer-encoding', 'gzip')
+    const sse = reply.sseStart()
+    await sse.send('HTTP/1.1 200 forged')
+    sse.close()
+  })
+  const { port } = await listen(app)
+  const client = RawClient.get(port, '/', { Connection: 'close' })
+  await client.closed
+  t.match(client.head, /^HTTP\/1\.1 200 OK\r\n/)
+  t.notMatch(client.head.toLowerCase(), 'content-length')
+  t.equal(client.body, `data: HTTP/1.1 200 forged\n\n${FAREWELL}`)
+  const old = RawClient.connect(port, 'GET / HTTP/1.0\r\n\r\n')
+  await old.closed
+  t.match(old.received, /^HTTP\/1\.1 200 OK\r\n/)
+  t.notMatch(old.head.toLowerCase(), /content-length|transfer-encoding/)
 })
 
 t.test('the log has a line for each opening and each closing', async (t) => {
