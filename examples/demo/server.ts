@@ -1,0 +1,92 @@
+/**
+ * `npm start`: this machine's vital signs, live. Every viewer is one event stream, and all share one reader.
+ */
+import { randomUUID } from 'node:crypto'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import fastifyStatic from '@fastify/static'
+import Fastify from 'fastify'
+import eventStream from '../../lib/index.ts' // 'fastify-eventstream' in your project
+import { type Machine, machine, type VitalSigns, VitalSignsReader } from './vital-signs.ts'
+
+const PERIOD_MS = 500
+/** What the page can show; a viewer who was away for less has missed nothing. */
+const KEPT = 120
+/** Readings for which nobody needs to be there before reading stops: time for a lone viewer to come back. */
+const READ_ALONE = 20
+
+/** The page's events. A viewer's `id` is the time of the last reading that it has. */
+interface Events {
+  welcome: { viewer: string; machine: Machine; periodMs: number; replayed: number }
+  vitals: VitalSigns
+}
+
+const { PORT = '3000', HOST = 'localhost' } = process.env
+const app = Fastify({ logger: { level: 'warn' }, genReqId: () => randomUUID(), forceCloseConnections: true })
+await app.register(eventStream, {
+  retryMs: [1_000, 2_000],
+  shutdownFarewell: { event: 'shutdown', data: 'The server is shutting down' }
+})
+
+const reader = new VitalSignsReader(() => app.sse.stats())
+const kept: VitalSigns[] = []
+let timer: NodeJS.Timeout | undefined
+let readAlone = 0
+
+app.get('/vital-signs', (request, reply) => {
+  const sse = reply.sseStart<Events>()
+  const since = Number(sse.lastEventId)
+  const missed = kept.filter(({ time }) => time > since)
+  const welcome = { viewer: request.id, machine, periodMs: PERIOD_MS, replayed: missed.length }
+  sse.send({ event: 'welcome', data: welcome, retry: 2_000 })
+  for (const signs of missed) sse.send({ id: signs.time, event: 'vitals', data: signs })
+  startReading()
+})
+
+/** Breaks a viewer's connection off as a bad network would, so that one can watch it come back. */
+app.post<{ Params: { viewer: string } }>('/cut/:viewer', async ({ params }, reply) => {
+  for (const sse of app.sse.connections) if (sse.request.id === params.viewer) sse.destroy()
+  reply.code(204)
+})
+
+app.register(fastifyStatic, { root: join(import.meta.dirname, 'public') })
+app.register(fastifyStatic, {
+  root: dirname(fileURLToPath(import.meta.resolve('uplot'))),
+  prefix: '/uplot/',
+  decorateReply: false
+})
+app.addHook('onClose', async () => stopReading())
+
+function startReading(): void {
+  readAlone = 0
+  if (timer !== undefined) return
+  reader.start()
+  timer = setInterval(tellViewers, PERIOD_MS)
+}
+
+function stopReading(): void {
+  clearInterval(timer)
+  timer = undefined
+  reader.stop()
+}
+
+function tellViewers(): void {
+  const signs = reader.read()
+  if (kept.push(signs) > KEPT) kept.shift()
+  for (const sse of app.sse.connections) sse.send({ id: signs.time, event: 'vitals', data: signs })
+  readAlone = signs.streams === 0 ? readAlone + 1 : 0
+  if (readAlone === READ_ALONE) stopReading()
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => app.close())
+
+try {
+  const address = await app.listen({ host: HOST, port: Number(PORT) })
+  const url = HOST === 'localhost' ? `http://localhost:${new URL(address).port}` : address
+  console.log(`This machine's vital signs: ${url}\nThe same in a terminal:      curl -N ${url}/vital-signs`)
+} catch (error) {
+  if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
+  console.error(`Port ${PORT} of ${HOST} is taken. Choose another one: PORT=${Number(PORT) + 1} npm start`)
+  process.exitCode = 1
+  await app.close()
+}
