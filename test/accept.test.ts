@@ -182,8 +182,10 @@ t.test('accept › a handler that catches the refusal can answer something else'
 
 t.test('accept › checkAccept: false lets the handler decide by something else', async (t) => {
   const app = await createApp(t)
-  app.get('/always', async (_request, reply) => reply.sseStart({ checkAccept: false }).close())
+  app.get('/always', async (_request, reply) => {
+    reply.sseStart({ checkAccept: false }).close()
+  })
   const response = await app.inject({ url: '/always', headers: { accept: 'application/json' } })
   t.equal(response.statusCode, 200)
-  t.match(response.body, 'event: close')
+  t.match(response.headers['content-type'], 'text/event-stream')
 })

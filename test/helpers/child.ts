@@ -79,8 +79,12 @@ export class Child {
   }
 }
 
-/** This process's environment, without what would make the child load the test runner or write its coverage. */
+/**
+ * This process's environment, without what would make the child load the test runner. Where that loads all the same, it
+ * must not count: the child's TypeScript is compiled otherwise, and would spoil the coverage of the tests.
+ */
 function inheritedEnvironment(): NodeJS.ProcessEnv {
-  const isForTests = /^(_?TAP|NODE_OPTIONS$|NODE_V8_COVERAGE$)/
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !isForTests.test(name)))
+  const isForTests = /^(_?TAP|NODE_OPTIONS$)/
+  const inherited = Object.entries(process.env).filter(([name]) => !isForTests.test(name))
+  return { ...Object.fromEntries(inherited), _TAPJS_PROCESSINFO_COVERAGE_: '0' }
 }
