@@ -58,11 +58,12 @@ export function assertNotPipelined({ raw }: FastifyRequest, response: RawRespons
 
 /** Stands for the transport until the head is out: nothing is written, and to destroy it is to destroy the response. */
 export function transportBeforeHead(response: RawResponse): Transport {
+  const notYet = (): boolean => false
   return {
     bufferedBytes: 0,
     flushedBytes: 0,
-    write: () => false,
-    end() {},
+    write: notYet,
+    end: notYet,
     destroy: () => void response.destroy()
   }
 }

@@ -116,6 +116,16 @@ t.test('Connection › #send', async (t) => {
     }
   })
 
+  t.test('resolves in the next turn when what it is written to ends the stream', async (t) => {
+    const bench = Bench.open()
+    bench.transport.write = () => {
+      bench.connection.destroy()
+      return false
+    }
+    await bench.connection.send('a'.repeat(64 * KIB))
+    t.equal(bench.connection.state, 'closed')
+  })
+
   t.test('counts messages and bytes', async (t) => {
     const { connection } = Bench.open()
     connection.send('é')

@@ -360,6 +360,16 @@ t.test('source › it is told to stop the moment the sink ends', async (t) => {
     }
   })
 
+  t.test('an iterator that ends the sink itself and has no return()', async (t) => {
+    const sink = new FakeSink()
+    const next = (): IteratorResult<string> => {
+      sink.abort()
+      return { done: false, value: 'late' }
+    }
+    await sink.from({ [Symbol.iterator]: () => ({ next }) })
+    t.same([sink.sent, sink.stopErrors], [[], []])
+  })
+
   t.test('an iterator without return() is left alone', async (t) => {
     const sink = new FakeSink()
     const done = sink.from({ [Symbol.asyncIterator]: () => ({ next: never }) })

@@ -500,6 +500,43 @@ t.test('what hooks and handlers say of length, coding and status cannot corrupt 
   t.notMatch(old.head.toLowerCase(), /content-length|transfer-encoding/)
 })
 
+t.test('what is written to the response after the stream has ended hurts nobody', async (t) => {
+  const app = await build(t)
+  const written = deferred<unknown>()
+  app.get('/', async (_request, reply) => {
+    const sse = reply.sseStart()
+    sse.close()
+    reply.raw.on('error', written.resolve)
+    reply.raw.write('late')
+  })
+  const { url } = await listen(app)
+  t.equal(await (await fetch(url)).text(), FAREWELL)
+  t.match(await written.promise, { code: 'ERR_STREAM_WRITE_AFTER_END' })
+})
+
+t.test('a stream may be closed before its head is out, without a word', async (t) => {
+  const app = await build(t, { farewell: false })
+  app.addHook('onSend', async (_request, _reply, payload) => payload)
+  app.get('/', async (_request, reply) => {
+    reply.sseStart().close()
+  })
+  const { url } = await listen(app)
+  const response = await fetch(url)
+  t.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
+  t.equal(await response.text(), '')
+})
+
+t.test('a stream ends at its maximum age, also if nothing else is timed', async (t) => {
+  const app = await build(t, { heartbeatMs: false, stallMs: false, maxAgeMs: 50 })
+  const reason = deferred<unknown>()
+  app.get('/', async (_request, reply) => {
+    reason.resolve(await reply.sseStart().closed)
+  })
+  const { url } = await listen(app)
+  t.match(await (await fetch(url)).text(), /^retry: \d+\n\n$/)
+  t.equal(await reason.promise, 'expired')
+})
+
 t.test('the log has a line for each opening and each closing', async (t) => {
   const log = logger()
   const app = await build(t, {}, { logger: log.options })
