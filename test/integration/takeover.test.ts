@@ -526,6 +526,18 @@ t.test('a stream may be closed before its head is out, without a word', async (t
   t.equal(await response.text(), '')
 })
 
+t.test('a stream that is destroyed before its head is out leaves the client without an answer', async (t) => {
+  const app = await build(t)
+  app.addHook('onSend', async (_request, _reply, payload) => payload)
+  app.get('/', async (_request, reply) => {
+    reply.sseStart().destroy()
+  })
+  const { port } = await listen(app)
+  const client = RawClient.get(port, '/')
+  await client.closed
+  t.equal(client.received, '')
+})
+
 t.test('a stream ends at its maximum age, also if nothing else is timed', async (t) => {
   const app = await build(t, { heartbeatMs: false, stallMs: false, maxAgeMs: 50 })
   const reason = deferred<unknown>()
