@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
+import { Deferred } from './deferred.ts'
 import { encodeComment, encodeMessage, encodeRetry, type Frame } from './frame.ts'
+import { nextTurn } from './next-turn.ts'
 import type { ResolvedStartOptions } from './options.ts'
 import { Outbox, PIECE_BYTES } from './outbox.ts'
 import { type Sink, sendFrom } from './source.ts'
@@ -257,6 +259,7 @@ export class Connection implements SSEConnection, TransportListener, Sink {
     this.#host.scheduleFlush(this)
   }
 
+  /** After the end this is the next turn: who does nothing but wait for `send()` would never let go of the present one. */
   #mayContinue(): Promise<void> {
     const isWaiting = this.#isYielding || (this.#state === 'open' && !this.#isReady)
     if (!this.#isAccepting) return nextTurn()
@@ -346,31 +349,4 @@ function expiryOf({ maxAgeMs, expiresAt }: ResolvedStartOptions, now: number): n
   const age = maxAgeMs === false ? Infinity : now + Math.floor(maxAgeMs * (1 - Math.random() / 10))
   const expiry = expiresAt === undefined ? Infinity : now + Number(expiresAt) - Date.now()
   return Math.min(age, expiry)
-}
-
-let turn: Promise<void> | undefined
-
-/**
- * Settles in the next turn of the event loop. After the end `send()` gives this: a producer that does nothing but wait
- * for `send()` would otherwise never let go of this turn.
- */
-function nextTurn(): Promise<void> {
-  turn ??= new Promise((resolve) => {
-    setImmediate(() => {
-      turn = undefined
-      resolve()
-    })
-  })
-  return turn
-}
-
-class Deferred<T> {
-  readonly promise: Promise<T>
-  resolve!: (value: T) => void
-
-  constructor() {
-    this.promise = new Promise((resolve) => {
-      this.resolve = resolve
-    })
-  }
 }

@@ -9,6 +9,7 @@ import {
 } from './errors.ts'
 import { Flush } from './flush.ts'
 import { Heartbeat, monotonicMs } from './heartbeat.ts'
+import { nextTurn } from './next-turn.ts'
 import {
   type ResolvedOptions,
   type ResolvedStartOptions,
@@ -108,7 +109,7 @@ export class Hub implements ConnectionHost, EventStreams {
     for (const connection of this.#connections) connection.shutdown()
     await this.#emptied()
     for (const connection of this.#connections) connection.evict('shutdown')
-    await new Promise((resolve) => setImmediate(resolve))
+    await nextTurn()
     this.#sessions?.destroyStuck()
   }
 
