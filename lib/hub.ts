@@ -1,3 +1,4 @@
+import type { Server, Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { acceptsEventStream } from './accept.ts'
 import { Connection, type ConnectionHost } from './connection.ts'
@@ -32,6 +33,7 @@ export class Hub implements ConnectionHost, EventStreams {
   readonly #options: ResolvedOptions
   readonly #isLogging: boolean
   readonly #connections = new Set<Connection>()
+  readonly #server: Server
   readonly #sessions: Sessions | undefined
   readonly #flush = new Flush()
   readonly #heartbeat = new Heartbeat(this.#connections)
@@ -43,6 +45,7 @@ export class Hub implements ConnectionHost, EventStreams {
   #endedBytes = 0
 
   constructor({ server, initialConfig }: FastifyInstance, options: ResolvedOptions) {
+    this.#server = server
     this.#options = options
     this.#isLogging = initialConfig.disableRequestLogging !== true
     this.#sessions = initialConfig.http2 ? new Sessions(server, () => this.#tellEmpty()) : undefined
@@ -105,6 +108,7 @@ export class Hub implements ConnectionHost, EventStreams {
 
   async #drain(): Promise<void> {
     this.#isClosing = true
+    this.#server.on('connection', refuseConnection)
     this.#sessions?.close()
     for (const connection of this.#connections) connection.shutdown()
     await this.#emptied()
@@ -182,4 +186,12 @@ export class Hub implements ConnectionHost, EventStreams {
     const durationMs = monotonicMs() - startedAt
     request.log.info({ eventStream: { reason, durationMs, messages, bytes } }, 'event stream closed')
   }
+}
+
+/**
+ * A server listens until its streams have drained. Clients that come back early are better refused: a `503` would end an
+ * `EventSource` for ever, and a socket without a request would hold `close()`.
+ */
+function refuseConnection(socket: Socket): void {
+  socket.destroy()
 }

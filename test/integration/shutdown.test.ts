@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs'
 import { Agent, get as httpGet } from 'node:http'
 import { connect as http2Connect } from 'node:http2'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import eventStream, { type EventStreams } from '../../lib/index.ts'
@@ -303,16 +305,41 @@ t.test('close() › HTTP/2: sessions without a stream do not hold it either', as
 })
 
 t.test('close() › HTTP/2: a session that comes during the sweep does not hold it', async (t) => {
-  const app = await build(t, { drainMs: 500 }, { http2: true })
+  const [key, cert] = ['key', 'cert'].map((name) =>
+    readFileSync(new URL(`../fixtures/${name}.pem`, import.meta.url))
+  )
+  const app = await build(t, { drainMs: 500 }, { http2: true, https: { key, cert } })
   const closing = deferred()
   app.addHook('preClose', () => closing.promise)
-  app.get('/plain', async () => 'plain')
   const { port } = await listen(app)
+  const socket = connect(port, '127.0.0.1')
+  await new Promise((resolve) => app.server.once('connection', resolve))
   const closed = closesWithin(app)
-  const session = http2Connect(`http://127.0.0.1:${port}`)
+  const secure = connectTls({ socket, ALPNProtocols: ['h2'], servername: 'localhost', ca: String(cert) })
+  const session = http2Connect('https://localhost', { createConnection: () => secure })
   session.on('error', () => {})
   t.teardown(() => session.destroy())
   await new Promise((resolve) => session.once('connect', resolve))
+  closing.resolve()
+  t.ok(await closed)
+})
+
+t.test('close() › connections that come during the sweep are refused, and do not hold it', async (t) => {
+  const app = await build(t)
+  const closing = deferred()
+  app.addHook('preClose', () => closing.promise)
+  app.get('/', async (_request, reply) => {
+    await reply.sseStart().send('hello')
+  })
+  const { port } = await listen(app)
+  const client = RawClient.get(port, '/')
+  await client.until('hello')
+  const closed = closesWithin(app)
+  await client.closed
+  const silent = RawClient.connect(port)
+  const asking = RawClient.get(port, '/')
+  await Promise.all([silent.closed, asking.closed])
+  t.equal(asking.received, '', 'not 503, which would end an EventSource for ever')
   closing.resolve()
   t.ok(await closed)
 })
