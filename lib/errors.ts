@@ -72,6 +72,25 @@ export const FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED: Constructor = createError(
   'An onSend hook replaced the stream by another payload'
 )
 
+/** `subscribe()` was called for a connection that is subscribed to this channel already. */
+export const FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED: Constructor<[string]> = createError(
+  'FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED',
+  'The connection is already subscribed to the channel "%s"'
+)
+
+/** The cursors of one more channel would make a connection's ids longer than 1,024 bytes. */
+export const FST_ERR_EVENTSTREAM_TOO_MANY_CHANNELS: Constructor<[string, number]> = createError(
+  'FST_ERR_EVENTSTREAM_TOO_MANY_CHANNELS',
+  'With the channel "%s" the ids of this connection could take %d bytes, and 1,024 is the limit'
+)
+
+/** `publish()` was called after the server had closed, or the history's own `close()`. */
+export const FST_ERR_EVENTSTREAM_HISTORY_CLOSED: Constructor = createError(
+  'FST_ERR_EVENTSTREAM_HISTORY_CLOSED',
+  'The history is closed and keeps no more messages',
+  503
+)
+
 /** The wording of everything that is checked: *Expected `name` to be …, got `value` (type)*. */
 export function expected(name: string, rule: string, value: unknown): string {
   return `Expected ${name} to be ${rule}, got ${describe(value)}`

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { TextDecoder } from 'node:util'
 import { describe, FST_ERR_EVENTSTREAM_INVALID_SOURCE } from './errors.ts'
+import { ObservedPromise } from './observed-promise.ts'
 import type { Message } from './types.ts'
 
 /** Where a source's messages go. */
@@ -127,37 +128,5 @@ function iteratorSource(iterator: AsyncIterator<unknown> | Iterator<unknown>): S
       isCancelled = isRunning
       return isRunning ? undefined : iterator.return?.()
     }
-  }
-}
-
-/**
- * A promise that knows whether anybody waits for it and never becomes an unhandled rejection.
- */
-class ObservedPromise<T> extends Promise<T> {
-  #observed = false
-
-  static override get [Symbol.species](): PromiseConstructor {
-    return Promise
-  }
-
-  /** The promise of what `run` returns; `onUnobserved` gets an error that nobody was waiting for when it came. */
-  static of<T>(run: Promise<T>, onUnobserved: (error: unknown) => void): ObservedPromise<T> {
-    const promise = new ObservedPromise<T>((resolve, reject) => {
-      run.then(resolve, (error: unknown) => {
-        if (!promise.#observed) onUnobserved(error)
-        reject(error)
-      })
-    })
-    Promise.prototype.then.call(promise, undefined, () => {})
-    return promise
-  }
-
-  // biome-ignore lint/suspicious/noThenProperty: this is a promise, and being waited for is what it has to see
-  override then<A = T, B = never>(
-    onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
-    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null
-  ): Promise<A | B> {
-    this.#observed = true
-    return super.then(onFulfilled, onRejected)
   }
 }

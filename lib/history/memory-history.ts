@@ -1,0 +1,170 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { arrive } from '../arrivals.ts'
+import { checkBytes, checkCount, checked, checkMs, orFalse } from '../check.ts'
+import { FST_ERR_EVENTSTREAM_HISTORY_CLOSED } from '../errors.ts'
+import type { Cursor, History, Log, LogListener } from './history.ts'
+import { type KeptFrame, MemoryLog, type MemoryLogHost } from './memory-log.ts'
+
+export interface MemoryHistoryOptions {
+  /**
+   * Messages kept per channel.
+   * @defaultValue 1000
+   */
+  maxMessages?: number
+  /**
+   * Bytes of messages kept per channel. The newest message is kept whatever its size.
+   * @defaultValue 1048576
+   */
+  maxBytes?: number
+  /**
+   * Milliseconds for which a message is kept. `false` sets no limit.
+   * @defaultValue 300000
+   */
+  maxAgeMs?: number | false
+  /**
+   * Bytes of messages kept over all channels. Beyond, the oldest messages go, also when readers that keep up have not
+   * been offered them yet.
+   * @defaultValue 67108864
+   */
+  maxTotalBytes?: number
+}
+
+export const MEMORY_DEFAULTS: Readonly<Required<MemoryHistoryOptions>> = Object.freeze({
+  maxMessages: 1_000,
+  maxBytes: 1_048_576,
+  maxAgeMs: 300_000,
+  maxTotalBytes: 67_108_864
+})
+const CHECKS = {
+  maxMessages: checkCount,
+  maxBytes: checkBytes,
+  maxAgeMs: orFalse(checkMs),
+  maxTotalBytes: checkBytes
+}
+const EPOCH_LENGTH = 8
+/** How many channels without messages and followers are remembered by their last number. */
+const MAX_FORGOTTEN = 10_000
+const MIN_EXPIRY_MS = 100
+
+/**
+ * A history in this process's memory, which ends with it. Its cursors are `<epoch>-<number>`: the epoch is random per
+ * process start and differs from channel to channel, so that no other log's cursor is taken for one's own.
+ *
+ * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION
+ */
+export function memoryHistory(options: MemoryHistoryOptions = {}): History {
+  return new MemoryHistory(Object.freeze({ ...MEMORY_DEFAULTS, ...checked(options, CHECKS) }))
+}
+
+class MemoryHistory implements History, MemoryLogHost {
+  readonly options: Readonly<Required<MemoryHistoryOptions>>
+  readonly #secret = randomBytes(32)
+  readonly #logs = new Map<string, MemoryLog>()
+  /** The heads of logs that were dropped, so that a channel that comes back goes on counting where it was. */
+  readonly #forgotten = new Map<string, number>()
+  /** Above every head that is no longer remembered. */
+  #floor = 0
+  /** All frames of all logs, a list from the oldest to the newest. */
+  #oldest: KeptFrame | undefined
+  #newest: KeptFrame | undefined
+  #bytes = 0
+  #timer: NodeJS.Timeout | undefined
+  #isClosed = false
+
+  constructor(options: Readonly<Required<MemoryHistoryOptions>>) {
+    this.options = options
+  }
+
+  append(channel: string, { text, byteLength }: { text: string; byteLength: number }, key: string) {
+    if (this.#isClosed) return Promise.reject<Cursor>(new FST_ERR_EVENTSTREAM_HISTORY_CLOSED())
+    const log = this.#logOf(channel)
+    const frame = log.append(text, byteLength, key, arrive(), performance.now())
+    this.#link(frame)
+    log.trim()
+    while (this.#bytes > this.options.maxTotalBytes && this.#oldest !== this.#newest) this.#dropOldest()
+    this.#scheduleExpiry()
+    log.tellFollowers()
+    return Promise.resolve(frame.cursor)
+  }
+
+  follow(channel: string, listener: LogListener): Log {
+    return this.#logOf(channel).follow(listener)
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+    while (this.#oldest !== undefined) this.#dropOldest()
+  }
+
+  /** A frame has left its log. */
+  logOnDrop(frame: KeptFrame): void {
+    const { older, newer } = frame
+    if (older === undefined) this.#oldest = newer
+    else older.newer = newer
+    if (newer === undefined) this.#newest = older
+    else newer.older = older
+    this.#bytes -= frame.byteLength
+  }
+
+  /** A log has neither frames nor followers. */
+  logOnIdle(log: MemoryLog): void {
+    this.#logs.delete(log.channel)
+    this.#forgotten.set(log.channel, log.headNumber)
+    if (this.#forgotten.size <= MAX_FORGOTTEN) return
+    for (const [channel, number] of this.#forgotten) {
+      this.#forgotten.delete(channel)
+      this.#floor = Math.max(this.#floor, number)
+      return
+    }
+  }
+
+  #logOf(channel: string): MemoryLog {
+    const kept = this.#logs.get(channel)
+    if (kept !== undefined) return kept
+    const log = new MemoryLog(
+      this,
+      channel,
+      this.#epochOf(channel),
+      this.#forgotten.get(channel) ?? this.#floor
+    )
+    this.#forgotten.delete(channel)
+    this.#logs.set(channel, log)
+    return log
+  }
+
+  #epochOf(channel: string): string {
+    const digest = createHash('sha256').update(this.#secret).update(channel).digest()
+    return digest.readBigUInt64BE().toString(36).padStart(EPOCH_LENGTH, '0').slice(-EPOCH_LENGTH)
+  }
+
+  #link(frame: KeptFrame): void {
+    frame.older = this.#newest
+    if (this.#newest === undefined) this.#oldest = frame
+    else this.#newest.newer = frame
+    this.#newest = frame
+    this.#bytes += frame.byteLength
+  }
+
+  #dropOldest(): void {
+    this.#oldest?.log.dropOldest()
+  }
+
+  #scheduleExpiry(): void {
+    const { maxAgeMs } = this.options
+    if (maxAgeMs === false || this.#timer !== undefined || this.#oldest === undefined) return
+    const delayMs = Math.max(MIN_EXPIRY_MS, this.#oldest.time + maxAgeMs - performance.now())
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      this.#expire(performance.now() - maxAgeMs)
+      this.#scheduleExpiry()
+    }, delayMs).unref()
+  }
+
+  /** Stops at a frame that is held: it is about to be released, and all that follow are newer. */
+  #expire(before: number): void {
+    while (this.#oldest !== undefined && this.#oldest.time <= before && !this.#oldest.log.isHeld) {
+      this.#dropOldest()
+    }
+  }
+}

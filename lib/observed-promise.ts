@@ -1,0 +1,31 @@
+/**
+ * A promise that knows whether anybody waits for it and never becomes an unhandled rejection.
+ */
+export class ObservedPromise<T> extends Promise<T> {
+  #observed = false
+
+  static override get [Symbol.species](): PromiseConstructor {
+    return Promise
+  }
+
+  /** The promise of what `run` returns; `onUnobserved` gets an error that nobody was waiting for when it came. */
+  static of<T>(run: Promise<T>, onUnobserved: (error: unknown) => void): ObservedPromise<T> {
+    const promise = new ObservedPromise<T>((resolve, reject) => {
+      run.then(resolve, (error: unknown) => {
+        if (!promise.#observed) onUnobserved(error)
+        reject(error)
+      })
+    })
+    Promise.prototype.then.call(promise, undefined, () => {})
+    return promise
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: this is a promise, and being waited for is what it has to see
+  override then<A = T, B = never>(
+    onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null
+  ): Promise<A | B> {
+    this.#observed = true
+    return super.then(onFulfilled, onRejected)
+  }
+}
