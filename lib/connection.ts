@@ -1,27 +1,51 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
+import { latestArrival } from './arrivals.ts'
+import { type Batch, PIECE_BYTES } from './batch.ts'
 import { Deferred } from './deferred.ts'
+import type { Work } from './flush.ts'
 import { encodeComment, encodeMessage, encodeRetry, type Frame } from './frame.ts'
+import { assertNoId } from './message.ts'
 import { nextTurn } from './next-turn.ts'
 import type { ResolvedStartOptions } from './options.ts'
-import { Outbox, PIECE_BYTES } from './outbox.ts'
+import { Outbox } from './outbox.ts'
 import { type Sink, sendFrom } from './source.ts'
 import type { Transport, TransportListener } from './transport/transport.ts'
 import type { CloseReason, ConnectionState, Message, Source, SSEConnection } from './types.ts'
 
 const SETTLED: Promise<void> = Promise.resolve()
 const HEARTBEAT: Frame = Object.freeze({ text: ': \n\n', byteLength: 4 })
+/** How many batches one connection writes before others have their turn. */
+const MAX_BATCHES = 4
 
 /** What a connection needs from whoever holds it. */
 export interface ConnectionHost {
   /** While true, streams that end give their sockets up instead of leaving them to a next request. */
   readonly closing: boolean
 
-  /** Asks for one `flush()` at the end of this turn of the event loop. */
+  /** Asks for one call of `work()` at the end of this turn of the event loop. */
   scheduleFlush(connection: Connection): void
 
   /** Told after every change of `state`. */
   connectionOnState(connection: Connection): void
+}
+
+/** What a connection takes from when it can write, besides what is sent to it alone. */
+export interface Feed {
+  /** Whether there is something to take. */
+  readonly isBehind: boolean
+
+  /** Takes the next batch of what arrived until `limit` (`arrivals.ts`). */
+  take(limit: number): Batch | undefined
+
+  /** Something that is better sent than an empty comment when the stream was quiet for too long. */
+  takeHeartbeat(): Batch | undefined
+
+  /** The transport takes no more for now. */
+  connectionOnBlock(): void
+
+  /** Nothing will be taken any more. */
+  connectionOnClose(): void
 }
 
 /**
@@ -30,14 +54,18 @@ export interface ConnectionHost {
  *     │                  │                  │                              ▲
  *     └──────────────────┴── peer gone, too slow, destroyed ───────────────┘
  * ```
- * What the transport does not take stays in the outbox, where it is counted.
+ * What is sent to this connection alone waits in the outbox, where it is counted; what is published stays where it is
+ * until the transport takes it. Both leave in the order of the calls, by the number of their arrival.
  */
-export class Connection implements SSEConnection, TransportListener, Sink {
+export class Connection implements SSEConnection, TransportListener, Sink, Work {
   readonly request: FastifyRequest
   readonly #options: ResolvedStartOptions
   readonly #host: ConnectionHost
   readonly #outbox = new Outbox()
   #transport: Transport
+  #feed: Feed | undefined
+  /** The latest arrival that is still written; what arrives after the end is not. */
+  #lastArrival = Infinity
   #state: ConnectionState = 'opening'
   #reason: CloseReason | undefined
   #error: unknown
@@ -45,6 +73,7 @@ export class Connection implements SSEConnection, TransportListener, Sink {
   #bytes = 0
 
   #isBeforeHead = true
+  #isEnded = false
   /** Whether the transport takes a write now. */
   #isReady = false
   /** Whether 64 KiB were written in this turn, so that senders who wait let others run first. */
@@ -129,6 +158,8 @@ export class Connection implements SSEConnection, TransportListener, Sink {
   }
 
   send(message: Message | string): Promise<void> {
+    if (this.#feed !== undefined)
+      assertNoId(message, 'absent on a connection that is subscribed to a channel')
     const frame = encodeMessage(message, this.#options)
     if (!this.#accept(frame)) return nextTurn()
     this.#messages++
@@ -175,7 +206,7 @@ export class Connection implements SSEConnection, TransportListener, Sink {
   /** Ends the stream with reason `shutdown`, asks the client to come back a little later, and gives the socket up. */
   shutdown(): void {
     this.#end('shutdown', this.#options.shutdownFrame, this.#retryFrame())
-    if (this.#state === 'closing' && this.#outbox.isEmpty) this.#transport.end({ reuse: false })
+    if (this.#isEnded) this.#endTransport()
   }
 
   /** The head is out: from here on `transport` takes the stream. */
@@ -193,13 +224,34 @@ export class Connection implements SSEConnection, TransportListener, Sink {
     this.#error ??= error
   }
 
-  /** Writes what is pending, as far as the transport takes it. */
+  get feed(): Feed | undefined {
+    return this.#feed
+  }
+
+  /** Takes from `feed` from now on. Not on a connection that has one, or that takes no more messages. */
+  attach(feed: Feed): void {
+    this.#feed = feed
+  }
+
+  /** The feed may have something. */
+  feedOnChange(): void {
+    if (this.#isReady) this.#host.scheduleFlush(this)
+  }
+
+  /** Writes what is pending, as far as the transport takes it: a share now, and the rest in turn with others. */
   flush(): void {
+    if (this.work()) this.#host.scheduleFlush(this)
+  }
+
+  /** Writes a share of what is pending. @returns whether there is more that the transport takes. */
+  work(): boolean {
     this.#isYielding = false
-    while (this.#isReady && !this.#outbox.isEmpty) this.#isReady = this.#transport.write(this.#outbox.take())
-    if (!this.#outbox.isEmpty) return
-    if (this.#state === 'closing') this.#transport.end({ reuse: !this.#host.closing })
+    let batches = 0
+    while (this.#isReady && this.#writeNext()) if (++batches === MAX_BATCHES) return true
+    if (!this.#outbox.isEmpty || (this.#feed !== undefined && !this.#isReady)) return false
+    if (this.#state === 'closing') this.#endTransport()
     else if (this.#isReady) this.#settleDrained()
+    return false
   }
 
   /** One look at the clock: an expiry, a reader that stalls, a stream that was quiet for too long. */
@@ -244,9 +296,32 @@ export class Connection implements SSEConnection, TransportListener, Sink {
     return true
   }
 
+  /** @returns whether anything was written. */
+  #writeNext(): boolean {
+    const limit = this.#outbox.isEmpty ? this.#lastArrival : this.#outbox.arrival
+    const batch = this.#feed?.take(limit)
+    if (batch !== undefined) this.#writeBatch(batch)
+    else if (this.#isReady && !this.#outbox.isEmpty)
+      this.#isReady = this.#transport.write(this.#outbox.take())
+    else return false
+    if (!this.#isReady) this.#feed?.connectionOnBlock()
+    return true
+  }
+
+  #writeBatch(batch: Batch): void {
+    this.#messages += batch.messages
+    this.#bytes += batch.byteLength
+    this.#isQuiet = false
+    this.#isReady = this.#transport.writeBatch(batch)
+  }
+
   #append(frame: Frame): void {
     if (this.#isReady && this.#outbox.isEmpty) this.#host.scheduleFlush(this)
-    this.#outbox.append(frame)
+    if (this.#feed !== undefined && (this.#outbox.isEmpty || this.#feed.isBehind)) {
+      this.#outbox.appendAfter(latestArrival(), frame)
+    } else {
+      this.#outbox.append(frame)
+    }
     this.#bytes += frame.byteLength
     this.#isQuiet = false
     if (this.#isReady && this.#outbox.byteLength >= PIECE_BYTES) this.#flushEarly()
@@ -276,10 +351,17 @@ export class Connection implements SSEConnection, TransportListener, Sink {
   #end(reason: CloseReason, ...last: (Frame | undefined)[]): void {
     if (!this.#isAccepting) return
     for (const frame of last) if (frame !== undefined) this.#append(frame)
+    this.#lastArrival = latestArrival()
     this.#reason ??= reason
     this.#setState('closing')
     this.flush()
     this.#abort()
+  }
+
+  /** Called again to give up a socket that was left to a next request. */
+  #endTransport(): void {
+    this.#isEnded = true
+    this.#transport.end({ reuse: !this.#host.closing })
   }
 
   #finish(reason: CloseReason): void {
@@ -288,6 +370,7 @@ export class Connection implements SSEConnection, TransportListener, Sink {
     this.#isReady = false
     this.#outbox.clear()
     this.#setState('closed')
+    this.#feed?.connectionOnClose()
     this.#settleDrained()
     this.#abort()
     this.#closed?.resolve(this.#reason)
@@ -341,7 +424,9 @@ export class Connection implements SSEConnection, TransportListener, Sink {
     }
     const { heartbeatMs } = this.#options
     if (this.#state !== 'open' || heartbeatMs === false || now - this.#quietSince < heartbeatMs) return
-    this.#append(HEARTBEAT)
+    const batch = this.#isReady ? this.#feed?.takeHeartbeat() : undefined
+    if (batch === undefined) this.#append(HEARTBEAT)
+    else this.#writeBatch(batch)
   }
 }
 

@@ -1,16 +1,71 @@
-import type { Connection } from './connection.ts'
+import { flushChannel } from './diagnostics.ts'
 
-/** One flush at the end of each turn of the event loop, for all connections that sent something in it. */
+/** Something that has writes to make. */
+export interface Work {
+  /** Makes a small share of them. @returns whether there are more. */
+  work(): boolean
+}
+
+/** How long the flush holds the event loop at a stretch. */
+const SLICE_MS = 4
+
+/**
+ * One flush at the end of each turn of the event loop, for everything that has something to write. It takes shares in
+ * rotation, so that nobody waits for a large one, and gives the event loop back after a slice of time.
+ */
 export class Flush {
-  #pending: Connection[] = []
+  #round: Work[] = []
+  #done = 0
+  #nextRound: Work[] = []
+  #isScheduled = false
+  #slices = 0
+  #longestSliceMs = 0
 
-  schedule(connection: Connection): void {
-    if (this.#pending.push(connection) === 1) setImmediate(() => this.#run())
+  get slices(): number {
+    return this.#slices
   }
 
-  #run(): void {
-    const connections = this.#pending
-    this.#pending = []
-    for (const connection of connections) connection.flush()
+  get longestSliceMs(): number {
+    return this.#longestSliceMs
+  }
+
+  schedule(work: Work): void {
+    this.#nextRound.push(work)
+    this.#requestSlice()
+  }
+
+  #requestSlice(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    setImmediate(() => this.#runSlice())
+  }
+
+  #runSlice(): void {
+    this.#isScheduled = false
+    const start = performance.now()
+    let durationMs = 0
+    let hasMore = true
+    while (hasMore && durationMs < SLICE_MS) {
+      hasMore = this.#runShare()
+      durationMs = performance.now() - start
+    }
+    this.#slices++
+    this.#longestSliceMs = Math.max(this.#longestSliceMs, durationMs)
+    if (hasMore) this.#requestSlice()
+    if (flushChannel.hasSubscribers) flushChannel.publish({ durationMs })
+  }
+
+  /** @returns whether there is more to do. */
+  #runShare(): boolean {
+    if (this.#done === this.#round.length) {
+      this.#round = this.#nextRound
+      this.#nextRound = []
+      this.#done = 0
+    }
+    const work = this.#round[this.#done]
+    if (work === undefined) return false
+    this.#done++
+    if (work.work()) this.#nextRound.push(work)
+    return true
   }
 }

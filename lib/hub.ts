@@ -1,15 +1,20 @@
 import type { Server, Socket } from 'node:net'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { acceptsEventStream } from './accept.ts'
+import type { ChannelHost, LiveChannel } from './channel.ts'
+import { Channels } from './channels.ts'
 import { Connection, type ConnectionHost } from './connection.ts'
+import { closeChannel, gapChannel, openChannel } from './diagnostics.ts'
 import {
   FST_ERR_EVENTSTREAM_ALREADY_STARTED,
   FST_ERR_EVENTSTREAM_CLOSING,
   FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE,
   FST_ERR_EVENTSTREAM_REPLY_SENT
 } from './errors.ts'
-import { Flush } from './flush.ts'
+import { Flush, type Work } from './flush.ts'
+import { encodeMessage, type Frame } from './frame.ts'
 import { Heartbeat, monotonicMs } from './heartbeat.ts'
+import { assertNoId } from './message.ts'
 import { nextTurn } from './next-turn.ts'
 import {
   type ResolvedOptions,
@@ -26,15 +31,27 @@ import {
   takeOver,
   transportBeforeHead
 } from './takeover.ts'
-import type { EventStreamStats, EventStreams, SSEConnection } from './types.ts'
+import type {
+  Channel,
+  ChannelOptions,
+  EventMap,
+  EventStreamStats,
+  EventStreams,
+  Gap,
+  Publishable,
+  SSEConnection,
+  Subscription
+} from './types.ts'
 
 /** All that one registration of the plugin holds. */
-export class Hub implements ConnectionHost, EventStreams {
+export class Hub implements ConnectionHost, ChannelHost, EventStreams {
   readonly #options: ResolvedOptions
   readonly #isLogging: boolean
   readonly #connections = new Set<Connection>()
   readonly #server: Server
   readonly #sessions: Sessions | undefined
+  readonly #log: FastifyBaseLogger
+  readonly #channels: Channels
   readonly #flush = new Flush()
   readonly #heartbeat = new Heartbeat(this.#connections)
   #isClosing = false
@@ -43,8 +60,14 @@ export class Hub implements ConnectionHost, EventStreams {
   #opened = 0
   #endedMessages = 0
   #endedBytes = 0
+  #evictions = 0
+  #published = 0
+  #delivered = 0
+  #gaps = 0
 
-  constructor({ server, initialConfig }: FastifyInstance, options: ResolvedOptions) {
+  constructor({ server, initialConfig, log }: FastifyInstance, options: ResolvedOptions) {
+    this.#log = log
+    this.#channels = new Channels(this, options)
     this.#server = server
     this.#options = options
     this.#isLogging = initialConfig.disableRequestLogging !== true
@@ -66,7 +89,24 @@ export class Hub implements ConnectionHost, EventStreams {
       messages += connection.messages
       bytes += connection.bytes
     }
-    return { connections: this.#connections.size, opened: this.#opened, messages, bytes }
+    return {
+      connections: this.#connections.size,
+      opened: this.#opened,
+      channels: this.#channels.size,
+      subscriptions: this.#channels.subscriptions,
+      published: this.#published,
+      delivered: this.#delivered,
+      messages,
+      bytes,
+      gaps: this.#gaps,
+      evictions: this.#evictions,
+      flushSlices: this.#flush.slices,
+      longestFlushSliceMs: this.#flush.longestSliceMs
+    }
+  }
+
+  channel<Events extends object = EventMap>(name: string, options?: ChannelOptions): Channel<Events> {
+    return this.#channels.get(name, options)
   }
 
   closeWhere(predicate: (connection: SSEConnection) => boolean): number {
@@ -117,13 +157,57 @@ export class Hub implements ConnectionHost, EventStreams {
     this.#sessions?.destroyStuck()
   }
 
+  /** The server listens. */
+  ready(): void {
+    this.#channels.ready()
+  }
+
+  /** The server has closed. */
+  close(): Promise<void> {
+    return this.#channels.close()
+  }
+
   scheduleFlush(connection: Connection): void {
     this.#flush.schedule(connection)
   }
 
+  schedule(work: Work): void {
+    this.#flush.schedule(work)
+  }
+
+  encode(message: Publishable): Frame {
+    assertNoId(message, "absent, for it is the channel's")
+    return encodeMessage(message, this.#options)
+  }
+
+  logError(fields: object, message: string): void {
+    this.#log.error(fields, message)
+  }
+
+  channelOnPublish(): void {
+    this.#published++
+  }
+
+  channelOnDeliver(messages: number): void {
+    this.#delivered += messages
+  }
+
+  channelOnGap({ connection }: Subscription, gap: Gap): void {
+    this.#gaps++
+    if (gapChannel.hasSubscribers) gapChannel.publish({ connection, ...gap })
+  }
+
+  channelOnAudience(channel: LiveChannel): void {
+    this.#channels.keep(channel)
+  }
+
+  channelOnIdle(channel: LiveChannel): void {
+    this.#channels.release(channel)
+  }
+
   connectionOnState(connection: Connection): void {
     if (!this.#connections.has(connection)) return
-    if (connection.state === 'open') this.#logOpened(connection)
+    if (connection.state === 'open') this.#tellOpened(connection)
     if (connection.state === 'closed') this.#release(connection)
   }
 
@@ -153,7 +237,8 @@ export class Hub implements ConnectionHost, EventStreams {
     this.#connections.delete(connection)
     this.#endedMessages += connection.messages
     this.#endedBytes += connection.bytes
-    this.#logClosed(connection)
+    if (connection.reason === 'slow') this.#evictions++
+    this.#tellClosed(connection)
     if (this.#connections.size === 0) this.#heartbeat.stop()
     this.#tellEmpty()
   }
@@ -177,11 +262,15 @@ export class Hub implements ConnectionHost, EventStreams {
     })
   }
 
-  #logOpened({ request, lastEventId }: Connection): void {
+  #tellOpened(connection: Connection): void {
+    const { request, lastEventId } = connection
+    if (openChannel.hasSubscribers) openChannel.publish({ connection })
     if (this.#isLogging) request.log.info({ eventStream: { lastEventId } }, 'event stream opened')
   }
 
-  #logClosed({ request, reason, messages, bytes, startedAt }: Connection): void {
+  #tellClosed(connection: Connection): void {
+    const { request, reason, messages, bytes, startedAt } = connection
+    if (closeChannel.hasSubscribers && reason !== undefined) closeChannel.publish({ connection, reason })
     if (!this.#isLogging) return
     const durationMs = monotonicMs() - startedAt
     request.log.info({ eventStream: { reason, durationMs, messages, bytes } }, 'event stream closed')

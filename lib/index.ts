@@ -1,16 +1,45 @@
+export type {
+  CloseEvent,
+  DiagnosticsEvents,
+  FlushEvent,
+  GapEvent,
+  OpenEvent,
+  PublishEvent
+} from './diagnostics.ts'
+export type {
+  Cursor,
+  GapReason,
+  History,
+  Log,
+  LoggedFrame,
+  LogListener,
+  Page,
+  ReadLimits
+} from './history/history.ts'
+export { type MemoryHistoryOptions, memoryHistory } from './history/memory-history.ts'
 export type { EventStreamOptions, StartOptions, StreamOptions } from './options.ts'
 export { default, default as eventStream } from './plugin.ts'
 export type {
+  AnyConnection,
+  Channel,
+  ChannelMessage,
+  ChannelOptions,
   CloseReason,
   ConnectionState,
   EventMap,
   EventStreamStats,
   EventStreams,
+  Gap,
+  GapAnswer,
   Message,
   MessageId,
+  Publishable,
+  PublishOptions,
   Sendable,
   Serializer,
   Source,
   SSEConnection,
+  SubscribeOptions,
+  Subscription,
   TypedMessage
 } from './types.ts'

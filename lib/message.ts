@@ -36,6 +36,13 @@ export function formatComment(text: string): string {
   return `: ${lines(text, 'the comment', '\n: ')}\n\n`
 }
 
+/** @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE for a message with an id, where ids belong to channels. */
+export function assertNoId(message: unknown, rule: string): void {
+  if (typeof message !== 'object' || message === null || !('id' in message) || message.id === undefined)
+    return
+  throw invalid('message.id', rule, message.id)
+}
+
 function checkShape(message: unknown): asserts message is object {
   if (typeof message !== 'object' || message === null || Array.isArray(message)) {
     throw invalid('the message', 'an object or a string', message)

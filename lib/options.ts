@@ -1,6 +1,20 @@
+import { CHANNEL_CHECKS, CHANNEL_DEFAULTS, type ResolvedChannelOptions } from './channel-options.ts'
+import {
+  type Check,
+  checkBoolean,
+  checkBytes,
+  checked,
+  checkFunction,
+  checkMs,
+  checkMsRange,
+  checkObject,
+  checkTime,
+  orFalse
+} from './check.ts'
 import { expected, FST_ERR_EVENTSTREAM_INVALID_OPTION } from './errors.ts'
 import { encodeMessage, type Frame } from './frame.ts'
-import type { Message, Serializer } from './types.ts'
+import { memoryHistory } from './history/memory-history.ts'
+import type { ChannelOptions, Message, Serializer } from './types.ts'
 
 /** What one stream may set for itself in `reply.sseStart(options)`; the rest comes from the plugin's options. */
 export interface StreamOptions {
@@ -65,8 +79,8 @@ export interface StartOptions extends StreamOptions {
   expiresAt?: Date | number
 }
 
-/** Options of the plugin. */
-export interface EventStreamOptions extends StreamOptions {
+/** Options of the plugin, among them those of its channels. */
+export interface EventStreamOptions extends StreamOptions, ChannelOptions {
   /**
    * The message that every stream gets when the server shuts down. `false` sends none.
    * @defaultValue false
@@ -79,16 +93,19 @@ export interface EventStreamOptions extends StreamOptions {
   drainMs?: number
 }
 
+type OwnOptions = Readonly<Required<Omit<EventStreamOptions, keyof ChannelOptions>>>
+
 /** Every option with its value, and the farewells as the frames they are on the wire. Frozen. */
-export type ResolvedOptions = Readonly<Required<EventStreamOptions>> & {
-  readonly farewellFrame: Frame | undefined
-  readonly shutdownFrame: Frame | undefined
-}
+export type ResolvedOptions = OwnOptions &
+  ResolvedChannelOptions & {
+    readonly farewellFrame: Frame | undefined
+    readonly shutdownFrame: Frame | undefined
+  }
 
 /** The options of one stream: the plugin's, with its own in their place. */
 export type ResolvedStartOptions = ResolvedOptions & Readonly<Pick<StartOptions, 'expiresAt'>>
 
-const DEFAULTS: Readonly<Required<EventStreamOptions>> = Object.freeze({
+const DEFAULTS: OwnOptions & typeof CHANNEL_DEFAULTS = Object.freeze({
   serializer: JSON.stringify,
   heartbeatMs: 15_000,
   maxMessageBytes: 1_048_576,
@@ -99,10 +116,9 @@ const DEFAULTS: Readonly<Required<EventStreamOptions>> = Object.freeze({
   checkAccept: true,
   farewell: { event: 'close', data: 'Closing the connection' },
   shutdownFarewell: false,
-  drainMs: 5_000
+  drainMs: 5_000,
+  ...CHANNEL_DEFAULTS
 } as const)
-
-type Check = (name: string, value: unknown) => void
 
 const STREAM_CHECKS: Readonly<Record<keyof StreamOptions, Check>> = {
   serializer: checkFunction,
@@ -111,7 +127,7 @@ const STREAM_CHECKS: Readonly<Record<keyof StreamOptions, Check>> = {
   maxBufferedBytes: checkBytes,
   stallMs: orFalse(checkMs),
   maxAgeMs: orFalse(checkMs),
-  retryMs: orFalse(checkRange),
+  retryMs: orFalse(checkMsRange),
   checkAccept: checkBoolean,
   farewell: checkNothing
 }
@@ -119,7 +135,8 @@ const START_CHECKS: Readonly<Record<keyof StartOptions, Check>> = { ...STREAM_CH
 const PLUGIN_CHECKS: Readonly<Record<keyof EventStreamOptions, Check>> = {
   ...STREAM_CHECKS,
   shutdownFarewell: checkNothing,
-  drainMs: checkMs
+  drainMs: checkMs,
+  ...CHANNEL_CHECKS
 }
 
 /** What Fastify's `register()` itself takes and passes on. */
@@ -131,9 +148,10 @@ const REGISTER_OPTIONS = new Set(['prefix', 'logLevel', 'logSerializers'])
  * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for an unknown name or a wrong value.
  */
 export function resolveOptions(given: EventStreamOptions): ResolvedOptions {
-  checkObject(given)
+  checkObject('the options', given)
   const own = Object.entries(given).filter(([name]) => !REGISTER_OPTIONS.has(name))
-  return merge(DEFAULTS, Object.fromEntries(own), PLUGIN_CHECKS)
+  const options: EventStreamOptions = Object.fromEntries(own)
+  return merge({ ...DEFAULTS, history: options.history ?? memoryHistory() }, options, PLUGIN_CHECKS)
 }
 
 /**
@@ -142,48 +160,22 @@ export function resolveOptions(given: EventStreamOptions): ResolvedOptions {
  * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for an unknown name or a wrong value.
  */
 export function resolveStartOptions(base: ResolvedOptions, given: StartOptions = {}): ResolvedStartOptions {
-  checkObject(given)
+  checkObject('the options', given)
   return Object.keys(given).length === 0 ? base : merge(base, given, START_CHECKS)
 }
 
-function merge<Base extends Readonly<Required<EventStreamOptions>>>(
-  base: Base,
-  given: object,
-  checks: Record<string, Check>
-): Base & ResolvedOptions {
-  const entries = Object.entries(given).filter(([, value]) => value !== undefined)
-  for (const [name, value] of entries) {
-    const check = Object.hasOwn(checks, name) ? checks[name] : undefined
-    if (check === undefined) throw invalid(name, `one of ${Object.keys(checks).join(', ')}`, value)
-    check(name, value)
-  }
-  const options = { ...base, ...copyOf(entries) }
+function merge(
+  base: OwnOptions & ResolvedChannelOptions,
+  given: EventStreamOptions & StartOptions,
+  checks: Readonly<Record<string, Check>>
+): ResolvedStartOptions {
+  const options = { ...base, ...checked(given, checks) }
   const farewellFrame = farewellOf('farewell', options)
   const shutdownFrame = farewellOf('shutdownFarewell', options)
   return Object.freeze({ ...options, farewellFrame, shutdownFrame })
 }
 
-/** Copies what the caller could change after the check. */
-function copyOf(entries: [string, unknown][]): object {
-  return Object.fromEntries(
-    entries.map(([name, value]) => [name, Array.isArray(value) ? Object.freeze([...value]) : value])
-  )
-}
-
-function checkObject(given: unknown): void {
-  if (typeof given !== 'object' || given === null) throw invalid('the options', 'an object', given)
-}
-
-function orFalse(check: Check): Check {
-  return (name, value) => {
-    if (value !== false) check(name, value)
-  }
-}
-
-function farewellOf(
-  name: 'farewell' | 'shutdownFarewell',
-  options: Readonly<Required<EventStreamOptions>>
-): Frame | undefined {
+function farewellOf(name: 'farewell' | 'shutdownFarewell', options: OwnOptions): Frame | undefined {
   const message = options[name]
   if (message === false) return undefined
   try {
@@ -195,46 +187,3 @@ function farewellOf(
 
 /** For farewells: encoding them is their check. */
 function checkNothing(): void {}
-
-function checkBoolean(name: string, value: unknown): void {
-  if (typeof value !== 'boolean') throw invalid(name, 'true or false', value)
-}
-
-function checkFunction(name: string, value: unknown): void {
-  if (typeof value !== 'function') throw invalid(name, 'a function', value)
-}
-
-/** The longest delay of a Node timer; longer ones fire at once. */
-const MAX_MS = 2_147_483_647
-
-function checkMs(name: string, value: unknown): void {
-  if (!isInteger(value) || value < 1 || value > MAX_MS) {
-    throw invalid(name, `an integer from 1 to ${MAX_MS} (milliseconds)`, value)
-  }
-}
-
-function checkBytes(name: string, value: unknown): void {
-  if (!isInteger(value) || value < 1) throw invalid(name, 'an integer of at least 1 (bytes)', value)
-}
-
-function checkRange(name: string, value: unknown): void {
-  const [min, max] = Array.isArray(value) && value.length === 2 ? value : []
-  if (!isInteger(min) || !isInteger(max) || min < 0 || max < min || max > MAX_MS) {
-    throw invalid(name, `[min, max] with integers 0 <= min <= max <= ${MAX_MS} (milliseconds)`, value)
-  }
-}
-
-function checkTime(name: string, value: unknown): void {
-  const time = value instanceof Date ? value.getTime() : value
-  if (typeof time !== 'number' || !Number.isFinite(time)) {
-    throw invalid(name, 'a valid Date or milliseconds since the epoch', value)
-  }
-}
-
-function isInteger(value: unknown): value is number {
-  return Number.isSafeInteger(value)
-}
-
-function invalid(name: string, rule: string, value: unknown): Error {
-  return new FST_ERR_EVENTSTREAM_INVALID_OPTION(expected(name, rule, value))
-}

@@ -70,11 +70,13 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
     await Promise.all([...hubs].map((hub) => hub.drain()))
   })
   app.addHook('onReady', async () => {
+    hub.ready()
     if (app.server.listenerCount('upgrade') > 0) app.server.prependListener('upgrade', serverOnUpgrade)
   })
   app.addHook('onClose', async () => {
     unsubscribe(HANDLER_ERROR, handlerOnError)
     app.server.removeListener('clientError', serverOnClientError)
+    await hub.close()
   })
   subscribe(HANDLER_ERROR, handlerOnError)
   app.server.prependListener('clientError', serverOnClientError)

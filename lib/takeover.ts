@@ -63,6 +63,7 @@ export function transportBeforeHead(response: RawResponse): Transport {
     bufferedBytes: 0,
     flushedBytes: 0,
     write: notYet,
+    writeBatch: notYet,
     end: notYet,
     destroy: () => void response.destroy()
   }

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
+import type { Cursor, GapReason, History } from './history/history.ts'
 
 /** Turns a message's `data` into text. Called once per message whose data is neither a string nor bytes. */
 export type Serializer = (data: unknown) => string
@@ -154,22 +155,189 @@ export interface SSEConnection<Events extends object = EventMap> {
   [Symbol.asyncDispose](): Promise<void>
 }
 
+/** What a `gap` event tells, as its data. */
+export interface Gap {
+  /** The channel's name. */
+  readonly channel: string
+  readonly reason: GapReason
+}
+
+/** A message without an id: in a channel the id is the cursor that `publish()` gives it. */
+export type Publishable<Events extends object = EventMap> = string extends keyof Events
+  ? (Message & { id?: never }) | string
+  : (Extract<TypedMessage<Events>, { data: unknown }> & { id?: never }) | Extract<Sendable<Events>, string>
+
+export interface PublishOptions {
+  /**
+   * What the message is about, for channels with `slow: 'latest'`: a newer message with the same key replaces it.
+   * @defaultValue the message's event name
+   */
+  key?: string
+}
+
+/** A message as its readers get it, for filters. */
+export interface ChannelMessage {
+  readonly id: Cursor
+  /** `''` when it has none. */
+  readonly event: string
+  /** The text of its data, with LF as line ends. */
+  readonly data: string
+  readonly key: string
+  /** The data parsed as JSON, once for all filters. @throws SyntaxError when it is none. */
+  json(): unknown
+}
+
+export interface SubscribeOptions {
+  /**
+   * Where a client starts that brought no cursor of this channel: at the oldest message that is kept, with the next
+   * one that is published, or after the message with this cursor.
+   * @defaultValue 'now'
+   */
+  from?: 'oldest' | 'now' | Cursor
+  /**
+   * Whether a client that brought a cursor goes on from there. `false` starts it at `from`.
+   * @defaultValue true
+   */
+  resume?: boolean
+  /**
+   * Chooses the messages that this connection gets. Must be quick, and always answer the same for the same message. If
+   * it throws, the connection ends with reason `error`.
+   * @defaultValue all
+   */
+  filter?: (message: ChannelMessage) => boolean
+}
+
+/** One connection's place in one channel. */
+export interface Subscription {
+  readonly channel: Channel
+  readonly connection: SSEConnection
+  /** The last message that was written to the connection, or passed over by the filter. */
+  readonly cursor: Cursor | undefined
+  /** Until `unsubscribe()` or the connection's end. */
+  readonly active: boolean
+
+  /**
+   * Ends the subscription. What was published before is still written, as far as the reader takes it at once. Further
+   * calls do nothing.
+   */
+  unsubscribe(): void
+}
+
+/** A connection, whatever events it was declared to send. */
+export type AnyConnection = Omit<SSEConnection, 'send' | 'sendAll'>
+
+/** One named topic. The same for everyone who asks for the same name. */
+export interface Channel<Events extends object = EventMap> {
+  readonly name: string
+
+  /** Subscriptions on this server. */
+  readonly size: number
+
+  /**
+   * Appends a message to the channel's history, and gives it to all subscriptions at the end of this turn of the event
+   * loop. A string stands for `{ data: string }`.
+   *
+   * @returns a promise of its cursor, which resolves when more may be published: at once, unless 64 KiB were published
+   * that the subscriptions have not been offered yet.
+   * @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE (also for a message with an `id`), FST_ERR_EVENTSTREAM_SERIALIZATION,
+   * FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE or FST_ERR_EVENTSTREAM_INVALID_OPTION at the call, before anything is kept.
+   * The promise rejects with the history's error, such as FST_ERR_EVENTSTREAM_HISTORY_CLOSED; if nobody waits for it,
+   * the error is logged instead.
+   */
+  publish(message: Publishable<Events>, options?: PublishOptions): Promise<Cursor>
+
+  /**
+   * Gives the connection what is published, each message once and in order. A client that returns with a cursor of
+   * this channel gets first what it missed. A connection that has ended is not subscribed.
+   *
+   * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION, FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED,
+   * FST_ERR_EVENTSTREAM_TOO_MANY_CHANNELS, and what the channel's `onSubscribe` throws.
+   */
+  subscribe(connection: AnyConnection, options?: SubscribeOptions): Subscription
+}
+
+/** Options of a channel. Those of all channels are set in the plugin's options. */
+export interface ChannelOptions {
+  /**
+   * What happens to a connection that is behind. `'gap'`: it is given what is kept, and told if something was lost.
+   * `'disconnect'`: it is destroyed with reason `slow` if something was lost. `'latest'`: until it has caught up, it is
+   * given only the newest message of each key.
+   * @defaultValue 'gap'
+   */
+  slow?: 'gap' | 'disconnect' | 'latest'
+  /**
+   * Where a connection goes on after a gap: with the oldest message that is kept, or with the next one.
+   * @defaultValue 'oldest'
+   */
+  afterGap?: 'oldest' | 'now'
+  /**
+   * The event that tells a gap.
+   * @defaultValue 'gap'
+   */
+  gapEvent?: string
+  /**
+   * Called when a connection has lost messages. The message or messages that it returns, such as a snapshot, are sent
+   * instead of the gap event; the place where the connection goes on was taken before the call, so that nothing is
+   * lost in between. If it throws or rejects, the error is logged and the gap event is sent.
+   * @defaultValue none
+   */
+  onGap?: (gap: Gap, subscription: Subscription) => GapAnswer | Promise<GapAnswer>
+  /** Called when a connection was subscribed. What it throws is thrown by `subscribe()`, which is undone. */
+  onSubscribe?: (subscription: Subscription) => void
+  /** Called when a subscription has ended, whatever ended it. What it throws is logged. */
+  onUnsubscribe?: (subscription: Subscription) => void
+  /**
+   * Where the channel's messages are kept. Can only be changed while nobody is subscribed.
+   * @defaultValue the plugin's
+   */
+  history?: History
+}
+
+/** Messages without ids, or nothing for the gap event. */
+export type GapAnswer = Publishable | readonly Publishable[] | undefined
+
 /** Counts since the plugin was registered. */
 export interface EventStreamStats {
   /** Streams that are open now. */
   readonly connections: number
   /** Streams that were ever started. */
   readonly opened: number
-  /** Messages that were sent. */
+  /** Channels that have subscriptions now. */
+  readonly channels: number
+  /** Subscriptions that there are now. */
+  readonly subscriptions: number
+  /** Messages that were published. */
+  readonly published: number
+  /** Published messages that were written to connections, once for each. */
+  readonly delivered: number
+  /** All messages that were written to connections: those delivered, and those sent to one connection. */
   readonly messages: number
   /** Bytes of messages and comments that were sent, without what HTTP adds. */
   readonly bytes: number
+  /** Gaps that were told. */
+  readonly gaps: number
+  /** Connections that were destroyed because their readers were too slow. */
+  readonly evictions: number
+  /** Turns of the event loop in which something was written. */
+  readonly flushSlices: number
+  /** The longest of them, in milliseconds. */
+  readonly longestFlushSliceMs: number
 }
 
 /** What `app.sse` is. */
 export interface EventStreams {
   /** The streams that are open now. */
   readonly connections: ReadonlySet<SSEConnection>
+
+  /**
+   * The channel of this name. Options that are given replace those it has. Those given before the server is ready stay
+   * for good; those given later last as long as the channel has subscriptions or the application holds it, so that
+   * channels without cost nothing.
+   *
+   * @typeParam Events event name → type of its data; what `publish()` takes is checked against it.
+   * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for a wrong name or option.
+   */
+  channel<Events extends object = EventMap>(name: string, options?: ChannelOptions): Channel<Events>
 
   stats(): EventStreamStats
 

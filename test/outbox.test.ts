@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import type { Frame } from '../lib/frame.ts'
-import { Outbox, PIECE_BYTES } from '../lib/outbox.ts'
+import { PIECE_BYTES } from '../lib/batch.ts'
+import { Outbox } from '../lib/outbox.ts'
 
 /** FC_SEED=… repeats a run. */
 const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || Math.floor(Math.random() * 2 ** 31)

@@ -1,11 +1,14 @@
+import { subscribe } from 'node:diagnostics_channel'
 import { readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import t from 'tap'
 import ts from 'typescript'
+import { CHANNEL_CHECKS } from '../lib/channel-options.ts'
 import * as errors from '../lib/errors.ts'
-import eventStream from '../lib/index.ts'
+import { MEMORY_DEFAULTS } from '../lib/history/memory-history.ts'
+import eventStream, { memoryHistory } from '../lib/index.ts'
 import { resolveOptions } from '../lib/options.ts'
 import { RawClient } from './helpers/raw-client.ts'
 import { blocks, table } from './helpers/readme.ts'
@@ -13,19 +16,22 @@ import { build, listen, until } from './helpers/server.ts'
 
 const FAREWELL = 'event: close\ndata: Closing the connection\n\n'
 const [quickStart = '', ...guides] = blocks('ts')
+const IMPORT = /^import .*\n/gm
 
-/** Runs TypeScript as the body of an async function. */
+/** What guides use and only the first of them would import. */
+const SCOPE = `import { memoryHistory, type ChannelMessage, type GapEvent, type Subscription } from 'fastify-eventstream'\n`
+
+/** Runs TypeScript as the body of an async function, with what it imports in its scope. */
 function run(code: string, scope: Record<string, unknown>): Promise<unknown> {
-  const { outputText } = ts.transpileModule(code, { compilerOptions: { target: ts.ScriptTarget.ES2022 } })
+  const { outputText } = ts.transpileModule(code.replace(IMPORT, ''), {
+    compilerOptions: { target: ts.ScriptTarget.ES2022 }
+  })
   const AsyncFunction = (async () => {}).constructor as FunctionConstructor
   return AsyncFunction(...Object.keys(scope), outputText)(...Object.values(scope))
 }
 
 t.test('README › the first example runs', async (t) => {
-  const program = quickStart
-    .replace(/^import .*\n/gm, '')
-    .replace('logger: true', 'logger: false')
-    .replace('port: 3000', 'port: 0')
+  const program = quickStart.replace('logger: true', 'logger: false').replace('port: 3000', 'port: 0')
   t.match(quickStart, "import eventStream from 'fastify-eventstream'")
   let port = 0
   const start = (options: FastifyServerOptions): FastifyInstance => {
@@ -49,8 +55,8 @@ t.test('README › the guides do what they say', async (t) => {
   t.teardown(() => upstream.close())
   const upstreamUrl = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`
   const app = await build(t)
-  for (const code of guides) await run(code, { app, upstreamUrl })
-  const { url } = await listen(app)
+  for (const code of guides) await run(code, { app, upstreamUrl, subscribe, memoryHistory })
+  const { url, port } = await listen(app)
 
   const streams: [string, string, RequestInit, string | RegExp][] = [
     [
@@ -77,7 +83,7 @@ t.test('README › the guides do what they say', async (t) => {
     ['GET', '/log', { headers: { 'last-event-id': '2' } }, `id: 3\ndata: third\n\n${FAREWELL}`],
     ['GET', '/log?lastEventId=2', {}, `id: 3\ndata: third\n\n${FAREWELL}`],
     ['GET', '/session', {}, /^data: until your session ends\n\nretry: \d+\n\n$/],
-    ['GET', '/streams', {}, /^\{"connections":0,"opened":\d+,"messages":\d+,"bytes":\d+,"users":\[\]\}$/],
+    ['GET', '/streams', {}, /^\{"connections":0,"opened":\d+,"channels":0,.*,"users":\[\]\}$/],
     ['DELETE', '/streams/nobody', {}, '{"closed":0}']
   ]
   for (const [method, path, init, expected] of streams) {
@@ -85,8 +91,56 @@ t.test('README › the guides do what they say', async (t) => {
     if (typeof expected === 'string') t.equal(body, expected, `${method} ${path}`)
     else t.match(body, expected, `${method} ${path}`)
   }
+  const post = async (path: string, data: unknown, method = 'POST'): Promise<string> => {
+    const body = JSON.stringify(data)
+    const response = await fetch(url + path, {
+      method,
+      headers: { 'content-type': 'application/json' },
+      body
+    })
+    return response.text()
+  }
+  const subscribers: [string, (() => Promise<unknown>) | undefined, RegExp][] = [
+    ['/news', () => post('/news', 'hello'), /^id: (.{8})-0\n\nid: \1-1\ndata: hello\n\n$/],
+    ['/history', undefined, /^id: .*-1\ndata: hello\n\n$/],
+    [
+      '/news/local',
+      () => Promise.all([post('/news', { region: 'far' }), post('/news', { region: 'local' })]),
+      /^id: .*\n\nid: .*\ndata: {"region":"local"}\n\n$/
+    ],
+    [
+      '/inbox/ann',
+      () => app.sse.channel('user:ann').publish('for ann'),
+      /event: welcome\ndata: ann\n\nid: news=\S+&user%3Aann=\S+\ndata: for ann\n\n$/
+    ],
+    [
+      '/warehouse',
+      () => post('/warehouse/apples', '', 'PUT'),
+      /^event: stock\ndata: {"apples":3}\n\n[\s\S]*event: stock\ndata: {"apples":4}\n\n$/
+    ],
+    ['/warehouse?lastEventId=lost', undefined, /^id: \S+\nevent: stock\ndata: {"apples":4}\n\n$/],
+    ['/ticker', () => post('/ticker/ACME', 42), /event: quote\ndata: 42\n\n$/],
+    ['/lobby', undefined, /event: present\ndata: 1\n\n$/]
+  ]
+  for (const [path, act, expected] of subscribers) {
+    const client = RawClient.get(port, path)
+    if (act !== undefined) {
+      await client.until(/\r\nid: |event: /)
+      await act()
+    }
+    await until(() => expected.test(client.body))
+    t.pass(`GET ${path}`)
+    client.socket.destroy()
+    await until(() => app.sse.connections.size === 0)
+  }
   const routes = guides.flatMap((code) => [...code.matchAll(/app\.(\w+)(?:<.*>)?\('(\/[^':]*)/g)])
-  const tested = streams.map(([method, path]) => `${method} ${path}`)
+  const tested = [
+    ...streams.map(([method, path]) => `${method} ${path}`),
+    ...subscribers.map(([path]) => `GET ${path}`),
+    'POST /news',
+    'POST /ticker/',
+    'PUT /warehouse/apples'
+  ]
   for (const [, method = '', path = ''] of routes) {
     t.ok(
       tested.some((test) => test.startsWith(`${method.toUpperCase()} ${path}`)),
@@ -115,8 +169,9 @@ t.test(
 
 t.test('README › its examples pass the type check', async (t) => {
   const fileName = new URL('../readme-examples.ts', import.meta.url).pathname
-  const bodies = guides.map((code) => `async () => {\n${code}\n}\n`)
-  const source = `${quickStart}\ndeclare const upstreamUrl: string\nexport const guides = [${bodies.join(',\n')}]\n`
+  const bodies = guides.map((code) => `async () => {\n${code.replace(IMPORT, '')}\n}\n`)
+  const imports = `${guides.flatMap((code) => code.match(IMPORT) ?? []).join('')}${SCOPE}`
+  const source = `${imports}${quickStart}\ndeclare const upstreamUrl: string\nexport const guides = [${bodies.join(',\n')}]\n`
   const { config } = ts.readConfigFile('tsconfig.json', ts.sys.readFile)
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, '.')
   const host = ts.createCompilerHost(options)
@@ -136,15 +191,28 @@ t.test('README › its examples pass the type check', async (t) => {
   t.same(problems, [])
 })
 
-t.test('README › the table of options holds every option and its default', async (t) => {
+t.test('README › the tables of options hold every option and its default', async (t) => {
   const { farewellFrame, shutdownFrame, ...defaults } = resolveOptions({})
-  const expected = Object.entries(defaults).map(([name, value]) => [
-    name,
-    value === JSON.stringify ? 'JSON.stringify' : JSON.stringify(value)
-  ])
+  const shown = (value: unknown): string => {
+    if (value === undefined) return 'none'
+    return value === JSON.stringify ? 'JSON.stringify' : JSON.stringify(value)
+  }
+  const isOfChannels = (name: string): boolean => Object.hasOwn(CHANNEL_CHECKS, name)
+  const own = Object.entries(defaults).filter(([name]) => !isOfChannels(name))
   t.same(
     table('option').map(([name, value]) => [name, value]),
-    expected
+    own.map(([name, value]) => [name, shown(value)])
+  )
+  t.same(
+    table('channel option').map(([name, value]) => [name, value]),
+    Object.keys(CHANNEL_CHECKS).map((name) => {
+      const value: unknown = Reflect.get(defaults, name)
+      return [name, name === 'history' ? 'memoryHistory()' : shown(value)]
+    })
+  )
+  t.same(
+    table('history option').map(([name, value]) => [name, value]),
+    Object.entries(MEMORY_DEFAULTS).map(([name, value]) => [name, shown(value)])
   )
   t.ok(farewellFrame)
   t.notOk(shutdownFrame)

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { constants, type Http2ServerResponse } from 'node:http2'
+import type { Batch } from '../batch.ts'
 import { endConnection } from './end-connection.ts'
 import type { Ending, Transport, TransportListener } from './transport.ts'
 
@@ -54,6 +55,10 @@ export class ResponseTransport implements Transport {
   write(data: string | Uint8Array): boolean {
     this.#writtenBytes += data.length
     return typeof data === 'string' ? this.#destination.write(data, 'latin1') : this.#destination.write(data)
+  }
+
+  writeBatch(batch: Batch): boolean {
+    return this.write(batch.payload)
   }
 
   end({ reuse }: { reuse: boolean }): void {

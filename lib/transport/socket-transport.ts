@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Batch } from '../batch.ts'
 import { endConnection } from './end-connection.ts'
 import type { Ending, Transport, TransportListener } from './transport.ts'
 
@@ -47,9 +48,13 @@ export class SocketTransport implements Transport {
       socket.write('\r\n', 'latin1')
       socket.uncork()
     }
-    const mayContinue = socket.writableLength < socket.writableHighWaterMark
-    if (!mayContinue) socket.once('drain', () => this.#listener.transportOnDrain())
-    return mayContinue
+    return this.#mayContinue()
+  }
+
+  writeBatch({ chunk }: Batch): boolean {
+    if (!this.#socket.writable) return false
+    this.#socket.write(chunk)
+    return this.#mayContinue()
   }
 
   end({ reuse }: { reuse: boolean }): void {
@@ -61,5 +66,12 @@ export class SocketTransport implements Transport {
 
   destroy(): void {
     this.#socket.destroy()
+  }
+
+  #mayContinue(): boolean {
+    const socket = this.#socket
+    const mayContinue = socket.writableLength < socket.writableHighWaterMark
+    if (!mayContinue) socket.once('drain', () => this.#listener.transportOnDrain())
+    return mayContinue
   }
 }

@@ -1,3 +1,5 @@
+import type { Batch } from '../batch.ts'
+
 /**
  * The pipe under a connection. It belongs to one connection, which calls it from one place only.
  */
@@ -16,6 +18,9 @@ export interface Transport {
    * @returns whether more may be written now; if not, the connection waits for `transportOnDrain()`.
    */
   write(data: string | Uint8Array): boolean
+
+  /** `write()` of a batch, whose bytes it shares with other transports. */
+  writeBatch(batch: Batch): boolean
 
   /**
    * Ends the response after everything written, once. `reuse: false` also ends the connection it came on, after the

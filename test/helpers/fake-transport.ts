@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import type { Batch } from '../../lib/batch.ts'
 import { Connection, type ConnectionHost } from '../../lib/connection.ts'
 import {
   type EventStreamOptions,
@@ -29,6 +30,10 @@ class FakeTransport implements Transport {
     this.flushedBytes += taken
     this.bufferedBytes += data.length - taken
     return this.bufferedBytes === 0
+  }
+
+  writeBatch({ payload }: Batch): boolean {
+    return this.write(payload)
   }
 
   /** The reader takes bytes. @returns whether nothing is buffered any more. */
@@ -92,8 +97,10 @@ export class Bench implements ConnectionHost {
 
   /** Ends the turn of the event loop. */
   endTurn(): void {
-    this.scheduled = 0
-    this.connection.flush()
+    do {
+      this.scheduled = 0
+      this.connection.flush()
+    } while (this.scheduled > 0)
   }
 
   /** The reader takes everything, and the transport says so. */

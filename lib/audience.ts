@@ -1,0 +1,158 @@
+import { Batches, type Stretch } from './batches.ts'
+import type { ResolvedChannelOptions } from './channel-options.ts'
+import type { Work } from './flush.ts'
+import type { Cursor, History, Log, LoggedFrame, LogListener } from './history/history.ts'
+import { Pump } from './pump.ts'
+import type { LiveSubscription, SubscriptionHost } from './subscription.ts'
+import type { Channel, Gap, Subscription } from './types.ts'
+
+/** What an audience needs of its channel. */
+export interface AudienceHost extends Channel {
+  readonly encodedName: string
+  readonly options: ResolvedChannelOptions
+  tellGap: SubscriptionHost['tellGap']
+  gapText: SubscriptionHost['gapText']
+  schedule(work: Work): void
+  audienceOnDeliver(messages: number): void
+  audienceOnGap(subscription: Subscription, gap: Gap): void
+  /** All who keep up have been offered what was published before. */
+  audienceOnOffered(): void
+  audienceOnEnd(subscription: Subscription): void
+  /** The last subscription has gone, and with it the audience. */
+  audienceOnEmpty(): void
+}
+
+/** How many subscriptions are served before others have their turn. */
+const SHARE = 16
+
+/** All subscriptions of one channel, while there are any: they follow one log, and share what they read of it. */
+export class Audience implements SubscriptionHost, LogListener, Work {
+  readonly channel: AudienceHost
+  readonly log: Log
+  readonly #batches: Batches
+  readonly #subscriptions = new Set<LiveSubscription>()
+  #isScheduled = false
+  /** Whether the log has grown since the pass began. */
+  #isDirty = false
+  #pass: (Iterator<LiveSubscription> & Iterable<LiveSubscription>) | undefined
+  #passHead: Cursor = ''
+
+  constructor(channel: AudienceHost, history: History) {
+    this.channel = channel
+    this.log = history.follow(channel.name, this)
+    this.#batches = new Batches(this.log)
+  }
+
+  get size(): number {
+    return this.#subscriptions.size
+  }
+
+  get encodedName(): string {
+    return this.channel.encodedName
+  }
+
+  get options(): ResolvedChannelOptions {
+    return this.channel.options
+  }
+
+  add(subscription: LiveSubscription, arrival: number): void {
+    this.#subscriptions.add(subscription)
+    Pump.of(subscription.connection).add(subscription, arrival)
+  }
+
+  logOnAppend(): void {
+    this.#batches.clear()
+    this.#isDirty = true
+    this.#schedule()
+  }
+
+  /** Serves some of those who are behind, and lets the others share what was read for them. */
+  work(): boolean {
+    if (this.#pass === undefined && !this.#beginPass()) return false
+    if (this.#serveSome()) return true
+    this.#pass = undefined
+    if (this.#subscriptions.size > 0) this.log.release(this.#passHead)
+    this.channel.audienceOnOffered()
+    return true
+  }
+
+  after(cursor: Cursor, idPrefix: string, before: number, isLatestOnly: boolean): Stretch {
+    this.#schedule()
+    return this.#batches.after(cursor, idPrefix, before, isLatestOnly)
+  }
+
+  selectAfter(
+    cursor: Cursor,
+    idPrefix: string,
+    before: number,
+    isLatestOnly: boolean,
+    selects: (frame: LoggedFrame) => boolean
+  ): Stretch {
+    return this.#batches.selectAfter(cursor, idPrefix, before, isLatestOnly, selects)
+  }
+
+  tellGap(gap: Gap, subscription: Subscription): readonly string[] | Promise<readonly string[]> {
+    return this.channel.tellGap(gap, subscription)
+  }
+
+  gapText(gap: Gap): string {
+    return this.channel.gapText(gap)
+  }
+
+  subscriptionOnTake(messages: number): void {
+    this.channel.audienceOnDeliver(messages)
+  }
+
+  subscriptionOnGap(subscription: Subscription, gap: Gap): void {
+    this.channel.audienceOnGap(subscription, gap)
+  }
+
+  subscriptionOnEnd(subscription: LiveSubscription): void {
+    this.#remove(subscription)
+    this.channel.audienceOnEnd(subscription)
+  }
+
+  subscriptionOnUndo(subscription: LiveSubscription): void {
+    this.#remove(subscription)
+  }
+
+  #remove(subscription: LiveSubscription): void {
+    this.#subscriptions.delete(subscription)
+    Pump.of(subscription.connection).remove(subscription)
+    if (this.#subscriptions.size > 0) return
+    this.log.close()
+    this.#batches.clear()
+    this.channel.audienceOnEmpty()
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.channel.schedule(this)
+  }
+
+  /** Without anything new, the turn ends that batches are kept for. */
+  #beginPass(): boolean {
+    if (!this.#isDirty || this.#subscriptions.size === 0) {
+      this.#isScheduled = false
+      this.#batches.clear()
+      return false
+    }
+    this.#isDirty = false
+    this.#passHead = this.log.head
+    this.#pass = this.#subscriptions.values()
+    return true
+  }
+
+  /** @returns whether there are more to serve. */
+  #serveSome(): boolean {
+    let served = 0
+    for (const subscription of this.#pass ?? []) {
+      if (subscription.isBehind) {
+        subscription.connection.flush()
+        if (++served === SHARE) return true
+      }
+    }
+    return false
+  }
+}

@@ -1,0 +1,21 @@
+/** What one write hands to a transport at most, unless a single message is larger. */
+export const PIECE_BYTES = 65_536
+
+/** Messages as bytes that many connections share: framed once as a chunk of HTTP/1.1 (RFC 9112, section 7.1). */
+export class Batch {
+  readonly chunk: Buffer
+  readonly messages: number
+  readonly byteLength: number
+
+  constructor(text: string, messages: number) {
+    this.byteLength = Buffer.byteLength(text)
+    this.messages = messages
+    this.chunk = Buffer.from(`${this.byteLength.toString(16)}\r\n${text}\r\n`)
+  }
+
+  /** The messages without the chunk around them. */
+  get payload(): Uint8Array {
+    const end = this.chunk.length - 2
+    return this.chunk.subarray(end - this.byteLength, end)
+  }
+}

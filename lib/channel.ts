@@ -1,0 +1,236 @@
+import { arrive } from './arrivals.ts'
+import { Audience, type AudienceHost } from './audience.ts'
+import { PIECE_BYTES } from './batch.ts'
+import { type ResolvedChannelOptions, resolveChannelOptions } from './channel-options.ts'
+import { type Check, checkBoolean, checked, checkFunction, invalid } from './check.ts'
+import { Connection } from './connection.ts'
+import { Deferred } from './deferred.ts'
+import { publishChannel } from './diagnostics.ts'
+import { FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED } from './errors.ts'
+import type { Work } from './flush.ts'
+import type { Frame } from './frame.ts'
+import type { Cursor } from './history/history.ts'
+import { cursorIn, cursorOrNone, encodeName } from './last-event-id.ts'
+import { formatMessage } from './message.ts'
+import { nextTurn } from './next-turn.ts'
+import { ObservedPromise } from './observed-promise.ts'
+import { Pump } from './pump.ts'
+import { LiveSubscription, type Start } from './subscription.ts'
+import type {
+  AnyConnection,
+  Channel,
+  ChannelOptions,
+  Gap,
+  GapAnswer,
+  Publishable,
+  PublishOptions,
+  SSEConnection,
+  SubscribeOptions,
+  Subscription
+} from './types.ts'
+
+/** What a channel needs of the hub. */
+export interface ChannelHost {
+  /** @throws what encoding a message throws, also if it has an id. */
+  encode(message: Publishable): Frame
+  schedule(work: Work): void
+  logError(fields: object, message: string): void
+
+  channelOnPublish(): void
+  channelOnDeliver(messages: number): void
+  channelOnGap(subscription: Subscription, gap: Gap): void
+  /** The first subscription has come. */
+  channelOnAudience(channel: LiveChannel): void
+  /** The last subscription has gone. */
+  channelOnIdle(channel: LiveChannel): void
+}
+
+const SUBSCRIBE_CHECKS: Readonly<Record<keyof SubscribeOptions, Check>> = {
+  from: checkFrom,
+  resume: checkBoolean,
+  filter: checkFunction
+}
+const PUBLISH_CHECKS: Readonly<Record<keyof PublishOptions, Check>> = { key: checkKey }
+const NO_OPTIONS: Readonly<PublishOptions> = Object.freeze({})
+
+export class LiveChannel implements Channel, AudienceHost {
+  readonly name: string
+  readonly encodedName: string
+  readonly #host: ChannelHost
+  #options: ResolvedChannelOptions
+  #audience: Audience | undefined
+  /** Bytes published since the audience was last offered everything. */
+  #unofferedBytes = 0
+  #offered: Deferred<void> | undefined
+
+  constructor(host: ChannelHost, name: string, options: ResolvedChannelOptions) {
+    this.#host = host
+    this.name = name
+    this.encodedName = encodeName(name)
+    this.#options = options
+  }
+
+  get options(): ResolvedChannelOptions {
+    return this.#options
+  }
+
+  get size(): number {
+    return this.#audience?.size ?? 0
+  }
+
+  /** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION */
+  configure(given: ChannelOptions): void {
+    const options = resolveChannelOptions(this.#options, given)
+    if (this.#audience !== undefined && options.history !== this.#options.history) {
+      throw invalid('history', 'the one that the channel has while it has subscriptions', given.history)
+    }
+    this.#options = options
+  }
+
+  publish(message: Publishable, options: PublishOptions = NO_OPTIONS): Promise<Cursor> {
+    const { key = eventOf(message) } = options === NO_OPTIONS ? options : checked(options, PUBLISH_CHECKS)
+    const frame = this.#host.encode(message)
+    const appended = this.#options.history.append(this.name, frame, key)
+    this.#host.channelOnPublish()
+    this.#unofferedBytes += frame.byteLength
+    const published = this.#mayContinue() ? appended : this.#afterOffer(appended)
+    if (publishChannel.hasSubscribers) this.#tellPublished(appended, frame)
+    return ObservedPromise.of(published, (err) => {
+      this.#host.logError({ err, channel: this.name }, 'a message could not be published')
+    })
+  }
+
+  subscribe(connection: AnyConnection, options: SubscribeOptions = {}): Subscription {
+    const { from = 'now', resume = true, filter } = checked(options, SUBSCRIBE_CHECKS)
+    if (!(connection instanceof Connection)) {
+      throw invalid('the connection', 'what reply.sseStart() returned', connection)
+    }
+    if (connection.state === 'closing' || connection.state === 'closed') return ended(this, connection)
+    const pump = Pump.of(connection)
+    if (pump.has(this)) throw new FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED(this.name)
+    pump.assertRoomFor(this, this.encodedName)
+    const audience = this.#open()
+    const brought = resume ? cursorIn(connection.lastEventId, this.encodedName) : undefined
+    const start = startAt(brought ?? from, audience, brought !== undefined)
+    const subscription = new LiveSubscription(audience, connection, start, filter)
+    audience.add(subscription, start.arrival)
+    this.#tellSubscribed(subscription)
+    connection.feedOnChange()
+    return subscription
+  }
+
+  schedule(work: Work): void {
+    this.#host.schedule(work)
+  }
+
+  tellGap(gap: Gap, subscription: Subscription): readonly string[] | Promise<readonly string[]> {
+    const answer = this.#options.onGap?.(gap, subscription)
+    return isThenable(answer)
+      ? Promise.resolve(answer).then((messages) => this.#textsOf(gap, messages))
+      : this.#textsOf(gap, answer)
+  }
+
+  gapText(gap: Gap): string {
+    return formatMessage({ event: this.#options.gapEvent, data: gap }, JSON.stringify)
+  }
+
+  audienceOnDeliver(messages: number): void {
+    this.#host.channelOnDeliver(messages)
+  }
+
+  audienceOnGap(subscription: Subscription, gap: Gap): void {
+    this.#host.channelOnGap(subscription, gap)
+  }
+
+  audienceOnOffered(): void {
+    this.#unofferedBytes = 0
+    this.#offered?.resolve()
+    this.#offered = undefined
+  }
+
+  audienceOnEnd(subscription: Subscription): void {
+    try {
+      this.#options.onUnsubscribe?.(subscription)
+    } catch (err) {
+      this.#host.logError({ err, channel: this.name }, 'onUnsubscribe failed')
+    }
+  }
+
+  audienceOnEmpty(): void {
+    this.#audience = undefined
+    this.audienceOnOffered()
+    this.#host.channelOnIdle(this)
+  }
+
+  #open(): Audience {
+    if (this.#audience === undefined) {
+      this.#audience = new Audience(this, this.#options.history)
+      this.#host.channelOnAudience(this)
+    }
+    return this.#audience
+  }
+
+  #tellSubscribed(subscription: LiveSubscription): void {
+    try {
+      this.#options.onSubscribe?.(subscription)
+    } catch (error) {
+      subscription.undo()
+      throw error
+    }
+  }
+
+  #mayContinue(): boolean {
+    return this.#unofferedBytes < PIECE_BYTES
+  }
+
+  /** Publishers who wait let the flush run, which offers their messages before more are appended. */
+  async #afterOffer(appended: Promise<Cursor>): Promise<Cursor> {
+    this.#offered ??= new Deferred()
+    const { promise } = this.#offered
+    if (this.#audience === undefined) void nextTurn().then(() => this.audienceOnOffered())
+    const cursor = await appended
+    await promise
+    return cursor
+  }
+
+  #tellPublished(appended: Promise<Cursor>, { byteLength }: Frame): void {
+    const tell = (cursor: Cursor): void => publishChannel.publish({ channel: this.name, cursor, byteLength })
+    appended.then(tell, () => {})
+  }
+
+  /** No messages: the gap event. */
+  #textsOf(gap: Gap, answer: GapAnswer): readonly string[] {
+    const messages = Array.isArray(answer) ? answer : answer === undefined ? [] : [answer]
+    return messages.length === 0
+      ? [this.gapText(gap)]
+      : messages.map((message) => this.#host.encode(message).text)
+  }
+}
+
+function startAt(cursor: Cursor, { log }: Audience, isBrought: boolean): Start {
+  const arrival = arrive()
+  if (!isBrought && cursor === 'now') return { cursor: log.head, arrival, isProven: true }
+  if (!isBrought && cursor === 'oldest') return { cursor: log.oldest, arrival, isProven: true }
+  return { cursor: cursorOrNone(cursor), arrival, isProven: false }
+}
+
+/** What `subscribe()` returns for a connection that has ended. */
+function ended(channel: Channel, connection: SSEConnection): Subscription {
+  return Object.freeze({ channel, connection, cursor: undefined, active: false, unsubscribe() {} })
+}
+
+function eventOf(message: Publishable): string {
+  return typeof message === 'object' && message !== null ? (message.event ?? '') : ''
+}
+
+function isThenable(value: unknown): value is PromiseLike<GapAnswer> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
+
+function checkFrom(name: string, value: unknown): void {
+  if (typeof value !== 'string' || value === '') throw invalid(name, "'oldest', 'now' or a cursor", value)
+}
+
+function checkKey(name: string, value: unknown): void {
+  if (typeof value !== 'string') throw invalid(name, 'a string', value)
+}

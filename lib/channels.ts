@@ -1,0 +1,104 @@
+import { type ChannelHost, LiveChannel } from './channel.ts'
+import type { ResolvedChannelOptions } from './channel-options.ts'
+import { invalid } from './check.ts'
+import type { History } from './history/history.ts'
+import { encodeName } from './last-event-id.ts'
+import type { ChannelOptions } from './types.ts'
+
+const MAX_NAME_BYTES = 256
+
+/** The channels of one hub by name. One that has no subscriptions and was not declared lasts only while it is held. */
+export class Channels {
+  readonly #host: ChannelHost
+  readonly #defaults: ResolvedChannelOptions
+  readonly #histories = new Set<History>()
+  readonly #kept = new Map<string, LiveChannel>()
+  readonly #declared = new Set<string>()
+  readonly #idle = new Map<string, WeakRef<LiveChannel>>()
+  readonly #collected = new FinalizationRegistry<string>((name) => {
+    if (this.#idle.get(name)?.deref() === undefined) this.#idle.delete(name)
+  })
+  #isReady = false
+  readonly #live = new Set<LiveChannel>()
+
+  constructor(host: ChannelHost, defaults: ResolvedChannelOptions) {
+    this.#host = host
+    this.#defaults = defaults
+    this.#histories.add(defaults.history)
+  }
+
+  /** How many have subscriptions. */
+  get size(): number {
+    return this.#live.size
+  }
+
+  get subscriptions(): number {
+    let sum = 0
+    for (const { size } of this.#live) sum += size
+    return sum
+  }
+
+  /** From now on, options that are given do not keep a channel. */
+  ready(): void {
+    this.#isReady = true
+  }
+
+  get(name: string, options: ChannelOptions | undefined): LiveChannel {
+    const channel = this.#kept.get(name) ?? this.#idle.get(name)?.deref() ?? this.#create(name)
+    if (options !== undefined) this.#configure(channel, options)
+    return channel
+  }
+
+  keep(channel: LiveChannel): void {
+    this.#live.add(channel)
+    this.#idle.delete(channel.name)
+    this.#kept.set(channel.name, channel)
+  }
+
+  release(channel: LiveChannel): void {
+    this.#live.delete(channel)
+    if (this.#declared.has(channel.name)) return
+    this.#kept.delete(channel.name)
+    this.#setIdle(channel)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#histories].map((history) => history.close()))
+  }
+
+  #create(name: string): LiveChannel {
+    checkName(name)
+    const channel = new LiveChannel(this.#host, name, this.#defaults)
+    this.#setIdle(channel)
+    return channel
+  }
+
+  #configure(channel: LiveChannel, options: ChannelOptions): void {
+    channel.configure(options)
+    this.#histories.add(channel.options.history)
+    if (this.#isReady) return
+    this.#declared.add(channel.name)
+    this.#idle.delete(channel.name)
+    this.#kept.set(channel.name, channel)
+  }
+
+  #setIdle(channel: LiveChannel): void {
+    this.#idle.set(channel.name, new WeakRef(channel))
+    this.#collected.register(channel, channel.name)
+  }
+}
+
+function checkName(name: unknown): void {
+  if (
+    typeof name !== 'string' ||
+    name === '' ||
+    !name.isWellFormed() ||
+    encodeName(name).length > MAX_NAME_BYTES
+  ) {
+    throw invalid(
+      'the channel name',
+      `a well-formed string of 1 to ${MAX_NAME_BYTES} bytes when percent-encoded`,
+      name
+    )
+  }
+}

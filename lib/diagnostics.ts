@@ -1,0 +1,54 @@
+import { channel, type Channel as DiagnosticsChannel } from 'node:diagnostics_channel'
+import type { Cursor } from './history/history.ts'
+import type { CloseReason, Gap, SSEConnection } from './types.ts'
+
+/** A stream's head is out. */
+export interface OpenEvent {
+  readonly connection: SSEConnection
+}
+
+/** A stream has ended. */
+export interface CloseEvent {
+  readonly connection: SSEConnection
+  readonly reason: CloseReason
+}
+
+/** A message is in its channel's history. */
+export interface PublishEvent {
+  /** The channel's name. */
+  readonly channel: string
+  readonly cursor: Cursor
+  /** Bytes of the message on the wire, without its `id` line. */
+  readonly byteLength: number
+}
+
+/** A connection has lost messages, and is told. */
+export interface GapEvent extends Gap {
+  readonly connection: SSEConnection
+}
+
+/** The flush has worked for a slice of time and gives the event loop back. */
+export interface FlushEvent {
+  readonly durationMs: number
+}
+
+/** The events by the name of their `node:diagnostics_channel`. */
+export interface DiagnosticsEvents {
+  'fastify-eventstream:open': OpenEvent
+  'fastify-eventstream:close': CloseEvent
+  'fastify-eventstream:publish': PublishEvent
+  'fastify-eventstream:gap': GapEvent
+  'fastify-eventstream:flush': FlushEvent
+}
+
+function diagnosticsChannel<Name extends keyof DiagnosticsEvents>(
+  name: Name
+): DiagnosticsChannel<unknown, DiagnosticsEvents[Name]> {
+  return channel(name) as DiagnosticsChannel<unknown, DiagnosticsEvents[Name]>
+}
+
+export const openChannel = diagnosticsChannel('fastify-eventstream:open')
+export const closeChannel = diagnosticsChannel('fastify-eventstream:close')
+export const publishChannel = diagnosticsChannel('fastify-eventstream:publish')
+export const gapChannel = diagnosticsChannel('fastify-eventstream:gap')
+export const flushChannel = diagnosticsChannel('fastify-eventstream:flush')
