@@ -1,4 +1,4 @@
-import { Batches, type Stretch } from './batches.ts'
+import { Batches, type RecentBatches, type Stretch } from './batches.ts'
 import type { ResolvedChannelOptions } from './channel-options.ts'
 import type { Work } from './flush.ts'
 import type { Cursor, History, Log, LoggedFrame, LogListener } from './history/history.ts'
@@ -10,6 +10,7 @@ import type { Channel, Gap, Subscription } from './types.ts'
 export interface AudienceHost extends Channel {
   readonly encodedName: string
   readonly options: ResolvedChannelOptions
+  readonly recent: RecentBatches
   tellGap: SubscriptionHost['tellGap']
   gapText: SubscriptionHost['gapText']
   schedule(work: Work): void
@@ -29,6 +30,7 @@ const SHARE = 16
 export class Audience implements SubscriptionHost, LogListener, Work {
   readonly channel: AudienceHost
   readonly log: Log
+  readonly #recent: RecentBatches
   readonly #batches: Batches
   readonly #subscriptions = new Set<LiveSubscription>()
   #isScheduled = false
@@ -40,7 +42,8 @@ export class Audience implements SubscriptionHost, LogListener, Work {
   constructor(channel: AudienceHost, history: History) {
     this.channel = channel
     this.log = history.follow(channel.name, this)
-    this.#batches = new Batches(this.log)
+    this.#recent = channel.recent
+    this.#batches = new Batches(this.log, this.#recent)
   }
 
   get size(): number {
@@ -77,7 +80,6 @@ export class Audience implements SubscriptionHost, LogListener, Work {
   }
 
   after(cursor: Cursor, idPrefix: string, before: number, isLatestOnly: boolean): Stretch {
-    this.#schedule()
     return this.#batches.after(cursor, idPrefix, before, isLatestOnly)
   }
 
@@ -121,7 +123,7 @@ export class Audience implements SubscriptionHost, LogListener, Work {
     Pump.of(subscription.connection).remove(subscription)
     if (this.#subscriptions.size > 0) return
     this.log.close()
-    this.#batches.clear()
+    this.#recent.drop(this.#batches)
     this.channel.audienceOnEmpty()
   }
 
@@ -131,11 +133,9 @@ export class Audience implements SubscriptionHost, LogListener, Work {
     this.channel.schedule(this)
   }
 
-  /** Without anything new, the turn ends that batches are kept for. */
   #beginPass(): boolean {
     if (!this.#isDirty || this.#subscriptions.size === 0) {
       this.#isScheduled = false
-      this.#batches.clear()
       return false
     }
     this.#isDirty = false

@@ -7,21 +7,40 @@ export type Stretch =
   | { readonly complete: false; readonly reason: Exclude<GapReason, 'slow'> }
 
 const MAX_KEPT = 16
+const MAX_LOGS = 16
+
+/** Which logs' batches are kept for those who come to the same places: the last few that any were built for. */
+export class RecentBatches {
+  readonly #recent = new Set<Batches>()
+
+  keep(batches: Batches): void {
+    this.#recent.delete(batches)
+    this.#recent.add(batches)
+    if (this.#recent.size <= MAX_LOGS) return
+    for (const oldest of this.#recent) {
+      this.drop(oldest)
+      return
+    }
+  }
+
+  drop(batches: Batches): void {
+    this.#recent.delete(batches)
+    batches.clear()
+  }
+}
 
 /** The batches that subscriptions at the same place in one log share. */
 export class Batches {
   readonly #log: Log
+  readonly #recent: RecentBatches
   readonly #kept = new Map<string, Stretch>()
 
-  constructor(log: Log) {
+  constructor(log: Log, recent: RecentBatches) {
     this.#log = log
+    this.#recent = recent
   }
 
-  get isEmpty(): boolean {
-    return this.#kept.size === 0
-  }
-
-  /** Must be called when the log has grown, and when those who could share have been served. */
+  /** Must be called when the log has grown. */
   clear(): void {
     this.#kept.clear()
   }
@@ -41,6 +60,7 @@ export class Batches {
     const stretch = this.selectAfter(cursor, idPrefix, before, isLatestOnly)
     if (this.#kept.size >= MAX_KEPT) this.#kept.clear()
     this.#kept.set(key, stretch)
+    this.#recent.keep(this)
     return stretch
   }
 

@@ -1,6 +1,7 @@
 import { arrive } from './arrivals.ts'
 import { Audience, type AudienceHost } from './audience.ts'
 import { PIECE_BYTES } from './batch.ts'
+import type { RecentBatches } from './batches.ts'
 import { type ResolvedChannelOptions, resolveChannelOptions } from './channel-options.ts'
 import { type Check, checkBoolean, checked, checkFunction, invalid } from './check.ts'
 import { Connection } from './connection.ts'
@@ -31,6 +32,7 @@ import type {
 
 /** What a channel needs of the hub. */
 export interface ChannelHost {
+  readonly recent: RecentBatches
   /** @throws what encoding a message throws, also if it has an id. */
   encode(message: Publishable): Frame
   schedule(work: Work): void
@@ -51,7 +53,7 @@ const SUBSCRIBE_CHECKS: Readonly<Record<keyof SubscribeOptions, Check>> = {
   filter: checkFunction
 }
 const PUBLISH_CHECKS: Readonly<Record<keyof PublishOptions, Check>> = { key: checkKey }
-const NO_OPTIONS: Readonly<PublishOptions> = Object.freeze({})
+const NO_OPTIONS: Readonly<object> = Object.freeze({})
 
 export class LiveChannel implements Channel, AudienceHost {
   readonly name: string
@@ -74,6 +76,10 @@ export class LiveChannel implements Channel, AudienceHost {
     return this.#options
   }
 
+  get recent(): RecentBatches {
+    return this.#host.recent
+  }
+
   get size(): number {
     return this.#audience?.size ?? 0
   }
@@ -88,7 +94,7 @@ export class LiveChannel implements Channel, AudienceHost {
   }
 
   publish(message: Publishable, options: PublishOptions = NO_OPTIONS): Promise<Cursor> {
-    const { key = eventOf(message) } = options === NO_OPTIONS ? options : checked(options, PUBLISH_CHECKS)
+    const { key = eventOf(message) } = checkedIfAny(options, PUBLISH_CHECKS)
     const frame = this.#host.encode(message)
     const appended = this.#options.history.append(this.name, frame, key)
     this.#host.channelOnPublish()
@@ -100,8 +106,8 @@ export class LiveChannel implements Channel, AudienceHost {
     })
   }
 
-  subscribe(connection: AnyConnection, options: SubscribeOptions = {}): Subscription {
-    const { from = 'now', resume = true, filter } = checked(options, SUBSCRIBE_CHECKS)
+  subscribe(connection: AnyConnection, options: SubscribeOptions = NO_OPTIONS): Subscription {
+    const { from = 'now', resume = true, filter } = checkedIfAny(options, SUBSCRIBE_CHECKS)
     if (!(connection instanceof Connection)) {
       throw invalid('the connection', 'what reply.sseStart() returned', connection)
     }
@@ -212,6 +218,14 @@ function startAt(cursor: Cursor, { log }: Audience, isBrought: boolean): Start {
   if (!isBrought && cursor === 'now') return { cursor: log.head, arrival, isProven: true }
   if (!isBrought && cursor === 'oldest') return { cursor: log.oldest, arrival, isProven: true }
   return { cursor: cursorOrNone(cursor), arrival, isProven: false }
+}
+
+/** Most calls give no options. */
+function checkedIfAny<Options extends object>(
+  options: Options,
+  checks: Readonly<Record<string, Check>>
+): Partial<Options> {
+  return options === NO_OPTIONS ? options : checked(options, checks)
 }
 
 /** What `subscribe()` returns for a connection that has ended. */

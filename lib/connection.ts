@@ -74,6 +74,7 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
 
   #isBeforeHead = true
   #isEnded = false
+  #isScheduled = false
   /** Whether the transport takes a write now. */
   #isReady = false
   /** Whether 64 KiB were written in this turn, so that senders who wait let others run first. */
@@ -209,13 +210,14 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
     if (this.#isEnded) this.#endTransport()
   }
 
-  /** The head is out: from here on `transport` takes the stream. */
+  /** The head is complete: from here on `transport` takes the stream. */
   open(transport: Transport): void {
     this.#transport = transport
     this.#isBeforeHead = false
     this.#isReady = true
     if (this.#state === 'opening') this.#setState('open')
-    this.flush()
+    if (this.#state === 'open' && this.#outbox.isEmpty) this.#schedule()
+    else this.flush()
   }
 
   /** Another answer is given instead of the stream: the connection closes with it, for this reason. */
@@ -235,23 +237,19 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
 
   /** The feed may have something. */
   feedOnChange(): void {
-    if (this.#isReady) this.#host.scheduleFlush(this)
+    if (this.#isReady) this.#schedule()
   }
 
   /** Writes what is pending, as far as the transport takes it: a share now, and the rest in turn with others. */
   flush(): void {
-    if (this.work()) this.#host.scheduleFlush(this)
+    if (this.#writeShare()) this.#schedule()
   }
 
-  /** Writes a share of what is pending. @returns whether there is more that the transport takes. */
+  /** The share of a flush that was scheduled. */
   work(): boolean {
-    this.#isYielding = false
-    let batches = 0
-    while (this.#isReady && this.#writeNext()) if (++batches === MAX_BATCHES) return true
-    if (!this.#outbox.isEmpty || (this.#feed !== undefined && !this.#isReady)) return false
-    if (this.#state === 'closing') this.#endTransport()
-    else if (this.#isReady) this.#settleDrained()
-    return false
+    this.#isScheduled = false
+    if (this.#writeShare()) this.#isScheduled = true
+    return this.#isScheduled
   }
 
   /** One look at the clock: an expiry, a reader that stalls, a stream that was quiet for too long. */
@@ -296,6 +294,23 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
     return true
   }
 
+  /** @returns whether there is more that the transport takes. */
+  #writeShare(): boolean {
+    this.#isYielding = false
+    let batches = 0
+    while (this.#isReady && this.#writeNext()) if (++batches === MAX_BATCHES) return true
+    if (!this.#outbox.isEmpty || (this.#feed !== undefined && !this.#isReady)) return false
+    if (this.#state === 'closing') this.#endTransport()
+    else if (this.#isReady) this.#settle()
+    return false
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.#host.scheduleFlush(this)
+  }
+
   /** @returns whether anything was written. */
   #writeNext(): boolean {
     const limit = this.#outbox.isEmpty ? this.#lastArrival : this.#outbox.arrival
@@ -316,7 +331,7 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   }
 
   #append(frame: Frame): void {
-    if (this.#isReady && this.#outbox.isEmpty) this.#host.scheduleFlush(this)
+    if (this.#isReady && this.#outbox.isEmpty) this.#schedule()
     if (this.#feed !== undefined && (this.#outbox.isEmpty || this.#feed.isBehind)) {
       this.#outbox.appendAfter(latestArrival(), frame)
     } else {
@@ -331,7 +346,7 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   #flushEarly(): void {
     this.flush()
     this.#isYielding = true
-    this.#host.scheduleFlush(this)
+    this.#schedule()
   }
 
   /** After the end this is the next turn: who does nothing but wait for `send()` would never let go of the present one. */
@@ -341,6 +356,12 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
     if (!isWaiting && this.#outbox.byteLength < PIECE_BYTES) return SETTLED
     this.#drained ??= new Deferred()
     return this.#drained.promise
+  }
+
+  /** Nothing is pending. */
+  #settle(): void {
+    this.#transport.start()
+    this.#settleDrained()
   }
 
   #settleDrained(): void {

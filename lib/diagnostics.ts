@@ -41,14 +41,16 @@ export interface DiagnosticsEvents {
   'fastify-eventstream:flush': FlushEvent
 }
 
-function diagnosticsChannel<Name extends keyof DiagnosticsEvents>(
-  name: Name
-): DiagnosticsChannel<unknown, DiagnosticsEvents[Name]> {
-  return channel(name) as DiagnosticsChannel<unknown, DiagnosticsEvents[Name]>
+type Told<Name extends keyof DiagnosticsEvents> = DiagnosticsChannel<unknown, DiagnosticsEvents[Name]>
+
+function diagnosticsChannel<Name extends keyof DiagnosticsEvents>(name: Name): Told<Name> {
+  return channel(name) as Told<Name>
 }
 
-export const openChannel = diagnosticsChannel('fastify-eventstream:open')
-export const closeChannel = diagnosticsChannel('fastify-eventstream:close')
-export const publishChannel = diagnosticsChannel('fastify-eventstream:publish')
-export const gapChannel = diagnosticsChannel('fastify-eventstream:gap')
-export const flushChannel = diagnosticsChannel('fastify-eventstream:flush')
+export const openChannel: Told<'fastify-eventstream:open'> = diagnosticsChannel('fastify-eventstream:open')
+export const closeChannel: Told<'fastify-eventstream:close'> = diagnosticsChannel('fastify-eventstream:close')
+export const publishChannel: Told<'fastify-eventstream:publish'> = diagnosticsChannel(
+  'fastify-eventstream:publish'
+)
+export const gapChannel: Told<'fastify-eventstream:gap'> = diagnosticsChannel('fastify-eventstream:gap')
+export const flushChannel: Told<'fastify-eventstream:flush'> = diagnosticsChannel('fastify-eventstream:flush')

@@ -3,7 +3,8 @@ import { Readable } from 'node:stream'
 import { FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED } from './errors.ts'
 import type { Ending } from './transport/transport.ts'
 
-type Listeners = Map<string | symbol, readonly unknown[]>
+/** What `finished()` of `node:stream` listens to. */
+const WATCHED = ['aborted', 'abort', 'close', 'complete', 'end', 'error', 'finish', 'request'] as const
 
 /**
  * What Fastify sends in the stream's place. It never gives a byte: its `pipe()` tells where the stream shall go, once
@@ -12,7 +13,8 @@ type Listeners = Map<string | symbol, readonly unknown[]>
 export class HandOver extends Readable implements Ending {
   readonly #response: EventEmitter
   readonly #onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void
-  #before: Listeners | undefined
+  /** How many listeners the response had for each of `WATCHED` when this was first listened to in this turn. */
+  #before: readonly number[] | undefined
   #isPiped = false
 
   /** @param onPipe is told the destination, and what to end when the stream has ended. */
@@ -21,7 +23,8 @@ export class HandOver extends Readable implements Ending {
     this.#response = response
     this.#onPipe = onPipe
     this.on('newListener', () => {
-      this.#before = listenersOf(response)
+      if (this.#before !== undefined) return
+      this.#before = countListeners(response)
       queueMicrotask(() => {
         this.#before = undefined
       })
@@ -53,16 +56,18 @@ export class HandOver extends Readable implements Ending {
    * ended by now, so what came to the response since has no work left, and is half the heap of an idle stream.
    */
   #dropWatchers(): void {
-    if (this.#before === undefined) return
-    for (const [event, listeners] of listenersOf(this.#response)) {
-      const kept = this.#before.get(event) ?? []
-      for (const listener of listeners) {
-        if (!kept.includes(listener)) this.#response.removeListener(event, listener as () => void)
+    const before = this.#before
+    if (before === undefined) return
+    for (const [i, event] of WATCHED.entries()) {
+      const since = before[i] ?? 0
+      if (this.#response.listenerCount(event) === since) continue
+      for (const listener of this.#response.rawListeners(event).slice(since)) {
+        this.#response.removeListener(event, listener as () => void)
       }
     }
   }
 }
 
-function listenersOf(emitter: EventEmitter): Listeners {
-  return new Map(emitter.eventNames().map((event) => [event, emitter.rawListeners(event)]))
+function countListeners(emitter: EventEmitter): readonly number[] {
+  return WATCHED.map((event) => emitter.listenerCount(event))
 }

@@ -1,6 +1,7 @@
 import type { Server, Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { acceptsEventStream } from './accept.ts'
+import { RecentBatches } from './batches.ts'
 import type { ChannelHost, LiveChannel } from './channel.ts'
 import { Channels } from './channels.ts'
 import { Connection, type ConnectionHost } from './connection.ts'
@@ -52,6 +53,7 @@ export class Hub implements ConnectionHost, ChannelHost, EventStreams {
   readonly #sessions: Sessions | undefined
   readonly #log: FastifyBaseLogger
   readonly #channels: Channels
+  readonly recent: RecentBatches = new RecentBatches()
   readonly #flush = new Flush()
   readonly #heartbeat = new Heartbeat(this.#connections)
   #isClosing = false

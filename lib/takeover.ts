@@ -62,6 +62,7 @@ export function transportBeforeHead(response: RawResponse): Transport {
   return {
     bufferedBytes: 0,
     flushedBytes: 0,
+    start: notYet,
     write: notYet,
     writeBatch: notYet,
     end: notYet,
@@ -148,9 +149,16 @@ function openTransport(
   connection: Connection
 ): Transport {
   const isWrapped = destination !== response
-  if (isWrapped) response.once('pipe', () => flushHead(response))
-  else flushHead(response)
-  if (!isWrapped && hasChunkedSocket(response)) return new SocketTransport(response, ending, connection)
+  if (isWrapped) {
+    response.once('pipe', () => flushHead(response))
+  } else {
+    const { socket } = response
+    const isSocket = !isHttp2(response) && socket instanceof Socket
+    if (isSocket) socket.cork()
+    flushHead(response)
+    if (hasChunkedSocket(response)) return new SocketTransport(response, ending, connection)
+    if (isSocket) socket.uncork()
+  }
   return new ResponseTransport(destination as Destination, response, ending, connection)
 }
 

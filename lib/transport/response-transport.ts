@@ -52,6 +52,9 @@ export class ResponseTransport implements Transport {
     return this.#writtenBytes - this.bufferedBytes
   }
 
+  /** The head goes out before. */
+  start(): void {}
+
   write(data: string | Uint8Array): boolean {
     this.#writtenBytes += data.length
     return typeof data === 'string' ? this.#destination.write(data, 'latin1') : this.#destination.write(data)

@@ -16,9 +16,14 @@ export class SocketTransport implements Transport {
   readonly #socket: Socket
   readonly #ending: Ending
   readonly #listener: TransportListener
+  /** Whether the head is in the socket, but waits to leave in one write with what comes first. */
+  #isCorked = true
   #hasEnded = false
 
-  /** @param ending what makes the response write its last chunk. */
+  /**
+   * @param response its head has been written to the socket, which is corked.
+   * @param ending what makes the response write its last chunk.
+   */
   constructor(response: SocketResponse, ending: Ending, listener: TransportListener) {
     this.#response = response
     this.#socket = response.socket
@@ -32,6 +37,12 @@ export class SocketTransport implements Transport {
 
   get flushedBytes(): number {
     return this.#socket.bytesWritten - this.#socket.writableLength
+  }
+
+  start(): void {
+    if (!this.#isCorked) return
+    this.#isCorked = false
+    this.#socket.uncork()
   }
 
   /** Node ends the socket of a client that half-closes (`httpAllowHalfOpen` is false): no drain follows, but `close`. */
@@ -48,18 +59,22 @@ export class SocketTransport implements Transport {
       socket.write('\r\n', 'latin1')
       socket.uncork()
     }
+    this.start()
     return this.#mayContinue()
   }
 
   writeBatch({ chunk }: Batch): boolean {
-    if (!this.#socket.writable) return false
-    this.#socket.write(chunk)
+    const socket = this.#socket
+    if (!socket.writable) return false
+    socket.write(chunk)
+    this.start()
     return this.#mayContinue()
   }
 
   end({ reuse }: { reuse: boolean }): void {
     if (!reuse) endConnection(this.#response)
     if (this.#hasEnded) return
+    this.start()
     this.#hasEnded = true
     this.#ending.end()
   }

@@ -4,6 +4,9 @@ import type { Batch } from '../batch.ts'
  * The pipe under a connection. It belongs to one connection, which calls it from one place only.
  */
 export interface Transport {
+  /** Lets the response's head go out, if no write has taken it along. */
+  start(): void
+
   /** Bytes taken by `write()` that the operating system does not have yet. */
   readonly bufferedBytes: number
 

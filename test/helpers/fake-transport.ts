@@ -12,9 +12,12 @@ import type { Transport } from '../../lib/transport/transport.ts'
 /** A pipe in memory: it takes `capacity` bytes, and more only as the reader takes them with `read()`. */
 class FakeTransport implements Transport {
   readonly writes: string[] = []
+  /** Those of the writes that were batches. */
+  readonly batches: Batch[] = []
   bufferedBytes = 0
   flushedBytes = 0
   ended: { reuse: boolean } | undefined
+  started = false
   destroyed = false
   capacity = Infinity
 
@@ -32,8 +35,13 @@ class FakeTransport implements Transport {
     return this.bufferedBytes === 0
   }
 
-  writeBatch({ payload }: Batch): boolean {
-    return this.write(payload)
+  start(): void {
+    this.started = true
+  }
+
+  writeBatch(batch: Batch): boolean {
+    this.batches.push(batch)
+    return this.write(batch.payload)
   }
 
   /** The reader takes bytes. @returns whether nothing is buffered any more. */
@@ -84,6 +92,7 @@ export class Bench implements ConnectionHost {
   static open(options?: EventStreamOptions & StartOptions, request?: object): Bench {
     const bench = new Bench(options, request)
     bench.connection.open(bench.transport)
+    bench.endTurn()
     return bench
   }
 
@@ -97,10 +106,8 @@ export class Bench implements ConnectionHost {
 
   /** Ends the turn of the event loop. */
   endTurn(): void {
-    do {
-      this.scheduled = 0
-      this.connection.flush()
-    } while (this.scheduled > 0)
+    this.scheduled = 0
+    while (this.connection.work());
   }
 
   /** The reader takes everything, and the transport says so. */
