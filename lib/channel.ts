@@ -156,9 +156,9 @@ export class LiveChannel implements Channel, AudienceHost {
 
   audienceOnEnd(subscription: Subscription): void {
     try {
-      this.#options.onUnsubscribe?.(subscription)
+      this.#observe('onUnsubscribe', this.#options.onUnsubscribe?.(subscription))
     } catch (err) {
-      this.#host.logError({ err, channel: this.name }, 'onUnsubscribe failed')
+      this.#logFailed('onUnsubscribe', err)
     }
   }
 
@@ -178,11 +178,19 @@ export class LiveChannel implements Channel, AudienceHost {
 
   #tellSubscribed(subscription: LiveSubscription): void {
     try {
-      this.#options.onSubscribe?.(subscription)
+      this.#observe('onSubscribe', this.#options.onSubscribe?.(subscription))
     } catch (error) {
       subscription.undo()
       throw error
     }
+  }
+
+  #observe(hook: string, result: unknown): void {
+    if (isThenable(result)) result.then(undefined, (err: unknown) => this.#logFailed(hook, err))
+  }
+
+  #logFailed(hook: string, err: unknown): void {
+    this.#host.logError({ err, channel: this.name }, `${hook} failed`)
   }
 
   #mayContinue(): boolean {
@@ -237,7 +245,7 @@ function eventOf(message: Publishable): string {
   return typeof message === 'object' && message !== null ? (message.event ?? '') : ''
 }
 
-function isThenable(value: unknown): value is PromiseLike<GapAnswer> {
+function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
 

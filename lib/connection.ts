@@ -32,6 +32,9 @@ export interface ConnectionHost {
 
 /** What a connection takes from when it can write, besides what is sent to it alone. */
 export interface Feed {
+  /** Whether something may come from it, with ids that are its own. */
+  readonly isActive: boolean
+
   /** Whether there is something to take. */
   readonly isBehind: boolean
 
@@ -159,8 +162,7 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   }
 
   send(message: Message | string): Promise<void> {
-    if (this.#feed !== undefined)
-      assertNoId(message, 'absent on a connection that is subscribed to a channel')
+    if (this.#feed?.isActive) assertNoId(message, 'absent on a connection that is subscribed to a channel')
     const frame = encodeMessage(message, this.#options)
     if (!this.#accept(frame)) return nextTurn()
     this.#messages++

@@ -23,6 +23,10 @@ export class Pump implements Feed {
     return pump
   }
 
+  get isActive(): boolean {
+    return this.#subscriptions.length > 0
+  }
+
   get isBehind(): boolean {
     return this.#subscriptions.some(({ isBehind }) => isBehind)
   }

@@ -282,10 +282,13 @@ export interface ChannelOptions {
    * @defaultValue none
    */
   onGap?: (gap: Gap, subscription: Subscription) => GapAnswer | Promise<GapAnswer>
-  /** Called when a connection was subscribed. What it throws is thrown by `subscribe()`, which is undone. */
-  onSubscribe?: (subscription: Subscription) => void
-  /** Called when a subscription has ended, whatever ended it. What it throws is logged. */
-  onUnsubscribe?: (subscription: Subscription) => void
+  /**
+   * Called when a connection was subscribed. What it throws is thrown by `subscribe()`, which is undone. Nobody waits for a
+   * promise that it returns; if that rejects, the error is logged.
+   */
+  onSubscribe?: (subscription: Subscription) => unknown
+  /** Called when a subscription has ended, whatever ended it. What it throws or rejects with is logged. */
+  onUnsubscribe?: (subscription: Subscription) => unknown
   /**
    * Where the channel's messages are kept. Can only be changed while nobody is subscribed.
    * @defaultValue the plugin's
