@@ -2,7 +2,7 @@ import { Batches, type RecentBatches, type Stretch } from './batches.ts'
 import type { ResolvedChannelOptions } from './channel-options.ts'
 import type { Work } from './flush.ts'
 import type { Cursor, History, Log, LoggedFrame, LogListener } from './history/history.ts'
-import { Pump } from './pump.ts'
+import { addSubscription, removeSubscription } from './pump.ts'
 import type { LiveSubscription, SubscriptionHost } from './subscription.ts'
 import type { Channel, Gap, Subscription } from './types.ts'
 
@@ -30,6 +30,7 @@ const SHARE = 16
 export class Audience implements SubscriptionHost, LogListener, Work {
   readonly channel: AudienceHost
   readonly log: Log
+  #head: Cursor
   readonly #recent: RecentBatches
   readonly #batches: Batches
   readonly #subscriptions = new Set<LiveSubscription>()
@@ -38,10 +39,13 @@ export class Audience implements SubscriptionHost, LogListener, Work {
   #isDirty = false
   #pass: (Iterator<LiveSubscription> & Iterable<LiveSubscription>) | undefined
   #passHead: Cursor = ''
+  /** Who has had a share in this pass and takes more. */
+  #served: LiveSubscription | undefined
 
   constructor(channel: AudienceHost, history: History) {
     this.channel = channel
     this.log = history.follow(channel.name, this)
+    this.#head = this.log.head
     this.#recent = channel.recent
     this.#batches = new Batches(this.log, this.#recent)
   }
@@ -58,12 +62,17 @@ export class Audience implements SubscriptionHost, LogListener, Work {
     return this.channel.options
   }
 
-  add(subscription: LiveSubscription, arrival: number): void {
+  get head(): Cursor {
+    return this.#head
+  }
+
+  add(subscription: LiveSubscription): void {
     this.#subscriptions.add(subscription)
-    Pump.of(subscription.connection).add(subscription, arrival)
+    addSubscription(subscription)
   }
 
   logOnAppend(): void {
+    this.#head = this.log.head
     this.#batches.clear()
     this.#isDirty = true
     this.#schedule()
@@ -120,7 +129,7 @@ export class Audience implements SubscriptionHost, LogListener, Work {
 
   #remove(subscription: LiveSubscription): void {
     this.#subscriptions.delete(subscription)
-    Pump.of(subscription.connection).remove(subscription)
+    removeSubscription(subscription)
     if (this.#subscriptions.size > 0) return
     this.log.close()
     this.#recent.drop(this.#batches)
@@ -139,20 +148,24 @@ export class Audience implements SubscriptionHost, LogListener, Work {
       return false
     }
     this.#isDirty = false
-    this.#passHead = this.log.head
+    this.#passHead = this.#head
     this.#pass = this.#subscriptions.values()
     return true
   }
 
   /** @returns whether there are more to serve. */
   #serveSome(): boolean {
-    let served = 0
-    for (const subscription of this.#pass ?? []) {
-      if (subscription.isBehind) {
-        subscription.connection.flush()
-        if (++served === SHARE) return true
-      }
+    for (let served = 0; served < SHARE; served++) {
+      this.#served ??= this.#nextBehind()
+      if (this.#served === undefined) return false
+      if (this.#served.connection.writeShare()) return true
+      this.#served = undefined
     }
-    return false
+    return true
+  }
+
+  #nextBehind(): LiveSubscription | undefined {
+    for (const subscription of this.#pass ?? []) if (subscription.isBehind) return subscription
+    return undefined
   }
 }

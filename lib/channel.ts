@@ -15,7 +15,7 @@ import { cursorIn, cursorOrNone, encodeName } from './last-event-id.ts'
 import { formatMessage } from './message.ts'
 import { nextTurn } from './next-turn.ts'
 import { ObservedPromise } from './observed-promise.ts'
-import { Pump } from './pump.ts'
+import { assertRoomFor, subscriptionsOf } from './pump.ts'
 import { LiveSubscription, type Start } from './subscription.ts'
 import type {
   AnyConnection,
@@ -112,14 +112,15 @@ export class LiveChannel implements Channel, AudienceHost {
       throw invalid('the connection', 'what reply.sseStart() returned', connection)
     }
     if (connection.state === 'closing' || connection.state === 'closed') return ended(this, connection)
-    const pump = Pump.of(connection)
-    if (pump.has(this)) throw new FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED(this.name)
-    pump.assertRoomFor(this, this.encodedName)
+    if (subscriptionsOf(connection).some(({ channel }) => channel === this)) {
+      throw new FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED(this.name)
+    }
+    assertRoomFor(this, connection)
     const audience = this.#open()
     const brought = resume ? cursorIn(connection.lastEventId, this.encodedName) : undefined
     const start = startAt(brought ?? from, audience, brought !== undefined)
     const subscription = new LiveSubscription(audience, connection, start, filter)
-    audience.add(subscription, start.arrival)
+    audience.add(subscription)
     this.#tellSubscribed(subscription)
     connection.feedOnChange()
     return subscription

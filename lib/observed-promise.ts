@@ -12,8 +12,11 @@ export class ObservedPromise<T> extends Promise<T> {
   static of<T>(run: Promise<T>, onUnobserved: (error: unknown) => void): ObservedPromise<T> {
     const promise = new ObservedPromise<T>((resolve, reject) => {
       run.then(resolve, (error: unknown) => {
-        if (!promise.#observed) onUnobserved(error)
         reject(error)
+        // An `await` calls `then()` only in a microtask of its own.
+        process.nextTick(() => {
+          if (!promise.#observed) onUnobserved(error)
+        })
       })
     })
     Promise.prototype.then.call(promise, undefined, () => {})

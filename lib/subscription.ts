@@ -1,7 +1,7 @@
 import { Batch } from './batch.ts'
 import type { Stretch } from './batches.ts'
 import type { ResolvedChannelOptions } from './channel-options.ts'
-import type { Connection } from './connection.ts'
+import type { Connection, Feed } from './connection.ts'
 import type { Cursor, GapReason, Log, LoggedFrame } from './history/history.ts'
 import { ReceivedMessage } from './received-message.ts'
 import type { Channel, ChannelMessage, Gap, Subscription } from './types.ts'
@@ -13,6 +13,8 @@ export interface SubscriptionHost {
   readonly encodedName: string
   readonly options: ResolvedChannelOptions
   readonly log: Log
+  /** `log.head` */
+  readonly head: Cursor
 
   /** What `Batches.after()` promises. */
   after(cursor: Cursor, idPrefix: string, before: number, isLatestOnly: boolean): Stretch
@@ -45,21 +47,23 @@ export interface Start {
 }
 
 /** A cursor on a channel's log. It moves when its connection can write, and only then is anything read. */
-export class LiveSubscription implements Subscription {
+export class LiveSubscription implements Subscription, Feed {
   readonly connection: Connection
   readonly #host: SubscriptionHost
-  readonly #filter: ((message: ChannelMessage) => boolean) | undefined
-  readonly #startArrival: number
   #cursor: Cursor
-  #isActive = true
-  /** Whether the history has once known the cursor, so that losing it is the reader's slowness. */
-  #isProven: boolean
-  /** Whether the last id that was written to the connection has its cursor. */
-  isTold = true
-  /** Whether it came back, or was blocked, and has not reached the head since. */
-  #isCatchingUp = false
   /** A gap that is not written yet: where to go on after it, and with which frames when they are there. */
   #gap: { readonly cursor: Cursor; texts: readonly string[] | undefined } | undefined
+  /** Whether it came back, or was blocked, and has not reached the head since. */
+  #isCatchingUp: boolean
+  /** Whether the history has once known the cursor, so that losing it is the reader's slowness. */
+  #isProven: boolean
+  readonly #startArrival: number
+  readonly #filter: ((message: ChannelMessage) => boolean) | undefined
+  /** Whether the client has yet to be told its place without being asked. */
+  #isNew = true
+  /** Whether the last id that was written to the connection has its cursor. */
+  #isTold = true
+  #isActive = true
 
   constructor(
     host: SubscriptionHost,
@@ -92,9 +96,21 @@ export class LiveSubscription implements Subscription {
     return this.#host.encodedName
   }
 
-  /** Whether something is there to be taken. */
+  get isActive(): boolean {
+    return this.#isActive
+  }
+
   get isBehind(): boolean {
-    return this.#gap === undefined ? this.#cursor !== this.#host.log.head : this.#gap.texts !== undefined
+    return this.#gap === undefined ? this.#cursor !== this.#host.head : this.#gap.texts !== undefined
+  }
+
+  get isTold(): boolean {
+    return this.#isTold
+  }
+
+  /** Whether the client must be told its place, with nothing that arrived after `limit` before it. */
+  isNewAt(limit: number): boolean {
+    return this.#isNew && this.#startArrival <= limit
   }
 
   /** Whether the client's id says where it really is, so that it may be written by itself. */
@@ -110,12 +126,13 @@ export class LiveSubscription implements Subscription {
 
   unsubscribe(): void {
     if (!this.#isActive) return
-    if (this.isBehind) this.connection.flush()
+    while (this.isBehind && this.connection.writeShare());
     this.end()
   }
 
   /** As if it had never been: nobody is told. */
   undo(): void {
+    if (!this.#isActive) return
     this.#isActive = false
     this.#host.subscriptionOnUndo(this)
   }
@@ -127,14 +144,40 @@ export class LiveSubscription implements Subscription {
     this.#host.subscriptionOnEnd(this)
   }
 
+  /** Nothing was left to take. */
+  caughtUp(): void {
+    this.#isCatchingUp = false
+  }
+
   /** The transport has refused, so that newer messages may replace those that wait. */
   connectionOnBlock(): void {
     this.#isCatchingUp = true
   }
 
+  connectionOnClose(): void {
+    this.end()
+  }
+
+  /** An id that was written to the connection has its cursor. */
+  idOnWrite(): void {
+    this.#isTold = true
+    this.#isNew = false
+  }
+
+  take(limit: number): Batch | undefined {
+    const batch = this.advance('', limit + 1)
+    if (batch === undefined) return this.isNewAt(limit) ? this.#takeId() : undefined
+    this.idOnWrite()
+    return batch
+  }
+
+  takeHeartbeat(): Batch | undefined {
+    return this.#isTold ? undefined : this.#takeId()
+  }
+
   /** Takes the next batch of what arrived before `before`, and moves on. */
-  take(idPrefix: string, before: number): Batch | undefined {
-    if (!this.isBehind) this.#isCatchingUp = false
+  advance(idPrefix: string, before: number): Batch | undefined {
+    if (!this.isBehind) this.caughtUp()
     while (this.isBehind && this.#startArrival < before) {
       if (this.#gap !== undefined) return this.#takeGap(idPrefix)
       const stretch = this.#next(idPrefix, before)
@@ -146,12 +189,20 @@ export class LiveSubscription implements Subscription {
       if (stretch.cursor === this.#cursor) return undefined
       this.#cursor = stretch.cursor
       this.#isProven = true
-      this.isTold = stretch.batch !== undefined
-      if (stretch.batch === undefined) continue
+      if (stretch.batch === undefined) {
+        this.#isTold = false
+        continue
+      }
       this.#host.subscriptionOnTake(stretch.batch.messages)
       return stretch.batch
     }
     return undefined
+  }
+
+  #takeId(): Batch | undefined {
+    if (!this.isPlaced) return undefined
+    this.idOnWrite()
+    return idBatch(this.#cursor)
   }
 
   #next(idPrefix: string, before: number): Stretch | undefined {
@@ -222,4 +273,9 @@ export class LiveSubscription implements Subscription {
     const text = texts.map((part, i) => (i === last ? `id: ${idPrefix}${cursor}\n${part}` : part)).join('')
     return new Batch(text, texts.length)
   }
+}
+
+/** A message of nothing but the id, which moves a client's last event id (WHATWG HTML, section 9.2.6). */
+export function idBatch(id: string): Batch {
+  return new Batch(`id: ${id}\n\n`, 0)
 }

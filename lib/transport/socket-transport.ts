@@ -66,9 +66,9 @@ export class SocketTransport implements Transport {
   writeBatch({ chunk }: Batch): boolean {
     const socket = this.#socket
     if (!socket.writable) return false
-    socket.write(chunk)
+    const mayContinue = socket.write(chunk)
     this.start()
-    return this.#mayContinue()
+    return mayContinue || this.#mayContinue()
   }
 
   end({ reuse }: { reuse: boolean }): void {
