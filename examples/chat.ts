@@ -1,0 +1,88 @@
+/**
+ * Two rooms on one connection, each with its history, and who is typing. Start it with `npx tsx examples/chat.ts`, then
+ * open the page in two windows. Reload one, cut the connection, or stop the server and start it again.
+ */
+import { join } from 'node:path'
+import fastifyStatic from '@fastify/static'
+import Fastify from 'fastify'
+import eventStream, { memoryHistory } from '../lib/index.ts' // 'fastify-eventstream' in your project
+
+const ROOMS = ['lobby', 'garden']
+
+interface Said {
+  room: string
+  name: string
+  text: string
+  time: number
+}
+
+interface Typing {
+  room: string
+  name: string
+  isTyping: boolean
+}
+
+const app = Fastify({ logger: true })
+await app.register(eventStream)
+
+/** What a new page gets, and of which a page that comes back gets what it missed. */
+const history = memoryHistory({ maxMessages: 200, maxAgeMs: false })
+for (const room of ROOMS) app.sse.channel(room, { history })
+
+/** Whoever is behind needs only the newest of each person in each room, and nobody what is older than five seconds. */
+const typing = app.sse.channel<{ typing: Typing }>('typing', {
+  slow: 'latest',
+  history: memoryHistory({ maxMessages: 100, maxAgeMs: 5_000 })
+})
+
+app.get('/events', (_request, reply) => {
+  const sse = reply.sseStart()
+  sse.send({ retry: 1_000 })
+  for (const room of ROOMS) app.sse.channel(room).subscribe(sse, { from: 'oldest' })
+  typing.subscribe(sse, { from: 'oldest', resume: false }) // what was missed of it is no loss
+})
+
+const name = { type: 'string', minLength: 1, maxLength: 30 }
+const text = { type: 'string', pattern: '\\S', maxLength: 1_000 }
+const isTyping = { type: 'boolean' }
+
+app.post<{ Params: Pick<Said, 'room'>; Body: Pick<Said, 'name' | 'text'> }>(
+  '/rooms/:room/messages',
+  { schema: schemaOf({ name, text }) },
+  async ({ params: { room }, body: { name, text } }, reply) => {
+    const said: Said = { room, name, text, time: Date.now() }
+    const id = await app.sse.channel<{ said: Said }>(room).publish({ event: 'said', data: said })
+    await tellTyping({ room, name, isTyping: false })
+    return reply.code(201).send({ id })
+  }
+)
+
+app.post<{ Params: Pick<Typing, 'room'>; Body: Pick<Typing, 'name' | 'isTyping'> }>(
+  '/rooms/:room/typing',
+  { schema: schemaOf({ name, isTyping }) },
+  async ({ params: { room }, body: { name, isTyping } }, reply) => {
+    await tellTyping({ room, name, isTyping })
+    return reply.code(204).send()
+  }
+)
+
+/** Of two with the same key, only the newer matters. */
+function tellTyping(data: Typing): Promise<string> {
+  return typing.publish({ event: 'typing', data }, { key: `${data.room}/${data.name}` })
+}
+
+/** Breaks all streams off as a bad network would, so that one can watch them come back. */
+app.post('/cut', async (_request, reply) => {
+  for (const sse of app.sse.connections) sse.destroy()
+  return reply.code(204).send()
+})
+
+app.register(fastifyStatic, { root: join(import.meta.dirname, 'chat') })
+
+/** What a post to a room must be like. */
+function schemaOf(properties: object): object {
+  const params = { type: 'object', properties: { room: { enum: ROOMS } } }
+  return { params, body: { type: 'object', required: Object.keys(properties), properties } }
+}
+
+await app.listen({ port: Number(process.env.PORT ?? 3000) })
