@@ -6,19 +6,21 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import Fastify from 'fastify'
-import eventStream from '../../lib/index.ts' // 'fastify-eventstream' in your project
+import eventStream, { memoryHistory } from '../../lib/index.ts' // 'fastify-eventstream' in your project
 import { type Machine, machine, type VitalSigns, VitalSignsReader } from './vital-signs.ts'
 
 const PERIOD_MS = 500
 /** What the page can show; a viewer who was away for less has missed nothing. */
-const KEPT = 120
+const KEPT_MS = 60_000
 /** Readings for which nobody needs to be there before reading stops: time for a lone viewer to come back. */
 const READ_ALONE = 20
 
-/** The page's events. A viewer's `id` is the time of the last reading that it has. */
-interface Events {
-  welcome: { viewer: string; machine: Machine; periodMs: number; replayed: number }
-  vitals: VitalSigns
+/** What a viewer is told first, and alone. The readings of before `time` come by replay. */
+interface Welcome {
+  viewer: string
+  machine: Machine
+  periodMs: number
+  time: number
 }
 
 const { PORT = '3000', HOST = 'localhost' } = process.env
@@ -28,19 +30,19 @@ await app.register(eventStream, {
   shutdownFarewell: { event: 'shutdown', data: 'The server is shutting down' }
 })
 
+const vitals = app.sse.channel<{ vitals: VitalSigns }>('vitals', {
+  history: memoryHistory({ maxAgeMs: KEPT_MS }),
+  onSubscribe: startReading
+})
 const reader = new VitalSignsReader(() => app.sse.stats())
-const kept: VitalSigns[] = []
 let timer: NodeJS.Timeout | undefined
 let readAlone = 0
 
 app.get('/vital-signs', (request, reply) => {
-  const sse = reply.sseStart<Events>()
-  const since = Number(sse.lastEventId)
-  const missed = kept.filter(({ time }) => time > since)
-  const welcome = { viewer: request.id, machine, periodMs: PERIOD_MS, replayed: missed.length }
+  const sse = reply.sseStart<{ welcome: Welcome }>()
+  const welcome = { viewer: request.id, machine, periodMs: PERIOD_MS, time: reader.now() }
   sse.send({ event: 'welcome', data: welcome, retry: 2_000 })
-  for (const signs of missed) sse.send({ id: signs.time, event: 'vitals', data: signs })
-  startReading()
+  vitals.subscribe(sse, { from: 'oldest' })
 })
 
 /** Breaks a viewer's connection off as a bad network would, so that one can watch it come back. */
@@ -61,7 +63,7 @@ function startReading(): void {
   readAlone = 0
   if (timer !== undefined) return
   reader.start()
-  timer = setInterval(tellViewers, PERIOD_MS)
+  timer = setInterval(publishReading, PERIOD_MS)
 }
 
 function stopReading(): void {
@@ -70,11 +72,9 @@ function stopReading(): void {
   reader.stop()
 }
 
-function tellViewers(): void {
-  const signs = reader.read()
-  if (kept.push(signs) > KEPT) kept.shift()
-  for (const sse of app.sse.connections) sse.send({ id: signs.time, event: 'vitals', data: signs })
-  readAlone = signs.streams === 0 ? readAlone + 1 : 0
+function publishReading(): void {
+  vitals.publish({ event: 'vitals', data: reader.read() })
+  readAlone = vitals.size === 0 ? readAlone + 1 : 0
   if (readAlone === READ_ALONE) stopReading()
 }
 

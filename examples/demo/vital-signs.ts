@@ -16,6 +16,10 @@ export interface VitalSigns {
   readonly delay: { readonly mean: number; readonly max: number }
   /** Streams that are open now. */
   readonly streams: number
+  /** Readings that were published since the process started. */
+  readonly published: number
+  /** Of these, those that were written to streams, once for each. */
+  readonly delivered: number
   /** Messages that were sent per second, to all streams together. */
   readonly eventsPerSecond: number
 }
@@ -26,16 +30,13 @@ export interface Machine {
   readonly cores: number
   readonly memory: number
   readonly node: string
-  /** When the process started: milliseconds since the epoch. */
-  readonly startedAt: number
 }
 
 export const machine: Machine = {
   model: os.cpus()[0]?.model.trim() || os.arch(),
   cores: os.cpus().length,
   memory: os.totalmem(),
-  node: process.version,
-  startedAt: Math.round(performance.timeOrigin)
+  node: process.version
 }
 
 /** How often the event loop is looked at. The histogram counts this time itself as part of each delay. */
@@ -62,10 +63,15 @@ export class VitalSignsReader {
     this.#delay.disable()
   }
 
+  /** The time that a reading of now would have. */
+  now(): number {
+    return Math.round(performance.timeOrigin + performance.now())
+  }
+
   read(): VitalSigns {
-    const time = Math.round(performance.timeOrigin + performance.now())
+    const time = this.now()
     const ticks = os.cpus().map(coreTicks)
-    const { connections, messages } = this.#stats()
+    const { connections, published, delivered, messages } = this.#stats()
     const signs = {
       time,
       cores: ticks.map((now, core) => busyShare(this.#ticks[core], now)),
@@ -73,6 +79,8 @@ export class VitalSignsReader {
       ownMemory: process.memoryUsage.rss(),
       delay: { mean: lateness(this.#delay.mean), max: lateness(this.#delay.max) },
       streams: connections,
+      published,
+      delivered,
       eventsPerSecond: round(((messages - this.#messages) * 1_000) / Math.max(1, time - this.#time), 1)
     }
     this.#time = time

@@ -2,6 +2,7 @@ import type { Page } from 'playwright-core'
 import t from 'tap'
 import { Child } from '../helpers/child.ts'
 import { launchChromium } from '../helpers/chromium.ts'
+import { complaintsOf } from '../helpers/page.ts'
 import { messagesOf } from '../helpers/stream-reader.ts'
 
 const DEMO = 'examples/demo/server.ts'
@@ -50,16 +51,6 @@ async function untilDrawnIn(page: Page, plot: string, color: string): Promise<vo
   })()`)
 }
 
-/** What the page complained about, but for the connections that were broken off under it. */
-function complaintsOf(page: Page): string[] {
-  const complaints: string[] = []
-  page.on('pageerror', (error) => complaints.push(String(error.stack)))
-  page.on('console', (message) => {
-    if (!/^Failed to load resource: net::ERR_/.test(message.text())) complaints.push(message.text())
-  })
-  return complaints
-}
-
 t.test('demo', async (demo) => {
   const { child: first, url } = await Child.listening(demo, DEMO)
   const browser = await launchChromium(demo)
@@ -95,6 +86,7 @@ t.test('demo', async (demo) => {
     await untilState(page, 'live', 'Live')
     await page.locator('#log', { hasText: new RegExp(`Resumed after .* ${replayed} reading`) }).waitFor()
     await valuesMove(page)
+    t.equal(await textOf(page, 'gaps'), '0', 'all of it')
     t.equal(complaints.length, 0)
   })
 
@@ -105,7 +97,8 @@ t.test('demo', async (demo) => {
     const before = Number(await textOf(page, 'received'))
     server = (await Child.listening(demo, DEMO, { PORT: new URL(url).port })).child
     await untilState(page, 'live', 'Live')
-    await page.locator('#log', { hasText: /Resumed after .*: the server was restarted/ }).waitFor()
+    await page.locator('#log', { hasText: 'The server was restarted: readings are missing' }).waitFor()
+    t.equal(await textOf(page, 'gaps'), '1')
     await valuesMove(page)
     t.ok(Number(await textOf(page, 'received')) > before, 'what it had is still there')
   })
@@ -117,6 +110,7 @@ t.test('demo', async (demo) => {
     await untilState(page, 'live', 'Live')
     await valuesMove(page)
     t.equal(await textOf(page, 'viewers'), '1', 'for one new connection')
+    t.equal(await textOf(page, 'gaps'), '1', 'which goes on where the other was')
   })
 
   await demo.test('is drawn in the colours of the colour scheme, also when that changes', async (t) => {
@@ -157,12 +151,13 @@ t.test('demo › says that its port is taken', async (t) => {
 
 t.test('demo › reads nothing before the first viewer, and ends at Ctrl-C', async (t) => {
   const { child, url } = await Child.listening(t, DEMO)
-  const messages = messagesOf(await fetch(`${url}/vital-signs?lastEventId=0`))
+  const messages = messagesOf(await fetch(`${url}/vital-signs`))
   const { value: welcome } = await messages.next()
   t.equal(welcome?.event, 'welcome')
-  t.equal(JSON.parse(welcome?.data ?? '').replayed, 0)
   const { value: vitals } = await messages.next()
   t.equal(vitals?.event, 'vitals')
-  t.equal(String(JSON.parse(vitals?.data ?? '').time), vitals?.id)
+  const { time, published } = JSON.parse(vitals?.data ?? '')
+  t.ok(time >= JSON.parse(welcome?.data ?? '').time, 'the first one is of after the first viewer came')
+  t.equal(published, 0)
   t.same(await child.kill('SIGINT'), { code: 0, signal: null })
 })

@@ -6,6 +6,11 @@ const SILENCE_MS = 5_000
 /** When to try again where an EventSource does not: after an answer such as a proxy's 502, and after silence. */
 const RETRY_MS = 2_000
 const LOG_LINES = 30
+const GAPS = {
+  foreign: 'The server was restarted: readings are missing',
+  expired: 'Away for too long: readings are missing',
+  slow: 'Too slow: readings are missing'
+}
 
 const page = Object.fromEntries(
   [...document.querySelectorAll('[id]')].map((element) => [element.id, element])
@@ -24,13 +29,18 @@ const timeline = {
 let source
 let plots
 let machine
+let lastEventId = ''
+/** The server's time when the connection began: readings of before are replayed. */
+let welcomeTime = 0
 let state = 'connecting'
 let stateSince = performance.now()
 let lastArrival = performance.now()
 let hasBeenLive = false
-let replaysToCome = 0
 let received = 0
 let replayed = 0
+/** Of these, those since the connection was lost. */
+let justReplayed = 0
+let gaps = 0
 
 page.curl.textContent = `curl -N ${location.origin}/vital-signs`
 page.copy.addEventListener('click', copyCommand)
@@ -39,44 +49,57 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => plot
 setInterval(tick, 250)
 connect()
 
-/** A new page asks for all readings that the server has; an EventSource that comes back sends its `Last-Event-ID`. */
+/** An EventSource that comes back sends its last id by itself; a new one is given that of the last reading. */
 function connect() {
-  source = new EventSource(`/vital-signs?lastEventId=${timeline.rows.at(-1)?.time ?? 0}`)
+  source = new EventSource(`/vital-signs?lastEventId=${encodeURIComponent(lastEventId)}`)
   source.addEventListener('welcome', ({ data }) => sourceOnWelcome(JSON.parse(data)))
-  source.addEventListener('vitals', ({ data, lastEventId }) => sourceOnVitals(JSON.parse(data), lastEventId))
+  source.addEventListener('gap', (event) => sourceOnGap(JSON.parse(event.data), event.lastEventId))
+  source.addEventListener('vitals', (event) => sourceOnVitals(JSON.parse(event.data), event.lastEventId))
   source.addEventListener('shutdown', ({ data }) => log('bad', data))
   source.addEventListener('error', sourceOnError)
 }
 
 function sourceOnWelcome(welcome) {
-  log('good', hasBeenLive ? resumption(welcome) : 'Connected')
-  if (hasBeenLive) replayed += welcome.replayed
-  replaysToCome = welcome.replayed
+  if (!hasBeenLive) log('good', 'Connected')
+  welcomeTime = welcome.time
+  justReplayed = 0
   page.cut.value = welcome.viewer
-  page.replayed.textContent = number.format(replayed)
   showMachine(welcome)
 }
 
-function sourceOnVitals(signs, lastEventId) {
+function sourceOnGap({ reason }, id) {
+  lastEventId = id
+  gaps++
+  page.gaps.textContent = number.format(gaps)
+  log('bad', GAPS[reason] ?? 'Readings are missing')
+}
+
+function sourceOnVitals(signs, id) {
   const { rows } = timeline
-  const isReplayed = replaysToCome > 0
+  const isReplayed = signs.time <= welcomeTime
+  lastEventId = id
   if (signs.time <= (rows.at(-1)?.time ?? 0)) rows.length = 0
   rows.push({ ...signs, isReplayed: isReplayed && hasBeenLive })
   if (rows.length > ROWS) rows.shift()
   lastArrival = performance.now()
-  if (isReplayed) {
-    replaysToCome--
-  } else {
-    hasBeenLive = true
-    setState('live')
-  }
+  if (!isReplayed) goLive()
+  else if (hasBeenLive) justReplayed++
   received++
   page.received.textContent = number.format(received)
-  page['last-id'].textContent = lastEventId
+  page['last-id'].textContent = id
   page.viewers.textContent = number.format(signs.streams)
   page['viewers-unit'].textContent = signs.streams === 1 ? 'viewer' : 'viewers'
   plots.draw()
   beat()
+}
+
+function goLive() {
+  if (state === 'live') return
+  if (hasBeenLive) log('good', resumption())
+  replayed += justReplayed
+  page.replayed.textContent = number.format(replayed)
+  hasBeenLive = true
+  setState('live')
 }
 
 function sourceOnError() {
@@ -86,14 +109,10 @@ function sourceOnError() {
 }
 
 /** What came of a reconnection, in one line. */
-function resumption(welcome) {
+function resumption() {
   const away = duration(performance.now() - stateSince)
-  if (welcome.replayed > 0) {
-    return `Resumed after ${away}: ${welcome.replayed} ${welcome.replayed === 1 ? 'reading' : 'readings'} replayed`
-  }
-  if (welcome.machine.startedAt !== machine.startedAt)
-    return `Resumed after ${away}: the server was restarted`
-  return `Resumed after ${away}`
+  if (justReplayed === 0) return `Resumed after ${away}`
+  return `Resumed after ${away}: ${justReplayed} ${justReplayed === 1 ? 'reading' : 'readings'} replayed`
 }
 
 function setState(next) {

@@ -62,7 +62,8 @@ const kinds = [
     top: (max) => niceTop(max, 4),
     tick: shortNumber,
     value: ({ eventsPerSecond }) => [Math.round(eventsPerSecond).toLocaleString('en'), '/s'],
-    detail: () => 'to all viewers'
+    detail: ({ published, delivered }) =>
+      `${published.toLocaleString('en')} readings, delivered ${delivered.toLocaleString('en')} times`
   }
 ]
 
