@@ -12,14 +12,14 @@ export class Channels {
   readonly #host: ChannelHost
   readonly #defaults: ResolvedChannelOptions
   readonly #histories = new Set<History>()
-  readonly #kept = new Map<string, LiveChannel>()
-  readonly #declared = new Set<string>()
-  readonly #idle = new Map<string, WeakRef<LiveChannel>>()
+  /** Those that have subscriptions. */
+  readonly #live = new Set<LiveChannel>()
+  readonly #declared = new Set<LiveChannel>()
+  readonly #known = new Map<string, WeakRef<LiveChannel>>()
   readonly #collected = new FinalizationRegistry<string>((name) => {
-    if (this.#idle.get(name)?.deref() === undefined) this.#idle.delete(name)
+    if (this.#known.get(name)?.deref() === undefined) this.#known.delete(name)
   })
   #isReady = false
-  readonly #live = new Set<LiveChannel>()
 
   constructor(host: ChannelHost, defaults: ResolvedChannelOptions) {
     this.#host = host
@@ -44,22 +44,17 @@ export class Channels {
   }
 
   get(name: string, options: ChannelOptions | undefined): LiveChannel {
-    const channel = this.#kept.get(name) ?? this.#idle.get(name)?.deref() ?? this.#create(name)
+    const channel = this.#known.get(name)?.deref() ?? this.#create(name)
     if (options !== undefined) this.#configure(channel, options)
     return channel
   }
 
   keep(channel: LiveChannel): void {
     this.#live.add(channel)
-    this.#idle.delete(channel.name)
-    this.#kept.set(channel.name, channel)
   }
 
   release(channel: LiveChannel): void {
     this.#live.delete(channel)
-    if (this.#declared.has(channel.name)) return
-    this.#kept.delete(channel.name)
-    this.#setIdle(channel)
   }
 
   async close(): Promise<void> {
@@ -69,22 +64,15 @@ export class Channels {
   #create(name: string): LiveChannel {
     checkName(name)
     const channel = new LiveChannel(this.#host, name, this.#defaults)
-    this.#setIdle(channel)
+    this.#known.set(name, new WeakRef(channel))
+    this.#collected.register(channel, name)
     return channel
   }
 
   #configure(channel: LiveChannel, options: ChannelOptions): void {
     channel.configure(options)
     this.#histories.add(channel.options.history)
-    if (this.#isReady) return
-    this.#declared.add(channel.name)
-    this.#idle.delete(channel.name)
-    this.#kept.set(channel.name, channel)
-  }
-
-  #setIdle(channel: LiveChannel): void {
-    this.#idle.set(channel.name, new WeakRef(channel))
-    this.#collected.register(channel, channel.name)
+    if (!this.#isReady) this.#declared.add(channel)
   }
 }
 

@@ -41,31 +41,33 @@ export class Flush {
   }
 
   #runSlice(): void {
-    this.#isScheduled = false
     const start = performance.now()
     let durationMs = 0
-    let hasMore = true
-    while (hasMore && durationMs < SLICE_MS) {
-      hasMore = this.#runShare()
-      durationMs = performance.now() - start
+    try {
+      while (this.#hasMore && durationMs < SLICE_MS) {
+        this.#runShare()
+        durationMs = performance.now() - start
+      }
+    } finally {
+      this.#isScheduled = false
+      if (this.#hasMore) this.#requestSlice()
     }
     this.#slices++
     this.#longestSliceMs = Math.max(this.#longestSliceMs, durationMs)
-    if (hasMore) this.#requestSlice()
     if (flushChannel.hasSubscribers) flushChannel.publish({ durationMs })
   }
 
-  /** @returns whether there is more to do. */
-  #runShare(): boolean {
+  get #hasMore(): boolean {
+    return this.#done < this.#round.length || this.#nextRound.length > 0
+  }
+
+  #runShare(): void {
     if (this.#done === this.#round.length) {
       this.#round = this.#nextRound
       this.#nextRound = []
       this.#done = 0
     }
-    const work = this.#round[this.#done]
-    if (work === undefined) return false
-    this.#done++
-    if (work.work()) this.#nextRound.push(work)
-    return true
+    const work = this.#round[this.#done++]
+    if (work?.work()) this.#nextRound.push(work)
   }
 }
