@@ -6,7 +6,9 @@ export type Stretch =
   | { readonly complete: true; readonly batch: Batch | undefined; readonly cursor: Cursor }
   | { readonly complete: false; readonly reason: Exclude<GapReason, 'slow'> }
 
-const MAX_KEPT = 16
+/** What is kept of one log, at most, and of how many logs. */
+const MAX_PLACES = 16
+const MAX_BYTES = 4 * PIECE_BYTES
 const MAX_LOGS = 16
 
 /** Which logs' batches are kept for those who come to the same places: the last few that any were built for. */
@@ -16,10 +18,9 @@ export class RecentBatches {
   keep(batches: Batches): void {
     this.#recent.delete(batches)
     this.#recent.add(batches)
-    if (this.#recent.size <= MAX_LOGS) return
     for (const oldest of this.#recent) {
+      if (this.#recent.size <= MAX_LOGS) break
       this.drop(oldest)
-      return
     }
   }
 
@@ -34,6 +35,7 @@ export class Batches {
   readonly #log: Log
   readonly #recent: RecentBatches
   readonly #kept = new Map<string, Stretch>()
+  #keptBytes = 0
 
   constructor(log: Log, recent: RecentBatches) {
     this.#log = log
@@ -43,6 +45,7 @@ export class Batches {
   /** Must be called when the log has grown. */
   clear(): void {
     this.#kept.clear()
+    this.#keptBytes = 0
   }
 
   /**
@@ -58,10 +61,16 @@ export class Batches {
     const kept = this.#kept.get(key)
     if (kept !== undefined) return kept
     const stretch = this.selectAfter(cursor, idPrefix, before, isLatestOnly)
-    if (this.#kept.size >= MAX_KEPT) this.#kept.clear()
-    this.#kept.set(key, stretch)
-    this.#recent.keep(this)
+    this.#keep(key, stretch)
     return stretch
+  }
+
+  #keep(key: string, stretch: Stretch): void {
+    const byteLength = stretch.complete ? (stretch.batch?.byteLength ?? 0) : 0
+    if (this.#kept.size >= MAX_PLACES || this.#keptBytes + byteLength > MAX_BYTES) this.clear()
+    this.#kept.set(key, stretch)
+    this.#keptBytes += byteLength
+    this.#recent.keep(this)
   }
 
   /** The batch for one subscription alone, of those frames that it selects. */

@@ -255,5 +255,7 @@ function checkFrom(name: string, value: unknown): void {
 }
 
 function checkKey(name: string, value: unknown): void {
-  if (typeof value !== 'string') throw invalid(name, 'a string', value)
+  if (typeof value !== 'string' || !value.isWellFormed()) {
+    throw invalid(name, 'a string without lone surrogates', value)
+  }
 }

@@ -1,7 +1,6 @@
 import { type ChannelHost, LiveChannel } from './channel.ts'
 import type { ResolvedChannelOptions } from './channel-options.ts'
 import { invalid } from './check.ts'
-import type { History } from './history/history.ts'
 import { encodeName } from './last-event-id.ts'
 import type { ChannelOptions } from './types.ts'
 
@@ -11,7 +10,6 @@ const MAX_NAME_BYTES = 256
 export class Channels {
   readonly #host: ChannelHost
   readonly #defaults: ResolvedChannelOptions
-  readonly #histories = new Set<History>()
   /** Those that have subscriptions. */
   readonly #live = new Set<LiveChannel>()
   readonly #declared = new Set<LiveChannel>()
@@ -24,7 +22,6 @@ export class Channels {
   constructor(host: ChannelHost, defaults: ResolvedChannelOptions) {
     this.#host = host
     this.#defaults = defaults
-    this.#histories.add(defaults.history)
   }
 
   /** How many have subscriptions. */
@@ -58,7 +55,9 @@ export class Channels {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#histories].map((history) => history.close()))
+    const channels = [...this.#declared, ...this.#live]
+    const histories = new Set([this.#defaults.history, ...channels.map(({ options }) => options.history)])
+    await Promise.all([...histories].map((history) => history.close()))
   }
 
   #create(name: string): LiveChannel {
@@ -71,7 +70,6 @@ export class Channels {
 
   #configure(channel: LiveChannel, options: ChannelOptions): void {
     channel.configure(options)
-    this.#histories.add(channel.options.history)
     if (!this.#isReady) this.#declared.add(channel)
   }
 }

@@ -333,7 +333,7 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
 
   /** @returns whether anything was written. */
   #writeNext(): boolean {
-    const batch = this.#feed?.take(this.#limit)
+    const batch = this.#outbox?.isCut ? undefined : this.#feed?.take(this.#limit)
     if (!this.#isReady) return false
     if (batch !== undefined) this.#writeBatch(batch)
     else if (this.#outbox !== undefined && !this.#outbox.isEmpty) {

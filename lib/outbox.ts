@@ -36,6 +36,11 @@ export class Outbox {
     return this.#arrival
   }
 
+  /** Whether a part of it has left that may end within a message, so that nothing else may follow. */
+  get isCut(): boolean {
+    return this.#encoded !== undefined
+  }
+
   append(frame: Frame): void {
     const last = this.#later?.at(-1)
     if (last === undefined) {

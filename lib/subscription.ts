@@ -146,7 +146,9 @@ export class LiveSubscription implements Subscription, Feed {
 
   /** Nothing was left to take. */
   caughtUp(): void {
+    if (this.#gap !== undefined) return
     this.#isCatchingUp = false
+    this.#isProven = true
   }
 
   /** The transport has refused, so that newer messages may replace those that wait. */
@@ -177,7 +179,6 @@ export class LiveSubscription implements Subscription, Feed {
 
   /** Takes the next batch of what arrived before `before`, and moves on. */
   advance(idPrefix: string, before: number): Batch | undefined {
-    if (!this.isBehind) this.caughtUp()
     while (this.isBehind && this.#startArrival < before) {
       if (this.#gap !== undefined) return this.#takeGap(idPrefix)
       const stretch = this.#next(idPrefix, before)
@@ -196,6 +197,7 @@ export class LiveSubscription implements Subscription, Feed {
       this.#host.subscriptionOnTake(stretch.batch.messages)
       return stretch.batch
     }
+    if (!this.isBehind) this.caughtUp()
     return undefined
   }
 

@@ -24,7 +24,7 @@ export interface LoggedFrame {
 }
 
 export interface ReadLimits {
-  /** The page ends with the frame that reaches this. It always has one frame, if there is any. */
+  /** At least 1. The page ends with the frame that reaches this, so it always has one frame, if there is any. */
   readonly maxBytes: number
   /** Only frames that arrived before this. */
   readonly before: number

@@ -104,18 +104,19 @@ class MemoryHistory implements History, MemoryLogHost {
     else older.newer = newer
     if (newer === undefined) this.#newest = older
     else newer.older = older
+    frame.older = undefined
+    frame.newer = undefined
     this.#bytes -= frame.byteLength
   }
 
   /** A log has neither frames nor followers. */
-  logOnIdle(log: MemoryLog): void {
-    this.#logs.delete(log.channel)
-    this.#forgotten.set(log.channel, log.headNumber)
-    if (this.#forgotten.size <= MAX_FORGOTTEN) return
-    for (const [channel, number] of this.#forgotten) {
-      this.#forgotten.delete(channel)
+  logOnIdle({ channel, headNumber }: MemoryLog): void {
+    this.#logs.delete(channel)
+    if (headNumber !== this.#floor) this.#forgotten.set(channel, headNumber)
+    for (const [oldest, number] of this.#forgotten) {
+      if (this.#forgotten.size <= MAX_FORGOTTEN) break
+      this.#forgotten.delete(oldest)
       this.#floor = Math.max(this.#floor, number)
-      return
     }
   }
 
