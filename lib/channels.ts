@@ -55,8 +55,11 @@ export class Channels {
   }
 
   async close(): Promise<void> {
-    const channels = [...this.#declared, ...this.#live]
-    const histories = new Set([this.#defaults.history, ...channels.map(({ options }) => options.history)])
+    const histories = new Set([this.#defaults.history])
+    for (const known of this.#known.values()) {
+      const history = known.deref()?.options.history
+      if (history !== undefined) histories.add(history)
+    }
     await Promise.all([...histories].map((history) => history.close()))
   }
 
