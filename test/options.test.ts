@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import eventStream, { type EventStreamOptions, type StartOptions } from '../lib/index.ts'
+import eventStream, { type EventStreamOptions, memoryHistory, type StartOptions } from '../lib/index.ts'
 import { resolveOptions, resolveStartOptions } from '../lib/options.ts'
 
 const CODE = 'FST_ERR_EVENTSTREAM_INVALID_OPTION'
@@ -9,6 +9,8 @@ const BYTES_RULE = 'an integer of at least 1 (bytes)'
 const RANGE_RULE = '[min, max] with integers 0 <= min <= max <= 2147483647 (milliseconds)'
 const TIME_RULE = 'a valid Date or milliseconds since the epoch'
 const FAREWELL_RULE = 'a message or false'
+const HISTORY_RULE = 'a history, such as memoryHistory() returns'
+const EVENT_RULE = 'a well-formed string of at least one character, without line ends'
 
 const base = resolveOptions({})
 
@@ -45,17 +47,18 @@ const NO_COUNT: readonly (readonly [unknown, string])[] = [
 ]
 const NO_MS: readonly (readonly [unknown, string])[] = [...NO_COUNT, [2_147_483_648, '2147483648 (number)']]
 const FALSE: readonly [unknown, string] = [false, 'false (boolean)']
+const NO_FUNCTION: readonly (readonly [unknown, string])[] = [
+  ...NEVER,
+  FALSE,
+  [{}, '{} (object)'],
+  [1, '1 (number)']
+]
 
 /** Option, rule, values that it takes, values that it refuses. */
 type Row = readonly [string, string, readonly unknown[], readonly (readonly [unknown, string])[]]
 
 const STREAM_ROWS: readonly Row[] = [
-  [
-    'serializer',
-    'a function',
-    [JSON.stringify, () => 'x'],
-    [...NEVER, FALSE, [{}, '{} (object)'], [1, '1 (number)']]
-  ],
+  ['serializer', 'a function', [JSON.stringify, () => 'x'], NO_FUNCTION],
   ['heartbeatMs', MS_RULE, [1, 15_000, 2_147_483_647, false], NO_MS],
   ['maxMessageBytes', BYTES_RULE, [48, 2 ** 31, 2 ** 53 - 1], [...NO_COUNT, FALSE]],
   ['maxBufferedBytes', BYTES_RULE, [1, 2 ** 31, 2 ** 53 - 1], [...NO_COUNT, FALSE]],
@@ -108,6 +111,55 @@ const STREAM_ROWS: readonly Row[] = [
   ]
 ]
 
+const CHANNEL_ROWS: readonly Row[] = [
+  [
+    'slow',
+    "'gap' or 'disconnect' or 'latest'",
+    ['gap', 'disconnect', 'latest'],
+    [...NEVER, FALSE, ['Gap', "'Gap' (string)"], ['slow', "'slow' (string)"], [['gap'], "[ 'gap' ] (array)"]]
+  ],
+  [
+    'afterGap',
+    "'oldest' or 'now'",
+    ['oldest', 'now'],
+    [...NEVER, FALSE, ['gap', "'gap' (string)"], ['now ', "'now ' (string)"]]
+  ],
+  [
+    'gapEvent',
+    EVENT_RULE,
+    ['gap', ' ', 'é😀', 'error', ':', '1000'],
+    [
+      ...NEVER.filter(([value]) => value !== '1000'),
+      FALSE,
+      ['a\nb', "'a\\nb' (string)"],
+      ['a\r', "'a\\r' (string)"],
+      ['\n', "'\\n' (string)"],
+      ['\ud83d', "'\\ud83d' (string)"]
+    ]
+  ],
+  ['onGap', 'a function', [() => undefined, async () => 'x'], NO_FUNCTION],
+  ['onSubscribe', 'a function', [() => {}], NO_FUNCTION],
+  ['onUnsubscribe', 'a function', [() => {}], NO_FUNCTION],
+  [
+    'history',
+    HISTORY_RULE,
+    [memoryHistory(), { append() {}, follow() {}, close() {} }],
+    [
+      ...NEVER,
+      FALSE,
+      [memoryHistory, '[Function: memoryHistory] (function)'],
+      [{}, '{} (object)'],
+      [{ append() {}, follow() {} }, '{ append: [Function: append], follow: [Function: follow] } (object)'],
+      [{ append() {}, close() {} }, '{ append: [Function: append], close: [Function: close] } (object)'],
+      [{ follow() {}, close() {} }, '{ follow: [Function: follow], close: [Function: close] } (object)'],
+      [
+        { append: 1, follow() {}, close() {} },
+        '{ append: 1, follow: [Function: follow], close: [Function: close] } (object)'
+      ]
+    ]
+  ]
+]
+
 const PLUGIN_ROWS: readonly Row[] = [
   ...STREAM_ROWS,
   [
@@ -120,7 +172,8 @@ const PLUGIN_ROWS: readonly Row[] = [
       [{ data: 1n }, '{ data: 1n } (object)']
     ]
   ],
-  ['drainMs', MS_RULE, [1, 5000, 2_147_483_647], [...NO_MS, FALSE]]
+  ['drainMs', MS_RULE, [1, 5000, 2_147_483_647], [...NO_MS, FALSE]],
+  ...CHANNEL_ROWS
 ]
 
 const START_ROWS: readonly Row[] = [
@@ -166,7 +219,7 @@ for (const [title, rows, resolveOne] of [
       for (const name of [
         'heartbeat',
         'HeartbeatMs',
-        'history',
+        'histories',
         '',
         'toString',
         'constructor',
@@ -194,7 +247,7 @@ for (const [title, rows, resolveOne] of [
 
 t.test('resolveOptions', async (t) => {
   t.test('every option has its default', async (t) => {
-    const { farewellFrame, shutdownFrame, serializer, ...rest } = base
+    const { farewellFrame, shutdownFrame, serializer, history, ...rest } = base
     t.strictSame(rest, {
       heartbeatMs: 15_000,
       maxMessageBytes: 1_048_576,
@@ -205,8 +258,12 @@ t.test('resolveOptions', async (t) => {
       retryMs: [1_000, 5_000],
       farewell: { event: 'close', data: 'Closing the connection' },
       shutdownFarewell: false,
-      drainMs: 5_000
+      drainMs: 5_000,
+      slow: 'gap',
+      afterGap: 'oldest',
+      gapEvent: 'gap'
     })
+    t.equal(history.constructor, memoryHistory().constructor)
     t.equal(serializer, JSON.stringify)
     t.strictSame(farewellFrame, { text: 'event: close\ndata: Closing the connection\n\n', byteLength: 43 })
     t.equal(shutdownFrame, undefined)
@@ -216,6 +273,21 @@ t.test('resolveOptions', async (t) => {
   t.test("register's own options pass, and are not ours", async (t) => {
     t.strictSame(resolve({ prefix: '/x', logLevel: 'warn', logSerializers: {} }), base)
     t.throws(() => resolveStart({ prefix: '/x' }), { code: CODE }, 'but not for a stream')
+  })
+
+  t.test('every registration has a history of its own, if none is given', async (t) => {
+    t.not(resolve({}).history, resolve({}).history)
+    const history = memoryHistory()
+    t.equal(resolve({ history }).history, history)
+  })
+
+  t.test('those of channels are not for a stream', async (t) => {
+    for (const [name, , [value]] of CHANNEL_ROWS) {
+      t.throws(() => resolveStart({ [name]: value }), {
+        code: CODE,
+        message: new RegExp(`^Expected ${name} to be one of serializer, .*, farewell, expiresAt, got `)
+      })
+    }
   })
 
   t.test("expiresAt is a stream's alone, drainMs and shutdownFarewell the plugin's", async (t) => {

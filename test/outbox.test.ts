@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import type { Frame } from '../lib/frame.ts'
 import { PIECE_BYTES } from '../lib/batch.ts'
+import type { Frame } from '../lib/frame.ts'
 import { Outbox } from '../lib/outbox.ts'
 
 /** FC_SEED=… repeats a run. */
@@ -133,6 +133,110 @@ t.test('outbox', async (t) => {
     t.equal(outbox.byteLength, 0)
     outbox.append(frame('ü'))
     t.same(outbox.take(), Buffer.from('ü'), 'and what comes next is whole')
+  })
+
+  t.test('appendAfter › tells what has to be written first', async (t) => {
+    const outbox = new Outbox()
+    t.equal(outbox.arrival, 0, 'nothing has')
+    outbox.appendAfter(7, frame('a'))
+    t.equal(outbox.arrival, 7)
+    outbox.append(frame('b'))
+    t.equal(outbox.byteLength, 2)
+    t.equal(outbox.take(), 'ab')
+    t.equal(outbox.isEmpty, true)
+    outbox.appendAfter(9, frame('c'))
+    t.equal(outbox.arrival, 9)
+    t.equal(outbox.take(), 'c')
+  })
+
+  t.test('appendAfter › each stretch waits for its own arrival', async (t) => {
+    const outbox = new Outbox()
+    outbox.append(frame('a'))
+    outbox.appendAfter(3, frame('b'))
+    outbox.append(frame('ü'))
+    outbox.appendAfter(5, frame('d'))
+    outbox.append(frame('e'))
+    const taken: [number, number, string][] = []
+    while (!outbox.isEmpty) taken.push([outbox.byteLength, outbox.arrival, take(outbox).toString()])
+    t.same(taken, [
+      [6, 0, 'a'],
+      [5, 3, 'bü'],
+      [2, 5, 'de']
+    ])
+    t.equal(outbox.byteLength, 0)
+    outbox.append(frame('f'))
+    t.equal(outbox.take(), 'f', 'and then it goes on as before')
+  })
+
+  t.test('appendAfter › the next stretch begins when the last piece of this one has left', async (t) => {
+    const outbox = new Outbox()
+    outbox.appendAfter(1, frame('x'.repeat(PIECE_BYTES + 1)))
+    outbox.appendAfter(2, frame('y'))
+    t.equal(take(outbox).length, PIECE_BYTES)
+    t.equal(outbox.arrival, 1)
+    outbox.append(frame('z'))
+    t.equal(take(outbox).toString(), 'x')
+    t.equal(outbox.arrival, 2)
+    t.equal(take(outbox).toString(), 'yz')
+  })
+
+  t.test('appendAfter › clear drops everything', async (t) => {
+    const outbox = new Outbox()
+    outbox.appendAfter(1, frame('a'))
+    outbox.appendAfter(2, frame('b'))
+    outbox.clear()
+    t.equal(outbox.isEmpty, true)
+    t.equal(outbox.byteLength, 0)
+    outbox.appendAfter(3, frame('c'))
+    t.equal(outbox.arrival, 3)
+    t.equal(outbox.byteLength, 1)
+    t.equal(outbox.take(), 'c')
+    t.equal(outbox.isEmpty, true)
+  })
+
+  t.test(`appendAfter › stretches keep their order and their arrivals (FC_SEED=${seed})`, async (t) => {
+    t.comment(`FC_SEED=${seed}`)
+    const text = fc.tuple(fc.constantFrom('x', 'ü', '😀'), fc.constantFrom(1, 2, 40_000))
+    const step = fc.oneof(
+      fc.tuple(fc.constant('append' as const), text),
+      fc.tuple(fc.constant('after' as const), text),
+      fc.tuple(fc.constant('take' as const), text)
+    )
+    const property = fc.property(fc.array(step, { maxLength: 20, size: 'max' }), (steps) => {
+      const outbox = new Outbox()
+      const stretches: { arrival: number; text: string }[] = []
+      const takeOne = (): void => {
+        const [first] = stretches
+        assert.ok(first !== undefined)
+        assert.equal(outbox.arrival, first.arrival)
+        const taken = take(outbox).toString()
+        assert.ok(first.text.startsWith(taken))
+        first.text = first.text.slice(taken.length)
+        if (first.text === '') stretches.shift()
+      }
+      let arrival = 0
+      for (const [n, [what, [character, times]]] of steps.entries()) {
+        const text = character.repeat(times)
+        const last = stretches.at(-1)
+        if (what === 'take') {
+          if (last !== undefined) takeOne()
+        } else if (what === 'after') {
+          arrival = n + 1
+          outbox.appendAfter(arrival, frame(text))
+          stretches.push({ arrival, text })
+        } else {
+          outbox.append(frame(text))
+          if (last === undefined) stretches.push({ arrival, text })
+          else last.text += text
+        }
+        assert.equal(outbox.isEmpty, stretches.length === 0)
+        assert.equal(outbox.byteLength, Buffer.byteLength(stretches.map(({ text }) => text).join('')))
+      }
+      while (stretches.length > 0) takeOne()
+      assert.ok(outbox.isEmpty)
+    })
+    fc.assert(property, { seed, numRuns: 60 })
+    t.pass()
   })
 
   t.test(`what is taken is what was appended (FC_SEED=${seed})`, async (t) => {

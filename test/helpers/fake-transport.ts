@@ -27,6 +27,7 @@ class FakeTransport implements Transport {
 
   write(data: string | Uint8Array): boolean {
     if (this.ended || this.destroyed) throw new Error('written after the end')
+    if (data.length === 0) throw new Error('an empty chunk is the last one (RFC 9112, section 7.1)')
     this.writes.push(typeof data === 'string' ? data : Buffer.from(data).toString())
     const taken = Math.min(data.length, this.capacity)
     this.capacity -= taken
