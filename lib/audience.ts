@@ -24,7 +24,7 @@ export interface AudienceHost extends Channel {
 }
 
 /** How many subscriptions are served before others have their turn. */
-const SHARE = 16
+const SHARE = 4
 
 /** All subscriptions of one channel, while there are any: they follow one log, and share what they read of it. */
 export class Audience implements SubscriptionHost, LogListener, Work {
