@@ -35,8 +35,8 @@ export interface Feed {
   /** Whether something may come from it, with ids that are its own. */
   readonly isActive: boolean
 
-  /** Whether there is something to take. */
-  readonly isBehind: boolean
+  /** Whether something is still to come from it that arrived before now. */
+  readonly isDue: boolean
 
   /** Takes the next batch of what arrived until `limit` (`arrivals.ts`). */
   take(limit: number): Batch | undefined
@@ -354,7 +354,7 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
     this.#outbox ??= new Outbox()
     const outbox = this.#outbox
     if (this.#isReady && outbox.isEmpty) this.#schedule()
-    if (this.#feed !== undefined && (outbox.isEmpty || this.#feed.isBehind)) {
+    if (this.#feed !== undefined && (outbox.isEmpty || this.#feed.isDue)) {
       outbox.appendAfter(latestArrival(), frame)
     } else {
       outbox.append(frame)

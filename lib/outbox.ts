@@ -58,6 +58,8 @@ export class Outbox {
     if (this.isEmpty) {
       this.#arrival = arrival
       this.append(frame)
+    } else if ((this.#later?.at(-1)?.arrival ?? this.#arrival) === arrival) {
+      this.append(frame)
     } else {
       this.#later ??= []
       this.#later.push({ arrival, text: frame.text, byteLength: frame.byteLength })
@@ -70,15 +72,6 @@ export class Outbox {
     const piece = this.#encoded === undefined ? this.#takeText() : this.#takeEncoded(this.#encoded)
     if (this.#textBytes === 0 && this.#encoded === undefined) this.#advance()
     return piece
-  }
-
-  clear(): void {
-    this.#text = ''
-    this.#textBytes = 0
-    this.#encoded = undefined
-    this.#encodedStart = 0
-    this.#later = undefined
-    this.#laterBytes = 0
   }
 
   #takeText(): string | Uint8Array {

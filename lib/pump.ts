@@ -19,8 +19,8 @@ class Pump implements Feed {
     return this.subscriptions.length > 0
   }
 
-  get isBehind(): boolean {
-    return this.subscriptions.some(({ isBehind }) => isBehind)
+  get isDue(): boolean {
+    return this.subscriptions.some(({ isDue }) => isDue)
   }
 
   take(limit: number): Batch | undefined {

@@ -100,8 +100,14 @@ export class LiveSubscription implements Subscription, Feed {
     return this.#isActive
   }
 
+  /** Whether there is something to take. */
   get isBehind(): boolean {
     return this.#gap === undefined ? this.#cursor !== this.#host.head : this.#gap.texts !== undefined
+  }
+
+  /** Whether something is still to be taken that arrived before now, be it only the client's place. */
+  get isDue(): boolean {
+    return this.#isNew || this.#gap !== undefined || this.isBehind
   }
 
   get isTold(): boolean {
