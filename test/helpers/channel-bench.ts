@@ -30,6 +30,11 @@ export class ChannelBench implements ChannelHost {
     return channel
   }
 
+  /** How many have something to do at the end of this turn. */
+  get pending(): number {
+    return this.#pending.length
+  }
+
   /** A client whose connection is open, and which brought this id if one is given. */
   reader(lastEventId?: string, options?: StartOptions): Reader {
     const reader = this.waiting(lastEventId, options)

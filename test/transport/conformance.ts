@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
-import type { SSEConnection } from '../../lib/index.ts'
+import { memoryHistory, type SSEConnection } from '../../lib/index.ts'
 import { deferred } from '../helpers/server.ts'
 
 /** What a client of one kind of pipe sees of a response. */
@@ -142,6 +142,88 @@ export function conformance(t: Test, name: string, open: (t: Test) => Promise<Pi
     const [body] = await Promise.all([text(response), app.close()])
     t.match(body, /data: 19:x+\n\nretry: 5\n\n$/)
   })
+
+  t.test(`${name} › what is published on a channel arrives byte for byte at all`, async (t) => {
+    const { app, get } = await open(t)
+    const channel = app.sse.channel('news')
+    app.get('/', async (_request, reply) => {
+      channel.subscribe(reply.sseStart())
+    })
+    const place = await channel.publish('before')
+    const responses = await Promise.all([get('/'), get('/'), get('/')])
+    t.equal(channel.size, 3)
+    const bodies = responses.map(text)
+    let expected = `id: ${place}\n\n`
+    for (const data of ['a', HOSTILE, LARGE, '', 'é', LARGE]) {
+      const cursor = await channel.publish({ event: 'x', data: JSON.stringify(data) })
+      expected += `id: ${cursor}\nevent: x\ndata: ${JSON.stringify(data)}\n\n`
+    }
+    app.sse.closeWhere(() => true)
+    expected += 'event: close\ndata: Closing the connection\n\n'
+    for (const body of await Promise.all(bodies)) t.ok((await body) === expected)
+  })
+
+  t.test(`${name} › a client that returns gets from a channel what it missed`, async (t) => {
+    const { app, get } = await open(t)
+    const channel = app.sse.channel('news')
+    app.get('/', async (_request, reply) => {
+      channel.subscribe(reply.sseStart({ farewell: false }))
+    })
+    const first = await get('/')
+    const got = new Promise<string>((resolve) => {
+      let body = ''
+      first.body.on('data', (chunk) => {
+        body += chunk
+        if (body.endsWith('data: 2\n\n')) resolve(body)
+      })
+    })
+    first.body.on('error', () => {})
+    const cursors: string[] = []
+    for (const data of ['1', '2']) cursors.push(await channel.publish(data))
+    const [, lastEventId] = /id: (\S+)\ndata: 2\n\n$/.exec(await got) ?? []
+    t.equal(lastEventId, cursors[1])
+    first.leave()
+    for (const data of ['3', '4']) cursors.push(await channel.publish(data))
+    const body = text(await get(`/?lastEventId=${lastEventId}`))
+    cursors.push(await channel.publish('5'))
+    app.sse.closeWhere(({ lastEventId }) => lastEventId !== undefined)
+    t.equal(await body, ['3', '4', '5'].map((data, i) => `id: ${cursors[i + 2]}\ndata: ${data}\n\n`).join(''))
+  })
+
+  t.test(
+    `${name} › a slow reader of a channel stays behind without a queue, and holds nobody up`,
+    async (t) => {
+      const { app, get, tellsDelivery = true } = await open(t)
+      const history = memoryHistory({ maxBytes: 100_000_000 })
+      const channel = app.sse.channel('news', { history })
+      const connections: SSEConnection[] = []
+      app.get('/', async (_request, reply) => {
+        const sse = reply.sseStart({ farewell: false })
+        connections.push(sse)
+        channel.subscribe(sse)
+      })
+      const slow = await get('/')
+      const fast = text(await get('/'))
+      const [behind, upToDate] = connections
+      let count = 0
+      let most = 0
+      while (count < 100 || (tellsDelivery && count - Number(behind?.messages) < 50)) {
+        await channel.publish(`${count++}:${'x'.repeat(50_000)}`)
+        most = Math.max(most, Number(behind?.bufferedBytes))
+      }
+      const expected = Array.from({ length: count }, (_, i) => i)
+      upToDate?.close()
+      t.same(numbersIn(await fast), expected)
+      t.ok(most < 1_000_000 || !tellsDelivery, `at most ${most} bytes were buffered`)
+      behind?.close()
+      t.same(numbersIn(await text(slow)), expected)
+    }
+  )
+}
+
+/** The numbers before the colons in the data of a stream. */
+function numbersIn(body: string): number[] {
+  return [...body.matchAll(/^data: (\d+):/gm)].map(([, number]) => Number(number))
 }
 
 /** The body to its end. Rejects when it is cut off. */

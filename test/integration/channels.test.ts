@@ -1,0 +1,443 @@
+import { subscribe as subscribeTo, unsubscribe as unsubscribeFrom } from 'node:diagnostics_channel'
+import type { AddressInfo } from 'node:net'
+import { EventSource } from 'eventsource'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { EventSource as UndiciEventSource } from 'undici'
+import eventStream, {
+  type CloseEvent,
+  type DiagnosticsEvents,
+  type EventStreams,
+  type GapAnswer,
+  memoryHistory,
+  type SSEConnection,
+  type StartOptions
+} from '../../lib/index.ts'
+import { RawClient, request } from '../helpers/raw-client.ts'
+import { build, deferred, listen, logger, nextTurn, until } from '../helpers/server.ts'
+import { parseStream } from '../helpers/strict-parser.ts'
+
+/** The data of all events that a client got so far. */
+function dataOf(client: RawClient): string[] {
+  return parseStream(Buffer.from(client.body, 'latin1')).events.map(({ data }) => data)
+}
+
+/** What tells long data apart, in a few characters. */
+function short(data: readonly string[]): string[] {
+  return data.map((text) => `${text.replace(/\.+$/, '')} of ${text.length}`)
+}
+
+/** A route for each channel of the names in its path: `/a`, `/a,b`. */
+function subscribeRoute(app: FastifyInstance, options?: StartOptions): void {
+  app.get<{ Params: { names: string } }>('/:names', async ({ params }, reply) => {
+    const sse = reply.sseStart(options)
+    for (const name of params.names.split(',')) app.sse.channel(name).subscribe(sse)
+  })
+}
+
+t.test('app.sse › stats()', async (t) => {
+  t.test('counts everything since the plugin was registered', async (t) => {
+    const app = await build(t, { farewell: false, heartbeatMs: false })
+    app.get<{ Params: { names: string } }>('/:names', async ({ params }, reply) => {
+      const sse = reply.sseStart()
+      for (const name of params.names.split(',')) app.sse.channel(name).subscribe(sse)
+      sse.send('hello')
+    })
+    const nothing = {
+      connections: 0,
+      opened: 0,
+      channels: 0,
+      subscriptions: 0,
+      published: 0,
+      delivered: 0,
+      messages: 0,
+      bytes: 0,
+      gaps: 0,
+      evictions: 0,
+      flushSlices: 0,
+      longestFlushSliceMs: 0
+    }
+    t.same(app.sse.stats(), nothing)
+    const { port } = await listen(app)
+    const both = RawClient.get(port, '/a,b')
+    const one = RawClient.get(port, '/a?lastEventId=nonsense')
+    await Promise.all([both.until('data: hello'), one.until('data: hello')])
+    await app.sse.channel('a').publish('1')
+    await app.sse.channel('b').publish('2')
+    await app.sse.channel('c').publish('unheard')
+    await Promise.all([both.until('data: 2'), one.until('data: 1')])
+    const counts = {
+      connections: 2,
+      opened: 2,
+      channels: 2,
+      subscriptions: 3,
+      published: 3,
+      delivered: 3,
+      messages: 3 + 2 + 1,
+      bytes: both.body.length + one.body.length,
+      gaps: 1,
+      evictions: 0
+    }
+    const { flushSlices, longestFlushSliceMs, ...counted } = app.sse.stats()
+    t.same(counted, counts)
+    t.ok(flushSlices > 0 && Number.isInteger(flushSlices))
+    t.ok(longestFlushSliceMs > 0 && longestFlushSliceMs < 10_000)
+
+    app.sse.closeWhere(() => true)
+    await until(() => app.sse.connections.size === 0)
+    const after = { ...counts, connections: 0, channels: 0, subscriptions: 0 }
+    t.match(app.sse.stats(), after, 'what was counted stays, what was there is gone')
+  })
+
+  t.test('counts the readers that were too slow', async (t) => {
+    const app = await build(t)
+    const closed = deferred<unknown>()
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart({ maxBufferedBytes: 1_000 })
+      while (sse.state === 'open') sse.send('x'.repeat(1_000_000))
+      closed.resolve(await sse.closed)
+    })
+    const { port } = await listen(app)
+    RawClient.get(port, '/')
+    t.equal(await closed.promise, 'slow')
+    t.equal(app.sse.stats().evictions, 1)
+  })
+
+  t.test('counts slices only in turns in which something was written', async (t) => {
+    const app = await build(t)
+    subscribeRoute(app)
+    const { port } = await listen(app)
+    const client = RawClient.get(port, '/a')
+    await client.until('id: ')
+    await nextTurn()
+    const { flushSlices } = app.sse.stats()
+    for (let i = 0; i < 10; i++) await nextTurn()
+    t.equal(app.sse.stats().flushSlices, flushSlices)
+    for (let i = 0; i < 10; i++) app.sse.channel('a').publish(String(i))
+    await client.until('data: 9')
+    await nextTurn()
+    t.equal(app.sse.stats().flushSlices, flushSlices + 1)
+  })
+})
+
+/** What is told on one of the plugin's diagnostics channels until the test ends. */
+function toldOn<Name extends keyof DiagnosticsEvents>(t: Test, name: Name): DiagnosticsEvents[Name][] {
+  const events: DiagnosticsEvents[Name][] = []
+  const channelOnMessage = (event: unknown): void => void events.push(event as DiagnosticsEvents[Name])
+  subscribeTo(name, channelOnMessage)
+  t.teardown(() => unsubscribeFrom(name, channelOnMessage))
+  return events
+}
+
+t.test('node:diagnostics_channel › tells what happens to streams and channels', async (t) => {
+  const opened = toldOn(t, 'fastify-eventstream:open')
+  const closed = toldOn(t, 'fastify-eventstream:close')
+  const published = toldOn(t, 'fastify-eventstream:publish')
+  const gaps = toldOn(t, 'fastify-eventstream:gap')
+  const slices = toldOn(t, 'fastify-eventstream:flush')
+  const app = await build(t, { farewell: false })
+  subscribeRoute(app)
+  const { port } = await listen(app)
+  const leaving = RawClient.get(port, '/news')
+  await leaving.until('id: ')
+  const [first] = app.sse.connections
+  t.same(opened, [{ connection: first }])
+  t.equal(opened[0]?.connection, first)
+  t.same(gaps, [])
+
+  const lost = RawClient.get(port, '/news?lastEventId=nonsense')
+  await lost.until('event: gap')
+  const [, second] = app.sse.connections
+  t.same(gaps, [{ connection: second, channel: 'news', reason: 'unknown' }])
+  t.equal(gaps[0]?.connection, second)
+
+  const cursor = await app.sse.channel('news').publish({ event: 'x', data: 'é' })
+  await lost.until('event: x')
+  const byteLength = Buffer.byteLength('event: x\ndata: é\n\n')
+  t.same(published, [{ channel: 'news', cursor, byteLength }])
+
+  t.same(closed, [])
+  leaving.socket.destroy()
+  await until(() => app.sse.connections.size === 1)
+  app.sse.closeWhere(() => true)
+  await lost.until(/0\r\n\r\n$/)
+  await until(() => app.sse.connections.size === 0)
+  t.same(
+    closed.map(({ connection, reason }: CloseEvent) => [connection === first, connection === second, reason]),
+    [
+      [true, false, 'client'],
+      [false, true, 'server']
+    ]
+  )
+  t.ok(slices.length > 0)
+  for (const { durationMs } of slices) t.type(durationMs, 'number')
+})
+
+t.test('app.sse › closeWhere() closes the streams that are chosen, with their farewell', async (t) => {
+  const app = await build(t)
+  subscribeRoute(app)
+  const { port } = await listen(app)
+  const clients = ['a', 'b', 'b'].map((name) => RawClient.get(port, `/${name}`, { 'X-User': name }))
+  await Promise.all(clients.map((client) => client.until('id: ')))
+  const closed = app.sse.closeWhere(({ request }) => request.headers['x-user'] === 'b')
+  t.equal(closed, 2)
+  await Promise.all(clients.slice(1).map((client) => client.until('data: Closing the connection')))
+  await until(() => app.sse.connections.size === 1)
+  t.equal(app.sse.channel('b').size, 0)
+  await app.sse.channel('a').publish('still here')
+  await clients[0]?.until('data: still here')
+  t.equal(
+    app.sse.closeWhere(() => false),
+    0
+  )
+})
+
+t.test('app.sse › two registrations share nothing', async (t) => {
+  const app = await build(t)
+  await app.close()
+  const { default: Fastify } = await import('fastify')
+  const server = Fastify()
+  t.teardown(() => server.close())
+  const hubs: EventStreams[] = []
+  for (const prefix of ['/one', '/two']) {
+    await server.register(
+      async (scope) => {
+        await scope.register(eventStream, { farewell: { event: 'bye', data: prefix } })
+        hubs.push(scope.sse)
+        subscribeRoute(scope)
+      },
+      { prefix }
+    )
+  }
+  await server.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = server.server.address() as AddressInfo
+  const [one, two] = ['/one/news', '/two/news'].map((path) => RawClient.get(port, path)) as [
+    RawClient,
+    RawClient
+  ]
+  await Promise.all([one.until('id: '), two.until('id: ')])
+  const [first, second] = hubs as [EventStreams, EventStreams]
+  t.not(first.channel('news'), second.channel('news'))
+  const cursor = await first.channel('news').publish('only one')
+  await second.channel('news').publish('only two')
+  await Promise.all([one.until('data: only one'), two.until('data: only two')])
+  t.same([dataOf(one), dataOf(two)], [['only one'], ['only two']])
+  t.match([first.stats(), second.stats()], Array(2).fill({ connections: 1, published: 1, delivered: 1 }))
+  const foreign = RawClient.get(port, `/two/news?lastEventId=${cursor}`)
+  await foreign.until('"reason":"foreign"')
+  await server.close()
+  await Promise.all([one.closed, two.closed, foreign.closed])
+  t.match([first.stats(), second.stats()], Array(2).fill({ connections: 0, channels: 0, subscriptions: 0 }))
+})
+
+t.test('app.sse › what fails while nobody waits for it is in the log of the server', async (t) => {
+  const { lines, options } = logger()
+  const app = await build(t, {}, { logger: options })
+  const channel = app.sse.channel('news', {
+    onUnsubscribe: () => {
+      throw new Error('boom')
+    }
+  })
+  app.get('/', async (_request, reply) => {
+    channel.subscribe(reply.sseStart()).unsubscribe()
+  })
+  const { port } = await listen(app)
+  const client = RawClient.get(port, '/')
+  await client.until('\r\n\r\n')
+  await app.close()
+  channel.publish('late')
+  await nextTurn()
+  await nextTurn()
+  t.match(
+    lines.filter(({ level }) => level === 50),
+    [
+      { msg: 'onUnsubscribe failed', channel: 'news', err: { message: 'boom' } },
+      {
+        msg: 'a message could not be published',
+        channel: 'news',
+        err: { code: 'FST_ERR_EVENTSTREAM_HISTORY_CLOSED' }
+      }
+    ]
+  )
+})
+
+t.test('close() › with subscribed readers', async (t) => {
+  t.test('each gets what was published before, a retry, and its end', async (t) => {
+    const app = await build(t, { retryMs: [7, 7] })
+    subscribeRoute(app)
+    const ended: string[] = []
+    app.sse.channel('a', {
+      onUnsubscribe: ({ channel, connection }) => {
+        ended.push(`${channel.name} ${connection.reason}`)
+        channel.publish('unheard')
+      }
+    })
+    const { port } = await listen(app)
+    const clients = Array.from({ length: 50 }, () => RawClient.get(port, '/a,b'))
+    await Promise.all(clients.map((client) => client.until('id: ')))
+    const expected: string[] = []
+    for (let i = 0; i < 20; i++) {
+      expected.push(`${i}`.padEnd(10_000, '.'))
+      app.sse.channel(i % 2 ? 'a' : 'b').publish(String(expected.at(-1)))
+    }
+    await Promise.all([app.close(), ...clients.map((client) => client.closed)])
+    for (const client of clients) {
+      t.same(short(dataOf(client)), short(expected))
+      t.match(client.received.slice(-20), /\r\nretry: 7\n\n\r\n0\r\n\r\n$/)
+    }
+    t.same(ended, Array(50).fill('a shutdown'))
+    await t.rejects(app.sse.channel('a').publish('late'), { code: 'FST_ERR_EVENTSTREAM_HISTORY_CLOSED' })
+  })
+
+  t.test('one that is behind gets it too, if it reads before drainMs', async (t) => {
+    const app = await build(t, { retryMs: [7, 7], history: memoryHistory({ maxBytes: 100_000_000 }) })
+    subscribeRoute(app)
+    const { port } = await listen(app)
+    const client = RawClient.get(port, '/a')
+    await client.until('id: ')
+    const [connection] = app.sse.connections
+    client.socket.pause()
+    const expected: string[] = []
+    while (expected.length < 100 || expected.length - Number(connection?.messages) < 50) {
+      expected.push(`${expected.length}`.padEnd(50_000, '.'))
+      await app.sse.channel('a').publish(String(expected.at(-1)))
+    }
+    const closed = app.close()
+    await until(() => connection?.state === 'closing')
+    await nextTurn()
+    client.socket.resume()
+    await Promise.all([closed, client.closed])
+    t.same(short(dataOf(client)), short(expected))
+    t.match(client.received.slice(-20), /\r\nretry: 7\n\n\r\n0\r\n\r\n$/)
+  })
+})
+
+t.test('a reader of a channel that takes nothing for stallMs is destroyed as slow', async (t) => {
+  const app = await build(t, { stallMs: 200, history: memoryHistory({ maxBytes: 100_000_000 }) })
+  const closed = deferred<unknown>()
+  app.get('/', async (_request, reply) => {
+    const sse = reply.sseStart()
+    app.sse.channel('a').subscribe(sse)
+    closed.resolve(await sse.closed)
+  })
+  const { port } = await listen(app)
+  const client = RawClient.get(port, '/')
+  await client.until('id: ')
+  client.socket.pause()
+  const [connection] = app.sse.connections
+  for (let count = 0; count - Number(connection?.messages) < 50; count++) {
+    await app.sse.channel('a').publish('x'.repeat(50_000))
+  }
+  t.equal(await closed.promise, 'slow')
+  t.equal(app.sse.channel('a').size, 0)
+  t.equal(app.sse.stats().evictions, 1)
+})
+
+t.test('onGap › an answer that comes after close() does not land in the next response', async (t) => {
+  const answer = deferred<GapAnswer>()
+  const app = await build(t, { onGap: () => answer.promise })
+  subscribeRoute(app)
+  app.get('/plain/route', async () => 'plain')
+  const { port } = await listen(app)
+  const client = RawClient.get(port, '/a?lastEventId=nonsense')
+  await until(() => app.sse.stats().gaps === 1)
+  app.sse.closeWhere(() => true)
+  answer.resolve('late')
+  await nextTurn()
+  await client.until(/0\r\n\r\n/)
+  client.socket.write(request('GET', '/plain/route', { Connection: 'close' }))
+  await client.closed
+  const [, next] = client.received.split('\r\n0\r\n\r\n')
+  t.match(next, /^HTTP\/1\.1 200 OK\r\n/)
+  t.match(next, /\r\n\r\nplain$/)
+})
+
+/** What the two EventSources have in common. */
+interface Client {
+  addEventListener(type: string, listener: (event: object) => void): void
+  close(): void
+}
+
+/** `keepsPlace`: whether an id without data counts, as the standard says. The eventsource package passes it over. */
+const CLIENTS: readonly { name: string; open: (url: string) => Client; keepsPlace: boolean }[] = [
+  { name: "undici's EventSource", open: (url) => new UndiciEventSource(url), keepsPlace: true },
+  { name: 'the eventsource package', open: (url) => new EventSource(url), keepsPlace: false }
+]
+
+for (const { name, open, keepsPlace } of CLIENTS) {
+  t.test(`clients › ${name} gets exactly what it missed when the server destroys its socket`, async (t) => {
+    const app = await build(t)
+    const channels = [app.sse.channel('a'), app.sse.channel('b')] as const
+    const connected: SSEConnection[] = []
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      for (const channel of channels) channel.subscribe(sse)
+      sse.send({ event: 'ready', data: '', retry: 1 })
+      connected.push(sse)
+    })
+    const { url } = await listen(app)
+    const received: { channel: string; data: string }[] = []
+    const client = open(`${url}/`)
+    t.teardown(() => client.close())
+    const ready = new Promise<void>((resolve) => client.addEventListener('ready', () => resolve()))
+    for (const channel of ['a', 'b']) {
+      client.addEventListener(channel, (event) => {
+        received.push({ channel, data: 'data' in event ? String(event.data) : '' })
+      })
+    }
+    client.addEventListener('gap', () => t.fail('a gap'))
+    const published: typeof received = []
+    const publish = (): void => {
+      const channel = channels[published.length % 2 ? 1 : 0]
+      const data = `${published.length}`.padEnd(published.length % 5 ? 10 : 100_000, '.')
+      published.push({ channel: channel.name, data })
+      channel.publish({ event: channel.name, data })
+    }
+    await ready
+    if (!keepsPlace) {
+      publish()
+      publish()
+      await until(() => received.length === 2)
+    }
+    for (let round = 1; round <= 20; round++) {
+      for (let i = 0; i < round; i++) publish()
+      if (round % 2) await nextTurn()
+      connected.at(-1)?.destroy()
+      for (let i = 0; i < 5; i++) publish()
+      await until(() => connected.length === round + 1)
+    }
+    await until(() => received.length >= published.length)
+    for (const channel of ['a', 'b']) {
+      const of = (list: typeof received) =>
+        list.filter((event) => event.channel === channel).map(({ data }) => data)
+      t.same(short(of(received)), short(of(published)))
+    }
+  })
+
+  t.test(`clients › ${name} is told a gap when the server has lost its memory`, async (t) => {
+    let port = 0
+    const gaps: string[] = []
+    const data: string[] = []
+    const start = async (): Promise<FastifyInstance> => {
+      const app = await build(t, { retryMs: [1, 1] })
+      subscribeRoute(app)
+      await app.listen({ port, host: '127.0.0.1' })
+      port = (app.server.address() as AddressInfo).port
+      return app
+    }
+    const first = await start()
+    const client = open(`http://127.0.0.1:${port}/news`)
+    t.teardown(() => client.close())
+    client.addEventListener('gap', (event) => 'data' in event && gaps.push(String(event.data)))
+    client.addEventListener('message', (event) => 'data' in event && data.push(String(event.data)))
+    await until(() => first.sse.channel('news').size === 1)
+    await first.sse.channel('news').publish('before')
+    await until(() => data.length === 1)
+    await first.close()
+    const second = await start()
+    await second.sse.channel('news').publish('while it was away')
+    await until(() => data.length === 2)
+    t.same(gaps, ['{"channel":"news","reason":"foreign"}'])
+    t.same(data, ['before', 'while it was away'])
+  })
+}
