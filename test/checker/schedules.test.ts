@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import t from 'tap'
+import { checkRun } from './check-run.ts'
+import { known } from './schedules/known.ts'
+import { runSchedule } from './schedules/run-schedule.ts'
+import { setup } from './schedules/setup.ts'
+import { steps } from './schedules/steps.ts'
+import { textOf } from './violation.ts'
+
+/** FC_SEED=… repeats a run. */
+const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || Math.floor(Math.random() * 2 ** 31)
+/** SCHEDULES=… makes it longer. */
+const numRuns = Number.parseInt(process.env.SCHEDULES ?? '', 10) || 5_000
+
+t.test('schedules › those that once had a violation', async (t) => {
+  for (const { name, setup, steps } of known) {
+    t.test(name, async (t) => {
+      t.equal(textOf(checkRun(await runSchedule(setup, steps))), '')
+    })
+  }
+})
+
+t.test(`schedules › ${numRuns} of them have no violation (FC_SEED=${seed})`, async (t) => {
+  t.comment(`FC_SEED=${seed}`)
+  let received = 0
+  let gaps = 0
+  const property = fc.asyncProperty(setup, steps, async (setup, steps) => {
+    const run = await runSchedule(setup, steps)
+    const connections = run.clients.flat()
+    received += connections.reduce((sum, connection) => sum + connection.received.length, 0)
+    gaps += connections.reduce((sum, connection) => sum + connection.gaps.length, 0)
+    assert.equal(textOf(checkRun(run)), '')
+  })
+  await fc.assert(property, { seed, numRuns })
+  t.comment(`${received} blocks received, ${gaps} gaps`)
+  t.pass()
+})

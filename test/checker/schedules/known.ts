@@ -1,0 +1,115 @@
+import type { ChannelSetup, ClientSetup, Setup, SubscriptionSetup } from './setup.ts'
+import type { Step } from './steps.ts'
+
+/** A schedule that once had a violation, as short as it can be. */
+export interface KnownSchedule {
+  readonly name: string
+  readonly setup: Setup
+  readonly steps: readonly Step[]
+}
+
+const GARBAGE: Step = { do: 'connect', client: 0, resume: 'garbage', isLate: false }
+const CONNECT: Step = { do: 'connect', client: 0, resume: 'own', isLate: false }
+const CUT: Step = { do: 'cut', client: 0, after: 0, unnoticedTurns: 0 }
+const STOP: Step = { do: 'stop reading', client: 0 }
+const END: Step = { do: 'end turn' }
+const SETTLE: Step = { do: 'settle' }
+const STUCK = { kernelBytes: 0, highWaterBytes: 1 }
+const FAST = { kernelBytes: 1_000_000, highWaterBytes: 65_536 }
+
+export const known: readonly KnownSchedule[] = [
+  {
+    name: 'an answer of onGap that comes after close() is not written',
+    setup: setupOf({ onGap: 'answers later' }, FAST, [{}]),
+    steps: [GARBAGE, END, { do: 'close', client: 0 }]
+  },
+  {
+    name: 'an answer of onGap that comes late is not written into a message that is cut',
+    setup: setupOf({ onGap: 'answers later' }, STUCK, [{}]),
+    steps: [GARBAGE, { do: 'send', client: 0, size: 70_000 }, END]
+  },
+  {
+    name: 'a gap is not written into a message that is cut',
+    setup: setupOf({}, STUCK, [{}]),
+    steps: [CONNECT, SETTLE, STOP, { do: 'send', client: 0, size: 70_000 }, publish(0, 0, 0, 0), SETTLE]
+  },
+  {
+    name: 'what is called while onGap is asked comes in the order of calls',
+    setup: setupOf({ onGap: 'answers later', afterGap: 'now' }, FAST, [{}]),
+    steps: [
+      GARBAGE,
+      END,
+      { do: 'send', client: 0, size: 10 },
+      publish(0, 0),
+      { do: 'send', client: 0, size: 10 }
+    ]
+  },
+  {
+    name: 'who came back to the head and then did not read is slow',
+    setup: setupOf({}, STUCK, [{}]),
+    steps: [
+      CONNECT,
+      SETTLE,
+      CUT,
+      SETTLE,
+      CONNECT,
+      SETTLE,
+      STOP,
+      { do: 'send', client: 0, size: 10 },
+      END,
+      publish(0, 0, 0),
+      END
+    ]
+  },
+  {
+    name: 'who has caught up on one of two channels gets all',
+    setup: setupOf({ slow: 'latest' }, STUCK, [{}, { channel: 1 }]),
+    steps: [CONNECT, SETTLE, publish(0, 0), SETTLE, publish(0, 0, 0)]
+  },
+  {
+    name: 'who has caught up by passing over gets all',
+    setup: setupOf({ slow: 'latest' }, STUCK, [{ filter: 'even' }]),
+    steps: [CONNECT, SETTLE, publish(0, 66_000, 0), SETTLE, publish(0, 0, 0)]
+  },
+  {
+    name: 'who keeps up with two channels loses nothing',
+    setup: setupOf({}, FAST, [{}, { channel: 1 }]),
+    steps: [CONNECT, SETTLE, publish(0, 0), publish(1, 0), publish(0, 0), publish(1, 0), publish(0, 0, 0)]
+  },
+  {
+    name: 'who keeps up with much in one turn loses nothing',
+    setup: setupOf({}, FAST, [{}]),
+    steps: [CONNECT, SETTLE, publish(0, ...Array.from({ length: 8 }, () => 70_000))]
+  }
+]
+
+function publish(channel: number, ...sizes: number[]): Step {
+  return { do: 'publish', channel, node: 0, key: 0, sizes }
+}
+
+/** One client, and a history that keeps one message of each channel. */
+function setupOf(
+  channel: Partial<ChannelSetup>,
+  client: Pick<ClientSetup, 'kernelBytes' | 'highWaterBytes'>,
+  subscriptions: readonly Partial<SubscriptionSetup>[]
+): Setup {
+  const options: ChannelSetup = { slow: 'gap', afterGap: 'oldest', onGap: 'none', ...channel }
+  return {
+    limits: { maxMessages: 1, maxBytes: 1_048_576, maxAgeMs: false, maxTotalBytes: 67_108_864 },
+    maxBufferedBytes: 1_048_576,
+    channels: [options, options, options],
+    clients: [
+      {
+        node: 0,
+        ...client,
+        subscriptions: subscriptions.map((subscription) => ({
+          channel: 0,
+          from: 'now',
+          resume: true,
+          filter: 'all',
+          ...subscription
+        }))
+      }
+    ]
+  }
+}

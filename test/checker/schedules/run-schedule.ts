@@ -1,0 +1,65 @@
+import type { RunLog } from '../run-log.ts'
+import { EventLoop } from './event-loop.ts'
+import type { Setup } from './setup.ts'
+import type { Step } from './steps.ts'
+import { World } from './world.ts'
+
+/** Runs a schedule on fake transports, and then lets everybody catch up and leave. */
+export function runSchedule(setup: Setup, steps: readonly Step[]): Promise<RunLog> {
+  return EventLoop.run(async (loop) => {
+    const world = new World(loop, setup)
+    try {
+      for (const step of steps) {
+        await take(world, 'client' in step ? { ...step, client: step.client % setup.clients.length } : step)
+      }
+      return await world.finish()
+    } finally {
+      world.dispose()
+    }
+  })
+}
+
+async function take(world: World, step: Step): Promise<void> {
+  switch (step.do) {
+    case 'publish':
+      return world.publish(step.node, step.channel, step.key, step.sizes)
+    case 'connect':
+      return world.connect(step.client, step.resume, step.isLate)
+    case 'send':
+      return world.send(step.client, step.size)
+    case 'unsubscribe':
+      return world.unsubscribe(step.client, step.index)
+    case 'subscribe again':
+      return world.subscribeAgain(step.client, step.index)
+    case 'end turn':
+      return world.endTurn()
+    case 'settle':
+      return world.settle()
+    case 'wait':
+      return world.wait(step.ms)
+    case 'restart':
+      return world.restart()
+    case 'pace':
+      world.loop.paceMs = step.ms
+      return
+    default:
+      takeOnStream(world, step)
+  }
+}
+
+type StreamStep = Extract<
+  Step,
+  { do: 'open' | 'stop reading' | 'read on' | 'read' | 'cut' | 'close' | 'destroy' }
+>
+
+function takeOnStream(world: World, step: StreamStep): void {
+  const stream = world.streamOf(step.client)
+  if (stream === undefined) return
+  if (step.do === 'open') stream.open()
+  else if (step.do === 'stop reading') stream.isReading = false
+  else if (step.do === 'read on') stream.isReading = true
+  else if (step.do === 'read') stream.read(step.bytes)
+  else if (step.do === 'close') stream.connection.close()
+  else if (step.do === 'destroy') stream.connection.destroy()
+  else Object.assign(stream, { cutAfter: step.after, unnoticedTurns: step.unnoticedTurns })
+}

@@ -1,0 +1,90 @@
+import fc from 'fast-check'
+import type { MemoryLimits } from '../memory-retention.ts'
+
+export const CHANNEL_NAMES = ['news', 'a b&=', 'ü'] as const
+
+export interface ChannelSetup {
+  readonly slow: 'gap' | 'disconnect' | 'latest'
+  readonly afterGap: 'oldest' | 'now'
+  /** What `onGap` does: there is none; or it answers with messages, at once or a turn later; or it fails. */
+  readonly onGap: 'none' | 'answers' | 'answers later' | 'throws' | 'rejects later'
+}
+
+export interface SubscriptionSetup {
+  readonly channel: number
+  readonly from: 'oldest' | 'now'
+  readonly resume: boolean
+  readonly filter: 'all' | 'even' | 'key' | 'nothing'
+}
+
+export interface ClientSetup {
+  readonly node: number
+  readonly subscriptions: readonly SubscriptionSetup[]
+  readonly kernelBytes: number
+  readonly highWaterBytes: number
+}
+
+/** What a schedule runs on. */
+export interface Setup {
+  readonly limits: MemoryLimits
+  readonly maxBufferedBytes: number
+  readonly channels: readonly ChannelSetup[]
+  readonly clients: readonly ClientSetup[]
+}
+
+const often = <T>(value: T, weight: number) => ({ arbitrary: fc.constant(value), weight })
+
+const limits: fc.Arbitrary<MemoryLimits> = fc.record({
+  maxMessages: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constant(1_000)),
+  maxBytes: fc.oneof(fc.integer({ min: 1, max: 1_500 }), fc.constantFrom(70_000, 1_048_576)),
+  maxAgeMs: fc.oneof(often<number | false>(false, 3), {
+    arbitrary: fc.integer({ min: 200, max: 2_000 }),
+    weight: 1
+  }),
+  maxTotalBytes: fc.oneof(often(67_108_864, 5), {
+    arbitrary: fc.integer({ min: 100, max: 2_000 }),
+    weight: 1
+  })
+})
+
+const channel: fc.Arbitrary<ChannelSetup> = fc.record({
+  slow: fc.constantFrom('gap', 'disconnect', 'latest'),
+  afterGap: fc.constantFrom('oldest', 'now'),
+  onGap: fc.oneof(often<ChannelSetup['onGap']>('none', 4), {
+    arbitrary: fc.constantFrom<ChannelSetup['onGap'][]>(
+      'answers',
+      'answers later',
+      'throws',
+      'rejects later'
+    ),
+    weight: 2
+  })
+})
+
+const subscription: fc.Arbitrary<SubscriptionSetup> = fc.record({
+  channel: fc.nat({ max: CHANNEL_NAMES.length - 1 }),
+  from: fc.constantFrom('oldest', 'now'),
+  resume: fc.oneof(often(true, 7), often(false, 1)),
+  filter: fc.oneof(often<SubscriptionSetup['filter']>('all', 5), {
+    arbitrary: fc.constantFrom<SubscriptionSetup['filter'][]>('even', 'key', 'nothing'),
+    weight: 2
+  })
+})
+
+const client: fc.Arbitrary<ClientSetup> = fc.record({
+  node: fc.nat({ max: 1 }),
+  subscriptions: fc.uniqueArray(subscription, {
+    minLength: 1,
+    maxLength: 3,
+    selector: ({ channel }) => channel
+  }),
+  kernelBytes: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 300 }), fc.constant(100_000)),
+  highWaterBytes: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 300 }), fc.constant(65_536))
+})
+
+export const setup: fc.Arbitrary<Setup> = fc.record({
+  limits,
+  maxBufferedBytes: fc.oneof(often(1_048_576, 3), often(3_000, 1)),
+  channels: fc.tuple(channel, channel, channel),
+  clients: fc.array(client, { minLength: 1, maxLength: 4 })
+})

@@ -1,0 +1,99 @@
+import fc from 'fast-check'
+import { PACE_MS } from './event-loop.ts'
+import { CHANNEL_NAMES } from './setup.ts'
+
+/** What an id is that a client comes back with. */
+export type Resume = 'own' | 'none' | 'garbage' | 'future' | 'foreign' | "another's"
+
+/** One step of a schedule. Clients and channels are numbers; a step that is not possible does nothing. */
+export type Step =
+  | {
+      readonly do: 'publish'
+      readonly channel: number
+      readonly node: number
+      readonly key: number
+      readonly sizes: readonly number[]
+    }
+  | { readonly do: 'connect'; readonly client: number; readonly resume: Resume; readonly isLate: boolean }
+  | { readonly do: 'open'; readonly client: number }
+  | { readonly do: 'stop reading'; readonly client: number }
+  | { readonly do: 'read on'; readonly client: number }
+  | { readonly do: 'read'; readonly client: number; readonly bytes: number }
+  | { readonly do: 'cut'; readonly client: number; readonly after: number; readonly unnoticedTurns: number }
+  | { readonly do: 'send'; readonly client: number; readonly size: number }
+  | { readonly do: 'unsubscribe'; readonly client: number; readonly index: number }
+  | { readonly do: 'subscribe again'; readonly client: number; readonly index: number }
+  | { readonly do: 'close'; readonly client: number }
+  | { readonly do: 'destroy'; readonly client: number }
+  | { readonly do: 'end turn' }
+  | { readonly do: 'settle' }
+  | { readonly do: 'pace'; readonly ms: number }
+  | { readonly do: 'wait'; readonly ms: number }
+  | { readonly do: 'restart' }
+
+const clientNumber = fc.nat({ max: 3 })
+const channelNumber = fc.nat({ max: CHANNEL_NAMES.length - 1 })
+const size = fc.oneof(
+  { arbitrary: fc.integer({ min: 0, max: 120 }), weight: 90 },
+  { arbitrary: fc.integer({ min: 1_000, max: 30_000 }), weight: 4 },
+  { arbitrary: fc.integer({ min: 60_000, max: 140_000 }), weight: 1 }
+)
+const resume = fc.oneof(
+  { arbitrary: fc.constant<Resume>('own'), weight: 8 },
+  { arbitrary: fc.constantFrom<Resume[]>('none', 'garbage', 'future', 'foreign', "another's"), weight: 3 }
+)
+
+function step<Name extends Step['do']>(
+  weight: number,
+  name: Name,
+  fields: {
+    [Field in keyof Omit<Extract<Step, { do: Name }>, 'do'>]: fc.Arbitrary<Extract<Step, { do: Name }>[Field]>
+  }
+): fc.WeightedArbitrary<Step> {
+  const arbitrary = fc.record({ do: fc.constant(name), ...fields }) as unknown as fc.Arbitrary<Step>
+  return { arbitrary, weight }
+}
+
+const rest: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    step(14, 'publish', {
+      channel: channelNumber,
+      node: fc.nat({ max: 1 }),
+      key: fc.nat({ max: 2 }),
+      sizes: fc.array(size, { minLength: 1, maxLength: 9 })
+    }),
+    step(9, 'connect', {
+      client: clientNumber,
+      resume,
+      isLate: fc.oneof(...[false, false, false, true].map((late) => fc.constant(late)))
+    }),
+    step(2, 'open', { client: clientNumber }),
+    step(4, 'stop reading', { client: clientNumber }),
+    step(3, 'read on', { client: clientNumber }),
+    step(5, 'read', {
+      client: clientNumber,
+      bytes: fc.oneof(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: 100_000 }))
+    }),
+    step(6, 'cut', { client: clientNumber, after: fc.nat({ max: 999 }), unnoticedTurns: fc.nat({ max: 3 }) }),
+    step(4, 'send', { client: clientNumber, size }),
+    step(2, 'unsubscribe', { client: clientNumber, index: fc.nat({ max: 2 }) }),
+    step(2, 'subscribe again', { client: clientNumber, index: fc.nat({ max: 2 }) }),
+    step(1, 'close', { client: clientNumber }),
+    step(1, 'destroy', { client: clientNumber }),
+    step(9, 'end turn', {}),
+    step(4, 'settle', {}),
+    step(2, 'pace', { ms: fc.constantFrom(PACE_MS, 1, 5) }),
+    step(3, 'wait', { ms: fc.integer({ min: 1, max: 1_500 }) }),
+    step(1, 'restart', {})
+  ),
+  { minLength: 1, maxLength: 80, size: 'max' }
+)
+
+const connectAll = [0, 1, 2, 3].map(
+  (client): Step => ({ do: 'connect', client, resume: 'none', isLate: false })
+)
+
+/** Most begin with everybody there. */
+export const steps: fc.Arbitrary<Step[]> = fc
+  .tuple(fc.constantFrom([], connectAll, connectAll), rest)
+  .map((parts) => parts.flat())

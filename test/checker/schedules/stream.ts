@@ -1,0 +1,135 @@
+import type { FastifyRequest } from 'fastify'
+import { PIECE_BYTES } from '../../../lib/batch.ts'
+import { Connection } from '../../../lib/connection.ts'
+import type { Hub } from '../../../lib/hub.ts'
+import type { ResolvedOptions } from '../../../lib/options.ts'
+import type { Subscription } from '../../../lib/types.ts'
+import { Receiver } from '../receiver.ts'
+import type { ConnectionLog, GapLog, Moment, Sample, SentLog, Standing, SubscriptionLog } from '../run-log.ts'
+import { Pipe } from './pipe.ts'
+import type { ClientSetup } from './setup.ts'
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
+
+export interface LiveSubscription {
+  readonly log: Mutable<SubscriptionLog> & { starts: Moment[] }
+  live: Subscription
+}
+
+const silent = { error() {}, warn() {}, info() {} }
+
+/** One connection of a client, with both its ends. */
+export class Stream {
+  readonly connection: Connection
+  readonly pipe: Pipe
+  readonly receiver: Receiver
+  readonly subscriptions: LiveSubscription[] = []
+  readonly sent: SentLog[] = []
+  readonly gaps: GapLog[] = []
+  readonly client: string
+  readonly #resumedFrom: string | undefined
+  readonly #beforeHead = new Pipe(0, 1)
+  isReading = true
+  /** In thousandths of what is there: where the client breaks off in this turn. */
+  cutAfter: number | undefined
+  unnoticedTurns = 0
+  /** Whether the client's end is there. */
+  isHeld = true
+  isOpen = false
+  /** Whether it was open when there was nothing more to do. */
+  isHeadDue = false
+  readonly stood: Standing[] = []
+  hasCaughtUp = false
+  #largestSent = 0
+
+  constructor(
+    client: string,
+    { kernelBytes, highWaterBytes }: ClientSetup,
+    resumedFrom: string | undefined,
+    hub: Hub,
+    options: ResolvedOptions,
+    now: () => Moment
+  ) {
+    this.client = client
+    this.#resumedFrom = resumedFrom
+    this.pipe = new Pipe(kernelBytes, highWaterBytes)
+    this.receiver = new Receiver(resumedFrom, now)
+    const headers = resumedFrom === undefined ? {} : { 'last-event-id': resumedFrom }
+    const request = { headers, query: {}, raw: {}, log: silent } as unknown as FastifyRequest
+    this.connection = new Connection(request, options, this.#beforeHead, hub, Math.floor(performance.now()))
+  }
+
+  /** The head of the response is out. */
+  open(): void {
+    if (this.isOpen || this.connection.state === 'closed') return
+    this.isOpen = true
+    this.connection.open(this.pipe)
+  }
+
+  send(data: string, at: Moment): void {
+    const { state } = this.connection
+    const sending = this.connection.send({ event: 'sent', data })
+    if ((state === 'open' || state === 'opening') && this.connection.state !== 'closed')
+      this.sent.push({ data, at })
+    this.#largestSent = Math.max(this.#largestSent, Buffer.byteLength(data) * 7)
+    void sending
+  }
+
+  /** The client's side of a turn: it reads, or breaks off, or sees the end. */
+  runIo(): void {
+    const { pipe, connection } = this
+    if (this.isHeld && this.cutAfter !== undefined) this.#breakOff(this.cutAfter)
+    if (this.isHeld && this.isReading) this.read(Infinity)
+    if (this.isHeld && (pipe.isDestroyed || this.#beforeHead.isDestroyed))
+      this.#breakOff((this.sent.length * 331) % 1_000)
+    if (!this.isHeld && connection.state !== 'closed' && this.unnoticedTurns-- <= 0)
+      connection.transportOnClose()
+  }
+
+  /** Whether its client has nothing to do. */
+  get isQuiet(): boolean {
+    if (!this.isHeld) return this.connection.state === 'closed'
+    const hasWork = this.pipe.unreadBytes > 0 || this.pipe.isEnded || this.pipe.isDestroyed
+    return this.cutAfter === undefined && !(this.isReading && hasWork)
+  }
+
+  read(limit: number): void {
+    this.receiver.feed(this.pipe.read(limit))
+    if (this.pipe.takeDrain()) this.connection.transportOnDrain()
+    if (!this.pipe.isEnded || this.pipe.unreadBytes > 0 || this.pipe.isDestroyed) return
+    this.receiver.end()
+    this.isHeld = false
+    this.connection.transportOnClose()
+  }
+
+  /** The most that may wait in this process for a reader: what one write takes, and what was sent to it alone. */
+  sampleOf(largestMessage: number, maxBufferedBytes: number, { highWaterBytes }: ClientSetup): Sample {
+    const bound = highWaterBytes + PIECE_BYTES + largestMessage
+    const sent = this.sent.length === 0 ? 0 : maxBufferedBytes + this.#largestSent
+    return {
+      name: `bytes waiting for ${this.client}`,
+      value: this.connection.bufferedBytes,
+      bound: bound + sent
+    }
+  }
+
+  log(): ConnectionLog {
+    return {
+      client: this.client,
+      resumedFrom: this.#resumedFrom,
+      subscriptions: this.subscriptions.map(({ log }) => log),
+      received: this.receiver.received,
+      sent: this.sent,
+      gaps: this.gaps,
+      refusal: this.receiver.refusal,
+      stood: this.stood,
+      refused: this.pipe.refused,
+      hasCaughtUp: this.hasCaughtUp
+    }
+  }
+
+  #breakOff(after: number): void {
+    this.isHeld = false
+    this.receiver.feed(this.pipe.read(Math.floor((this.pipe.unreadBytes * after) / 1_000)))
+  }
+}

@@ -1,0 +1,226 @@
+import type { ChannelPlaces } from './channel-places.ts'
+import { cursorFor } from './received-id.ts'
+import type {
+  ConnectionLog,
+  GapLog,
+  Moment,
+  Published,
+  Received,
+  RunLog,
+  SubscriptionLog
+} from './run-log.ts'
+import type { ViolationKind } from './violation.ts'
+
+/** Where a subscription stands: the place is known, or lies between two. */
+interface Span {
+  readonly from: number
+  readonly to: number
+}
+
+type Block = Pick<Received, 'at' | 'start'>
+
+export interface SubscriptionCheckHost {
+  readonly run: RunLog
+  readonly connection: ConnectionLog
+  violate(kind: ViolationKind, text: string): void
+}
+
+/** One channel on one connection: each of its messages has been received, may have been passed over, or is lost. */
+export class SubscriptionCheck {
+  readonly places: ChannelPlaces
+  readonly log: SubscriptionLog
+  readonly #host: SubscriptionCheckHost
+  readonly #brought: string | undefined
+  /** `undefined`: at a cursor that is none of the channel's. */
+  #span: Span | undefined
+  #isFresh = true
+  readonly #received = new Set<number>()
+
+  constructor(host: SubscriptionCheckHost, places: ChannelPlaces, log: SubscriptionLog) {
+    this.#host = host
+    this.places = places
+    this.log = log
+    this.#brought = log.resumes ? cursorFor(log.channel, host.connection.resumedFrom) : undefined
+    this.#span = this.#startSpan()
+  }
+
+  /** The message before `place` came. */
+  receive(place: number, message: Published, received: Received): void {
+    const index = place - 1
+    const { endedAt = Infinity } = this.log
+    if (message.sentAt > endedAt) this.#violate('phantom', `${message.cursor} came after unsubscribe()`)
+    if (this.#isPassedOver(message)) this.#violate('phantom', `${message.cursor} came in spite of the filter`)
+    if (this.#span !== undefined && index < this.#span.from) {
+      const kind = this.#received.has(index) ? 'duplicate' : 'order'
+      this.#violate(kind, `${message.cursor} came after message ${this.#span.from}`)
+      return
+    }
+    this.#moveTo(index, received, 'loss')
+    this.#received.add(index)
+    this.#span = { from: place, to: place }
+  }
+
+  /** The client's id says that the subscription stands at this cursor. */
+  claim(cursor: string, received: Received): void {
+    const known = this.places.of(cursor)
+    if (known === undefined || known.epoch !== this.#epoch) {
+      if (this.#span !== undefined) this.#violate('phantom', `the id ${cursor} is none of the channel's`)
+      return
+    }
+    const { place } = known
+    if (this.#span !== undefined && place < this.#span.from) {
+      this.#violate('backwards', `the id went from ${this.#span.from} back to ${cursor}`)
+      return
+    }
+    this.#moveTo(place, received, 'overclaim')
+    this.#span = { from: place, to: place }
+  }
+
+  /** @param told what the server says of the gap; `undefined` if it says nothing. */
+  receiveGap(reason: string, cursor: string, start: number, told: GapLog | undefined): void {
+    const known = this.places.of(cursor)
+    if (told === undefined || told.reason !== reason) {
+      this.#violate('false-gap', `the client was told ${reason}, the server says ${told?.reason}`)
+    }
+    if (known === undefined || known.epoch !== this.#epoch) {
+      this.#violate('phantom', `the gap leads to ${cursor}, which is none of the channel's`)
+      return
+    }
+    const at = told?.at ?? Infinity
+    if (this.#span === undefined) this.#checkBadCursor(reason)
+    else this.#checkLoss(reason, this.#span.from, known.place, { at, start })
+    this.#checkDestination(known.place, at)
+    this.#isFresh = false
+    this.#received.clear()
+    this.#span = { from: known.place, to: known.place }
+  }
+
+  finish(): void {
+    const { hasCaughtUp, stood } = this.#host.connection
+    const { endedAt } = this.log
+    const end = { at: Infinity, start: stood.at(-1)?.bytes ?? Infinity }
+    if (endedAt === undefined && hasCaughtUp) this.#moveTo(this.places.length, end, 'loss')
+    else if (endedAt !== undefined && hasCaughtUp && this.#keptUp(endedAt, { ...end, at: endedAt })) {
+      this.#moveTo(this.places.sentUntil(endedAt), end, 'loss')
+    }
+  }
+
+  /** Whether it is known when each gap was met: not of a subscription that began anew before it could tell. */
+  get #isExact(): boolean {
+    return this.#host.run.isExact && this.log.starts.length === 1
+  }
+
+  get #start(): Moment {
+    return this.log.starts[0] ?? 0
+  }
+
+  get #epoch(): number {
+    return this.places.epochAt(this.#start)
+  }
+
+  #startSpan(): Span | undefined {
+    if (this.#brought !== undefined) {
+      const known = this.places.of(this.#brought)
+      return known?.epoch === this.#epoch ? { from: known.place, to: known.place } : undefined
+    }
+    return this.log.from === 'now' ? this.#liveSpan() : this.#oldestSpan()
+  }
+
+  #liveSpan(): Span {
+    const { isExact } = this.#host.run
+    const stoodAt = this.#host.connection.stood.find(({ at }) => at >= this.#start)
+    const to = this.places.sentUntil(isExact ? this.#start : (stoodAt?.at ?? Infinity))
+    return { from: isExact ? to : this.places.acknowledgedUntil(this.#start), to }
+  }
+
+  #oldestSpan(): Span {
+    const from = this.places.startOf(this.#epoch)
+    let to = this.places.sentUntil(this.#start)
+    while (to > from && !this.#mayHaveDropped(to - 1, this.#start)) to--
+    return { from, to }
+  }
+
+  /** All that is before `place` and did not come must have been passed over. */
+  #moveTo(place: number, by: Block, kind: 'loss' | 'overclaim'): void {
+    if (place !== this.#span?.to) this.#isFresh = false
+    if (this.#span === undefined) {
+      this.#violate('loss', `no gap was told to a client with the cursor ${this.#brought}`)
+      return
+    }
+    for (let index = this.#span.to; index < place; index++) {
+      const message = this.places.log.messages[index]
+      if (message === undefined || this.#isExcused(message, index, by)) continue
+      this.#violate(kind, `${message.cursor} (message ${index}) did not come, and no gap was told`)
+      return
+    }
+  }
+
+  #isExcused(message: Published, index: number, by: Block): boolean {
+    if (this.#isPassedOver(message)) return true
+    const { slow } = this.places.log
+    return slow === 'latest' && this.places.isSuperseded(index, by.at) && !this.#keptUp(message.sentAt, by)
+  }
+
+  #isPassedOver(message: Published): boolean {
+    return this.log.filter !== undefined && !this.log.filter(message)
+  }
+
+  /** Whether it stood at the head before `since`, and neither had to wait nor began anew from there until the block. */
+  #keptUp(since: Moment, { at, start }: Block): boolean {
+    const { stood, refused } = this.#host.connection
+    const head = stood.findLast((standing) => standing.at <= since)
+    if (head === undefined || head.at < this.#start) return false
+    if (this.log.starts.some((moment) => moment > head.at && moment <= at)) return false
+    return !refused.some((bytes) => bytes > head.bytes && bytes <= start)
+  }
+
+  #checkBadCursor(reason: string): void {
+    if (reason === 'unknown' || reason === 'foreign' || reason === 'future') return
+    this.#violate('wrong-gap', `${reason} was told to a client with the cursor ${this.#brought}`)
+  }
+
+  #checkLoss(reason: string, place: number, destination: number, by: Block): void {
+    const { at } = by
+    if (reason !== 'expired' && reason !== 'slow') {
+      this.#violate('wrong-gap', `${reason} was told of a place of the channel`)
+    }
+    if (destination <= place || !this.#mayHaveDropped(place, at)) {
+      this.#violate('false-gap', `${reason}, but message ${place} was kept`)
+    } else if (this.#host.run.retention.keepsUnoffered && this.#keptUp(at, by)) {
+      this.#violate('false-gap', `${reason} was told to a reader that kept up`)
+    }
+    if (reason === 'slow' && this.places.log.slow === 'disconnect') {
+      this.#violate('wrong-gap', 'slow was told to a reader that is to be destroyed')
+    }
+    if (reason === 'expired') this.#checkExpired(place, at)
+  }
+
+  /** What is lost after a subscription stood at the head is lost because its reader was slow. */
+  #checkExpired(place: number, at: Moment): void {
+    if (!this.#isExact) return
+    const stood = this.#host.connection.stood.some(
+      (standing) => standing.at >= this.#start && standing.at <= at
+    )
+    if (this.#brought === undefined || !this.#isFresh || stood) {
+      this.#violate('wrong-gap', `expired instead of slow, for message ${place} was there to be taken`)
+    }
+  }
+
+  #checkDestination(destination: number, at: Moment): void {
+    if (this.places.log.afterGap === 'oldest') {
+      const isFirst = destination === this.places.startOf(this.#epoch)
+      if (isFirst || this.#mayHaveDropped(destination - 1, at)) return
+      this.#violate('loss', `the gap went over message ${destination - 1}, which was kept`)
+    } else if (this.#isExact && destination !== this.places.sentUntil(at)) {
+      this.#violate('wrong-gap', `the gap leads to ${destination}, which was not the newest`)
+    }
+  }
+
+  #mayHaveDropped(index: number, by: Moment): boolean {
+    return this.#host.run.retention.mayHaveDropped(this.log.channel, index, by)
+  }
+
+  #violate(kind: ViolationKind, text: string): void {
+    this.#host.violate(kind, `${this.log.channel}: ${text}`)
+  }
+}
