@@ -1,9 +1,14 @@
+import { execFileSync } from 'node:child_process'
 import { type Build, build } from './build.ts'
 import type { ClientMethods } from './client/main.ts'
 import { Child } from './process/child.ts'
-import type { Client, Context, PlainServer, Server } from './scenarios/scenario.ts'
+import type { ChannelServer, Client, Context, PlainServer, Server } from './scenarios/scenario.ts'
+import type { ChannelListenOptions, ChannelMethods } from './servers/channel-main.ts'
 import type { ListenOptions, ServerMethods } from './servers/main.ts'
 import type { PlainMethods, PlainVariant } from './servers/plain-main.ts'
+
+/** Files that a process has open besides its streams. */
+const OTHER_FILES = 500
 
 export interface ContextOptions {
   rounds: number
@@ -33,6 +38,13 @@ export class ProcessContext implements Context {
     return new ProcessContext(await build(), options)
   }
 
+  streams(wanted: number): number {
+    const most = openFiles() - OTHER_FILES
+    if (wanted <= most) return wanted
+    this.note(`\`ulimit -n\` allows ${most} streams where ${wanted} were to be opened`)
+    return most
+  }
+
   note(text: string): void {
     this.notes.add(text)
   }
@@ -49,6 +61,30 @@ export class ProcessContext implements Context {
     } finally {
       await Promise.all([child.stop(), client.stop()])
       this.#takeWarnings(options.contestant, child.warnings)
+    }
+  }
+
+  async withChannelServer<T>(
+    options: ChannelListenOptions,
+    measure: (server: ChannelServer, client: Client) => Promise<T>
+  ): Promise<T> {
+    const child = this.#server<ChannelMethods>(new URL('./servers/channel-main.ts', import.meta.url))
+    const client = this.#client()
+    try {
+      const port = await child.call('listen', options)
+      return await measure({ port, child }, client)
+    } finally {
+      await Promise.all([child.stop(), client.stop()])
+      this.#takeWarnings(options.contestant, child.warnings)
+    }
+  }
+
+  async withClient<T>(measure: (client: Client) => Promise<T>): Promise<T> {
+    const client = this.#client()
+    try {
+      return await measure(client)
+    } finally {
+      await client.stop()
     }
   }
 
@@ -80,7 +116,14 @@ export class ProcessContext implements Context {
   }
 
   #takeWarnings(contestant: string, warnings: readonly string[]): void {
-    if (contestant === 'ours') this.failures.push(...warnings.map((warning) => `Process warning: ${warning}`))
+    if (contestant.startsWith('ours'))
+      this.failures.push(...warnings.map((warning) => `Process warning: ${warning}`))
     else if (warnings.length > 0) this.note(`${contestant} caused a warning: ${warnings[0]?.split('\n')[0]}`)
   }
+}
+
+/** How many files a process of this user may have open. */
+function openFiles(): number {
+  const limit = execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' })
+  return Number(limit) || Number.POSITIVE_INFINITY
 }

@@ -1,8 +1,11 @@
 import { parseArgs } from 'node:util'
+import { busyShare } from './busy.ts'
 import { ProcessContext } from './context.ts'
 import { SCENARIOS } from './scenarios/all.ts'
 import type { Scenario } from './scenarios/scenario.ts'
 import { machine, markdown, type Result } from './table.ts'
+
+const MAX_BUSY_SHARE = 0.05
 
 const USAGE = `npm run bench -- [options]
 
@@ -43,6 +46,7 @@ async function runAll(context: ProcessContext, scenarios: readonly Scenario[]): 
   const results: Result[] = []
   for (const scenario of scenarios) {
     process.stderr.write(`${scenario.name}: ${scenario.about}\n`)
+    await noteOthers(context, scenario)
     try {
       results.push({ scenario, rows: await scenario.run(context) })
     } catch (error) {
@@ -50,6 +54,13 @@ async function runAll(context: ProcessContext, scenarios: readonly Scenario[]): 
     }
   }
   return results
+}
+
+/** Whoever else uses the machine is measured too. */
+async function noteOthers(context: ProcessContext, { name }: Scenario): Promise<void> {
+  const share = await busyShare()
+  if (share > MAX_BUSY_SHARE)
+    context.note(`The machine was ${Math.round(share * 100)} % busy with other things before ${name}`)
 }
 
 function print(

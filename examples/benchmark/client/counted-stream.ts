@@ -1,7 +1,12 @@
 import { createHash, type Hash } from 'node:crypto'
-import { connect, type Socket } from 'node:net'
+import { connect, type OnReadOpts, type Socket } from 'node:net'
+import type { Stamps } from './stamps.ts'
 
 const LF = 10
+const COLON = 58
+const TRICKLE_MS = 1_000
+/** What streams read into. Nothing is kept of it, so that one will do for all. */
+const READ_BUFFER = Buffer.alloc(65_536)
 const HEAD_END = '\r\n\r\n'
 
 /** What all streams of a client received together. */
@@ -18,39 +23,51 @@ export interface Totals {
 export interface StreamOptions {
   port: number
   path: string
-  /** `true` reads nothing after the response's head, `never` not even that. */
-  stall: boolean | 'never'
+  /** Brought as if the client came back. */
+  lastEventId: string | undefined
+  /** `true` reads nothing after the response's head, `never` not even that, `trickle` one byte per second. */
+  stall: boolean | 'never' | 'trickle'
   /** Whether a digest of the body is kept. */
   digest: boolean
+  /** Gets the times in messages. */
+  stamps: Stamps | undefined
 }
 
 /**
  * One event stream on a raw socket. It understands HTTP/1.1 heads and chunks, and counts the blank lines that end
- * events, without building a string or an object for any of them.
+ * events, comments aside, without building a string or an object for any of them.
  */
 export class CountedStream {
   readonly socket: Socket
   readonly #totals: Totals
   readonly #onProgress: () => void
   readonly #hash: Hash | undefined
-  readonly #stall: boolean | 'never'
+  readonly #stall: StreamOptions['stall']
+  readonly #stamps: Stamps | undefined
   #part: 'head' | 'size' | 'chunk' | 'chunkEnd' | 'raw' | 'done' = 'head'
   #head = ''
   #chunkBytes = 0
+  /** 0 where a block begins. */
   #lastByte = 0
+  #isComment = false
 
-  constructor({ port, path, stall, digest }: StreamOptions, totals: Totals, onProgress: () => void) {
+  constructor(
+    { port, path, lastEventId, stall, digest, stamps }: StreamOptions,
+    totals: Totals,
+    onProgress: () => void
+  ) {
     this.#totals = totals
     this.#onProgress = onProgress
     this.#stall = stall
     this.#hash = digest ? createHash('sha1') : undefined
-    this.socket = connect(port, '127.0.0.1')
-    this.socket.setNoDelay(true)
-    this.socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n`)
+    this.#stamps = stamps
+    this.socket = connect({ port, host: '127.0.0.1', noDelay: true, onread: this.#reading() })
+    const resume = lastEventId === undefined ? '' : `Last-Event-ID: ${lastEventId}\r\n`
+    this.socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n${resume}\r\n`)
     this.socket.on('error', () => {})
     this.socket.on('close', () => this.#onClose())
     if (stall === 'never') this.socket.pause()
-    else this.socket.on('data', (data) => this.#onData(data))
+    if (stall === 'trickle') this.#trickle()
   }
 
   /** The digest of the body so far. */
@@ -60,6 +77,22 @@ export class CountedStream {
 
   get isComplete(): boolean {
     return this.#part === 'done'
+  }
+
+  /** Reads by itself rather than by `data` events, for which Node makes a buffer each. */
+  #reading(): OnReadOpts {
+    const isTrickling = this.#stall === 'trickle'
+    const buffer = isTrickling ? Buffer.alloc(1) : READ_BUFFER
+    const callback = (bytes: number): boolean => {
+      this.#onData(buffer.subarray(0, bytes))
+      return !isTrickling
+    }
+    return { buffer, callback }
+  }
+
+  #trickle(): void {
+    const timer = setInterval(() => this.socket.resume(), TRICKLE_MS)
+    this.socket.on('close', () => clearInterval(timer))
   }
 
   #onClose(): void {
@@ -130,13 +163,15 @@ export class CountedStream {
     for (let i = start; i < end; i++) {
       const byte = data[i] ?? 0
       const isBlankLine = byte === LF && last === LF
-      if (isBlankLine) events++
+      if (last === 0) this.#isComment = byte === COLON
+      if (isBlankLine && !this.#isComment) events++
       last = isBlankLine ? 0 : byte
     }
     this.#lastByte = last
     this.#totals.events += events
     this.#totals.bytes += end - start
     this.#hash?.update(data.subarray(start, end))
+    this.#stamps?.take(data, start, end)
   }
 }
 

@@ -60,7 +60,8 @@ function ask(socket: Socket, request: Buffer, times: number): Promise<void> {
   })
 }
 
-function lengthOf(data: Buffer): number {
+/** The length of an answer that has come in one piece, so that the others can be counted. */
+export function lengthOf(data: Buffer): number {
   const text = data.toString('latin1')
   const end = text.indexOf('\r\n\r\n')
   const length = /^content-length: (\d+)/im.exec(text)?.[1]

@@ -1,10 +1,26 @@
+import type { DelaySummary } from '../process/delays.ts'
 import { CountedStream, type StreamOptions, type Totals } from './counted-stream.ts'
+import { Stamps } from './stamps.ts'
 
 const OPENING_AT_ONCE = 200
 
-export interface OpenOptions extends Partial<StreamOptions> {
+export interface OpenOptions extends Partial<Omit<StreamOptions, 'stamps'>> {
   port: number
   count: number
+  /** How many may be on their way at a time. */
+  atOnce?: number
+  /** Whether the times in messages are compared with those of their arrival. */
+  isStamped?: boolean
+}
+
+export interface CatchUpOptions extends OpenOptions {
+  /** What all streams are to receive together. */
+  events: number
+}
+
+export interface CatchUp {
+  tookMs: number
+  totals: Totals
 }
 
 /** How many streams ended with which body. */
@@ -14,6 +30,7 @@ export type Bodies = { digest: string; isComplete: boolean; streams: number }[]
 export class Streams {
   readonly #streams: CountedStream[] = []
   readonly #totals: Totals = { connections: 0, heads: 0, events: 0, bytes: 0, complete: 0, closed: 0 }
+  readonly #stamps = new Stamps()
   #waiter: { isMet(): boolean; resolve(): void } | undefined
 
   get totals(): Totals {
@@ -21,13 +38,25 @@ export class Streams {
   }
 
   /** Opens streams, and resolves when each has its response's head. */
-  async open({ port, count, path = '/', stall = false, digest = false }: OpenOptions): Promise<void> {
-    for (let opened = 0; opened < count; opened += OPENING_AT_ONCE) {
-      const batch = Math.min(OPENING_AT_ONCE, count - opened)
-      const heads = this.#totals.heads + (stall === 'never' ? 0 : batch)
-      for (let i = 0; i < batch; i++) this.#add({ port, path, stall, digest })
+  async open({ count, atOnce = OPENING_AT_ONCE, isStamped = false, ...given }: OpenOptions): Promise<void> {
+    const stamps = isStamped ? this.#stamps : undefined
+    const options = { path: '/', lastEventId: undefined, stall: false, digest: false, stamps, ...given }
+    const hasHead = options.stall === false || options.stall === true
+    for (let opened = 0; opened < count; opened += atOnce) {
+      const batch = Math.min(atOnce, count - opened)
+      const heads = this.#totals.heads + (hasHead ? batch : 0)
+      for (let i = 0; i < batch; i++) this.#add(options)
       await this.#until(() => this.#totals.heads >= heads, 10_000)
     }
+  }
+
+  /** Opens streams and waits until they have all they are to receive. */
+  async catchUp({ events, ...options }: CatchUpOptions): Promise<CatchUp> {
+    const expected = this.#totals.events + events
+    const start = performance.now()
+    await this.open(options)
+    const totals = await this.receive({ events: expected })
+    return { tookMs: performance.now() - start, totals }
   }
 
   /** Waits until so many of what is counted have come, or until nothing more comes. @returns the totals. */
@@ -55,6 +84,13 @@ export class Streams {
       counts.set(key, body)
     }
     return [...counts.values()]
+  }
+
+  /** How long stamped messages were under way since the last call. */
+  delays(): DelaySummary {
+    const summary = this.#stamps.summary()
+    this.#stamps.reset()
+    return summary
   }
 
   /** Breaks off all streams. */

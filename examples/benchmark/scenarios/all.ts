@@ -1,15 +1,28 @@
+import { broadcastEachTurn, broadcastPaced } from './broadcast.ts'
+import { burst } from './burst.ts'
 import { churn } from './churn.ts'
 import { idle } from './idle.ts'
 import { neverReads } from './never-reads.ts'
 import { pipelined } from './pipelined.ts'
 import { handlerErrors, plainRoute } from './plain.ts'
+import { publish } from './publish.ts'
+import { replay } from './replay.ts'
+import { responsiveness } from './responsiveness.ts'
 import type { Scenario } from './scenario.ts'
 import { shutdown } from './shutdown.ts'
+import { slowReaders } from './slow-readers.ts'
 import { unicastAwaited, unicastPaced } from './unicast.ts'
 
 export const SCENARIOS: readonly Scenario[] = [
   unicastAwaited,
   unicastPaced,
+  broadcastEachTurn,
+  broadcastPaced,
+  burst,
+  responsiveness,
+  replay,
+  publish,
+  slowReaders,
   idle,
   plainRoute,
   handlerErrors,

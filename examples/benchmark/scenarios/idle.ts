@@ -6,8 +6,10 @@ import { type Context, compare, pairedRounds, pick, type Row, type Scenario } fr
 const CONNECTIONS = 5_000
 const WARM_UP = 200
 const SETTLE_MS = 500
+const SUBSCRIBED = 'ours, subscribed'
 const CONTESTANTS: readonly ContestantName[] = [
   'ours',
+  SUBSCRIBED,
   'bare node:http',
   'bare Fastify, hijacked',
   '@fastify/sse',
@@ -29,6 +31,7 @@ async function measureOnce(context: Context, contestant: ContestantName): Promis
     const after = await child.call('memory')
     return {
       heapBytes: (after.heapBytes - before.heapBytes) / count,
+      externalBytes: (after.externalBytes - before.externalBytes) / count,
       rssBytes: (after.rssBytes - before.rssBytes) / count
     }
   })
@@ -42,6 +45,12 @@ async function run(context: Context): Promise<Row[]> {
   const rss = pick(results, ({ rssBytes }) => rssBytes / 1024)
   return [
     ...compare({ measure: 'heap per connection', unit: 'KiB' }, heap, { 'bare node:http': 1.3 }),
+    ...compare(
+      { measure: 'heap per connection that is subscribed', unit: 'KiB' },
+      new Map([...heap].filter(([name]) => name === SUBSCRIBED || name === 'bare node:http')),
+      { 'bare node:http': 1.4 },
+      SUBSCRIBED
+    ),
     ...compare({ measure: 'RSS per connection', unit: 'KiB' }, rss)
   ]
 }

@@ -1,5 +1,6 @@
 import type { ClientMethods } from '../client/main.ts'
 import type { Child } from '../process/child.ts'
+import type { ChannelListenOptions, ChannelMethods } from '../servers/channel-main.ts'
 import type { ListenOptions, ServerMethods } from '../servers/main.ts'
 import type { PlainMethods, PlainVariant } from '../servers/plain-main.ts'
 import { median, ratios } from '../statistics.ts'
@@ -15,11 +16,23 @@ export interface Context {
   /** Starts a server and a client, lets `measure` use them, and ends them. Warnings of ours fail the run. */
   withServer<T>(options: ListenOptions, measure: (server: Server, client: Client) => Promise<T>): Promise<T>
 
+  /** Starts a server that sends to many and a client, lets `measure` use them, and ends them. */
+  withChannelServer<T>(
+    options: ChannelListenOptions,
+    measure: (server: ChannelServer, client: Client) => Promise<T>
+  ): Promise<T>
+
+  /** Starts a client beside those there are, lets `measure` use it, and ends it. */
+  withClient<T>(measure: (client: Client) => Promise<T>): Promise<T>
+
   /** Starts a server per variant and one client, lets `measure` use them, and ends them. */
   withPlainServers<T>(
     variants: readonly PlainVariant[],
     measure: (servers: PlainServer[], client: Client) => Promise<T>
   ): Promise<T>
+
+  /** As many streams as are asked for, or as one process may hold, which is noted. */
+  streams(wanted: number): number
 
   /** A line beneath the table, once. */
   note(text: string): void
@@ -29,6 +42,10 @@ export type Client = Child<ClientMethods>
 export interface Server {
   readonly port: number
   readonly child: Child<ServerMethods>
+}
+export interface ChannelServer {
+  readonly port: number
+  readonly child: Child<ChannelMethods>
 }
 export interface PlainServer {
   readonly variant: PlainVariant

@@ -15,6 +15,7 @@ import {
 /** Each is loaded only where it runs. A peer is added here and in the scenarios that it takes part in. */
 const CONTESTANTS = {
   ours: () => import('./ours.ts'),
+  'ours, subscribed': () => import('./ours-subscribed.ts'),
   'bare node:http': () => import('./node-http.ts'),
   'bare socket.write': () => import('./socket-write.ts'),
   'bare Fastify, hijacked': () => import('./fastify-hijack.ts'),

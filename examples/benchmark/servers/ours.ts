@@ -7,7 +7,7 @@ import { type Contestant, LISTEN, type Stream, type StreamListener } from './con
 /** How long a request with `?auth` waits before its stream starts. */
 const AUTH_MS = 2
 
-class OurStream implements Stream {
+export class OurStream implements Stream {
   readonly url: string
   readonly #connection: SSEConnection
 

@@ -4,7 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface Memory {
   heapBytes: number
+  /** Outside of the heap, but held by it: buffers most of all. */
+  externalBytes: number
   rssBytes: number
+}
+
+/** Microseconds of CPU in the process's own code, and in the operating system. */
+export interface CpuParts {
+  userUs: number
+  systemUs: number
 }
 
 /** What a process holds open: kinds of handles and timers (`unref()`ed ones too), and listeners by event. */
@@ -28,6 +36,12 @@ export function cpu(): number {
   return user + system
 }
 
+/** What `cpu()` was spent on. */
+export function cpuParts(): CpuParts {
+  const { user, system } = process.cpuUsage()
+  return { userUs: user, systemUs: system }
+}
+
 export async function collectGarbage(): Promise<void> {
   for (let i = 0; i < 3; i++) {
     globalThis.gc?.()
@@ -37,8 +51,8 @@ export async function collectGarbage(): Promise<void> {
 
 export async function memory(): Promise<Memory> {
   await collectGarbage()
-  const { heapUsed, rss } = process.memoryUsage()
-  return { heapBytes: heapUsed, rssBytes: rss }
+  const { heapUsed, external, rss } = process.memoryUsage()
+  return { heapBytes: heapUsed, externalBytes: external, rssBytes: rss }
 }
 
 /** From here on `audit()` sees handles and timers that are made. */

@@ -40,6 +40,7 @@ export interface ShutdownResult {
 const EVENT_BYTES = 1_000
 const RSS_EVERY_BYTES = 250_000
 const AFTERMATH_MS = 1_000
+const FILL_MS = 300
 
 export function dataOf(bytes: number): string {
   return 'x'.repeat(bytes)
@@ -118,12 +119,21 @@ export async function shutdown(
   return { closeMs, stalled: stalled.length, error }
 }
 
+/** Sends until so many bytes are held for the client. */
 async function pileUp(stream: Stream, pendingBytes: number): Promise<void> {
   const data = dataOf(50_000)
   while (stream.bufferedBytes < pendingBytes && !stream.isGone) {
     void stream.send(data)
     await sleep(1)
   }
+}
+
+/** Sends until the system takes nothing any more, for which a while is waited. */
+export async function fillUp(stream: Stream): Promise<void> {
+  do {
+    await pileUp(stream, 1)
+    await sleep(FILL_MS)
+  } while (stream.bufferedBytes === 0 && !stream.isGone)
 }
 
 function sendAtOnce(stream: Stream, data: string, events: number): void {
