@@ -1,7 +1,11 @@
 import type { LoggedFrame } from './history/history.ts'
 import type { ChannelMessage } from './types.ts'
 
-const received = new WeakMap<LoggedFrame, ReceivedMessage>()
+/** How much is kept of what was read, for others who ask for the same. */
+const MAX_BYTES = 1_048_576
+
+const recent = new Map<LoggedFrame, ReceivedMessage>()
+let recentBytes = 0
 
 /** A frame read as a client reads it (WHATWG HTML, section 9.2.6). */
 export class ReceivedMessage implements ChannelMessage {
@@ -11,12 +15,12 @@ export class ReceivedMessage implements ChannelMessage {
   readonly key: string
   #parsed: { readonly value: unknown } | undefined
 
-  /** The same for everyone who asks for the same frame. */
+  /** The same for all who ask for the same frame at about the same time. */
   static of(frame: LoggedFrame): ReceivedMessage {
-    const known = received.get(frame)
+    const known = recent.get(frame)
     if (known !== undefined) return known
     const message = new ReceivedMessage(frame)
-    received.set(frame, message)
+    keep(frame, message)
     return message
   }
 
@@ -31,6 +35,16 @@ export class ReceivedMessage implements ChannelMessage {
   json(): unknown {
     this.#parsed ??= { value: JSON.parse(this.data) }
     return this.#parsed.value
+  }
+}
+
+function keep(frame: LoggedFrame, message: ReceivedMessage): void {
+  recent.set(frame, message)
+  recentBytes += frame.byteLength
+  for (const oldest of recent.keys()) {
+    if (recentBytes <= MAX_BYTES || oldest === frame) break
+    recent.delete(oldest)
+    recentBytes -= oldest.byteLength
   }
 }
 

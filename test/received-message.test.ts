@@ -52,6 +52,18 @@ t.test('received message › is the same for all who ask for the same frame', as
   t.not(ReceivedMessage.of(logged('x')), message)
 })
 
+t.test('received message › is kept as long as few others are read, however long it is', async (t) => {
+  const long = logged('x'.repeat(2_000_000))
+  const message = ReceivedMessage.of(long)
+  t.equal(ReceivedMessage.of(long), message)
+  const [older, newer] = [logged('a'.repeat(600_000)), logged('b'.repeat(600_000))]
+  const oldMessage = ReceivedMessage.of(older)
+  const newMessage = ReceivedMessage.of(newer)
+  t.equal(ReceivedMessage.of(newer), newMessage)
+  t.not(ReceivedMessage.of(older), oldMessage)
+  t.not(ReceivedMessage.of(long), message)
+})
+
 t.test('received message › json() parses once', async (t) => {
   const message = ReceivedMessage.of(logged({ data: { a: { b: 1 } } }))
   const value = message.json()
