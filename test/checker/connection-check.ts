@@ -57,7 +57,9 @@ export class ConnectionCheck implements SubscriptionCheckHost {
   check(): readonly Violation[] {
     if (this.connection.refusal !== undefined) this.violate('syntax', this.connection.refusal)
     for (const received of this.connection.received) this.#receive(received)
-    for (const subscription of this.#subscriptions.values()) subscription.finish()
+    for (const subscription of this.#subscriptions.values()) {
+      subscription.finish(this.#untoldGap(subscription.log) !== undefined)
+    }
     if (this.connection.hasCaughtUp) this.#finish()
     return this.violations
   }
@@ -71,8 +73,19 @@ export class ConnectionCheck implements SubscriptionCheckHost {
     if (event === EVENTS.gap) this.#receiveGap(received)
     else if (event === EVENTS.sent) this.#receiveSent(received)
     else if (event !== undefined && event !== EVENTS.farewell) this.#receiveMessage(received)
-    else this.#checkClaims(received, undefined)
+    else this.#receiveRest(received)
     this.#id = received.id
+  }
+
+  /** An id by itself, or the farewell. */
+  #receiveRest(received: Received): void {
+    this.#checkClaims(received, undefined)
+    const { closedAt } = this.connection
+    if (received.event !== EVENTS.farewell || closedAt === undefined) return
+    this.#checkSent()
+    for (const subscription of this.#subscriptions.values()) {
+      if (this.#untoldGap(subscription.log) === undefined) subscription.receiveFarewell(closedAt, received)
+    }
   }
 
   #receiveMessage(received: Received): void {
@@ -149,6 +162,11 @@ export class ConnectionCheck implements SubscriptionCheckHost {
     this.violate(kind, `sent message ${this.#sent} did not come, but ${excerpt(received)}`)
   }
 
+  /** Of a subscription that began anew it is not known which of them were told. */
+  #untoldGap({ channel, starts }: SubscriptionLog): GapLog | undefined {
+    return starts.length === 1 ? this.#gaps.get(channel)?.[0] : undefined
+  }
+
   /** What was called first comes first. */
   #checkOrder(moments: readonly Moment[], afterGap: Moment, received: Received): void {
     if (!this.run.isExact) return
@@ -179,13 +197,17 @@ export class ConnectionCheck implements SubscriptionCheckHost {
     if (owners.length === 1) owners[0]?.claim(cursor, received)
   }
 
-  #finish(): void {
+  #checkSent(): void {
     const missing = this.connection.sent.length - this.#sent
     if (missing > 0) this.violate('loss', `${missing} sent messages did not come`)
+  }
+
+  #finish(): void {
+    this.#checkSent()
     for (const { log } of this.#subscriptions.values()) {
-      const [gap] = this.#gaps.get(log.channel) ?? []
-      const isUntold = gap !== undefined && log.starts.length === 1 && log.endedAt === undefined
-      if (isUntold) this.violate('loss', `the gap ${JSON.stringify(gap)} was not told`)
+      const gap = this.#untoldGap(log)
+      if (gap !== undefined && log.endedAt === undefined)
+        this.violate('loss', `the gap ${JSON.stringify(gap)} was not told`)
     }
   }
 }

@@ -50,7 +50,7 @@ export class MemoryRetention implements Retention {
       bytes += byteLength
     }
     if (count > 1 && (count > maxMessages || bytes > maxBytes)) return true
-    return this.#totalSince(message.sentAt, by) > maxTotalBytes
+    return !this.keepsUnoffered && this.#totalSince(message.sentAt, by) > maxTotalBytes
   }
 
   #totalSince(since: Moment, by: Moment): number {

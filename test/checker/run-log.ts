@@ -89,6 +89,8 @@ export interface ConnectionLog {
   readonly stood: readonly Standing[]
   /** After how many bytes its transport asked to wait. */
   readonly refused: readonly number[]
+  /** When the application called `close()`; `undefined` if it did not, or too late. */
+  readonly closedAt: Moment | undefined
   /** Whether it was there until the publishers had stopped, and has read everything. */
   readonly hasCaughtUp: boolean
 }

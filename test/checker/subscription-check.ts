@@ -48,8 +48,11 @@ export class SubscriptionCheck {
   receive(place: number, message: Published, received: Received): void {
     const index = place - 1
     const { endedAt = Infinity } = this.log
+    const { closedAt = Infinity } = this.#host.connection
+    if (message.sentAt > closedAt) this.#violate('phantom', `${message.cursor} came after close()`)
     if (message.sentAt > endedAt) this.#violate('phantom', `${message.cursor} came after unsubscribe()`)
     if (this.#isPassedOver(message)) this.#violate('phantom', `${message.cursor} came in spite of the filter`)
+    if (this.#isReplaced(index)) this.#violate('phantom', `${message.cursor} came in spite of a newer one`)
     if (this.#span !== undefined && index < this.#span.from) {
       const kind = this.#received.has(index) ? 'duplicate' : 'order'
       this.#violate(kind, `${message.cursor} came after message ${this.#span.from}`)
@@ -95,12 +98,22 @@ export class SubscriptionCheck {
     this.#span = { from: known.place, to: known.place }
   }
 
-  finish(): void {
+  /** What was published before `close()` is before the farewell. */
+  receiveFarewell(closedAt: Moment, received: Received): void {
+    if (this.#isExact && this.log.endedAt === undefined) {
+      this.#moveTo(this.places.sentUntil(closedAt), received, 'loss')
+    }
+  }
+
+  /** @param hasUntoldGap whether the server met a gap that it has not told. */
+  finish(hasUntoldGap: boolean): void {
     const { hasCaughtUp, stood } = this.#host.connection
     const { endedAt } = this.log
+    if (!hasCaughtUp) return
     const end = { at: Infinity, start: stood.at(-1)?.bytes ?? Infinity }
-    if (endedAt === undefined && hasCaughtUp) this.#moveTo(this.places.length, end, 'loss')
-    else if (endedAt !== undefined && hasCaughtUp && this.#keptUp(endedAt, { ...end, at: endedAt })) {
+    if (endedAt === undefined) this.#moveTo(this.places.length, end, 'loss')
+    // An application that unsubscribes while `onGap` is asked leaves on purpose: its client is not told that gap.
+    else if (!hasUntoldGap && this.#keptUp(endedAt, { ...end, at: endedAt })) {
       this.#moveTo(this.places.sentUntil(endedAt), end, 'loss')
     }
   }
@@ -163,6 +176,12 @@ export class SubscriptionCheck {
 
   #isPassedOver(message: Published): boolean {
     return this.log.filter !== undefined && !this.log.filter(message)
+  }
+
+  /** Who comes back is behind, and `latest` gives it no message that was not the newest of its key when it came. */
+  #isReplaced(index: number): boolean {
+    if (!this.#isExact || this.#brought === undefined || this.places.log.slow !== 'latest') return false
+    return this.places.isSuperseded(index, this.#start)
   }
 
   /** Whether it stood at the head before `since`, and neither had to wait nor began anew from there until the block. */

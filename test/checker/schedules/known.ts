@@ -1,7 +1,7 @@
 import type { ChannelSetup, ClientSetup, Setup, SubscriptionSetup } from './setup.ts'
 import type { Step } from './steps.ts'
 
-/** A schedule that once had a violation, as short as it can be. */
+/** A schedule that once had a violation, or would have with a mistake that random ones seldom meet. */
 export interface KnownSchedule {
   readonly name: string
   readonly setup: Setup
@@ -77,6 +77,32 @@ export const known: readonly KnownSchedule[] = [
     steps: [CONNECT, SETTLE, publish(0, 0), publish(1, 0), publish(0, 0), publish(1, 0), publish(0, 0, 0)]
   },
   {
+    name: 'who comes back shares no batch with who keeps up',
+    setup: twice(setupOf({ slow: 'latest' }, FAST, [{}])),
+    steps: [
+      CONNECT,
+      { ...CONNECT, client: 1 },
+      SETTLE,
+      publish(0, 0),
+      SETTLE,
+      { ...CUT, client: 1 },
+      SETTLE,
+      publish(0, 0, 0, 0),
+      { ...CONNECT, client: 1 }
+    ]
+  },
+  {
+    name: 'what is sent to a reader that has stopped is bounded',
+    setup: setupOf({}, STUCK, [{}]),
+    steps: [
+      CONNECT,
+      SETTLE,
+      STOP,
+      ...Array.from({ length: 14 }, (): Step => ({ do: 'send', client: 0, size: 100_000 })),
+      SETTLE
+    ]
+  },
+  {
     name: 'who keeps up with much in one turn loses nothing',
     setup: setupOf({}, FAST, [{}]),
     steps: [CONNECT, SETTLE, publish(0, ...Array.from({ length: 8 }, () => 70_000))]
@@ -112,4 +138,8 @@ function setupOf(
       }
     ]
   }
+}
+
+function twice(setup: Setup): Setup {
+  return { ...setup, clients: [...setup.clients, ...setup.clients] }
 }

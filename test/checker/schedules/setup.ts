@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import type { FilterName } from '../filters.ts'
 import type { MemoryLimits } from '../memory-retention.ts'
 
 export const CHANNEL_NAMES = ['news', 'a b&=', 'ü'] as const
@@ -14,7 +15,7 @@ export interface SubscriptionSetup {
   readonly channel: number
   readonly from: 'oldest' | 'now'
   readonly resume: boolean
-  readonly filter: 'all' | 'even' | 'key' | 'nothing'
+  readonly filter: FilterName
 }
 
 export interface ClientSetup {
@@ -65,8 +66,8 @@ const subscription: fc.Arbitrary<SubscriptionSetup> = fc.record({
   channel: fc.nat({ max: CHANNEL_NAMES.length - 1 }),
   from: fc.constantFrom('oldest', 'now'),
   resume: fc.oneof(often(true, 7), often(false, 1)),
-  filter: fc.oneof(often<SubscriptionSetup['filter']>('all', 5), {
-    arbitrary: fc.constantFrom<SubscriptionSetup['filter'][]>('even', 'key', 'nothing'),
+  filter: fc.oneof(often<FilterName>('all', 5), {
+    arbitrary: fc.constantFrom<FilterName[]>('even', 'key', 'nothing'),
     weight: 2
   })
 })

@@ -4,6 +4,7 @@ import { Connection } from '../../../lib/connection.ts'
 import type { Hub } from '../../../lib/hub.ts'
 import type { ResolvedOptions } from '../../../lib/options.ts'
 import type { Subscription } from '../../../lib/types.ts'
+import { bytesOnWire } from '../payload.ts'
 import { Receiver } from '../receiver.ts'
 import type { ConnectionLog, GapLog, Moment, Sample, SentLog, Standing, SubscriptionLog } from '../run-log.ts'
 import { Pipe } from './pipe.ts'
@@ -40,6 +41,7 @@ export class Stream {
   isHeadDue = false
   readonly stood: Standing[] = []
   hasCaughtUp = false
+  #closedAt: Moment | undefined
   #largestSent = 0
 
   constructor(
@@ -66,12 +68,18 @@ export class Stream {
     this.connection.open(this.pipe)
   }
 
+  close(at: Moment): void {
+    const { state } = this.connection
+    if (state === 'open' || state === 'opening') this.#closedAt = at
+    this.connection.close()
+  }
+
   send(data: string, at: Moment): void {
     const { state } = this.connection
     const sending = this.connection.send({ event: 'sent', data })
     if ((state === 'open' || state === 'opening') && this.connection.state !== 'closed')
       this.sent.push({ data, at })
-    this.#largestSent = Math.max(this.#largestSent, Buffer.byteLength(data) * 7)
+    this.#largestSent = Math.max(this.#largestSent, bytesOnWire('sent', data))
     void sending
   }
 
@@ -124,6 +132,7 @@ export class Stream {
       refusal: this.receiver.refusal,
       stood: this.stood,
       refused: this.pipe.refused,
+      closedAt: this.#closedAt,
       hasCaughtUp: this.hasCaughtUp
     }
   }

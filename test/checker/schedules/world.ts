@@ -6,6 +6,7 @@ import { memoryHistory } from '../../../lib/history/memory-history.ts'
 import { Hub } from '../../../lib/hub.ts'
 import { type ResolvedOptions, resolveOptions } from '../../../lib/options.ts'
 import type { ChannelMessage, ChannelOptions, Gap, GapAnswer, SubscribeOptions } from '../../../lib/types.ts'
+import { FILTERS } from '../filters.ts'
 import { MemoryRetention } from '../memory-retention.ts'
 import { bytesOnWire, payloadOf } from '../payload.ts'
 import type { ChannelLog, EpochLog, Moment, Published, RunLog, Sample } from '../run-log.ts'
@@ -19,16 +20,6 @@ const MAX_TURNS = 2_000
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
 type WritableChannelLog = ChannelLog & { messages: Writable<Published>[]; epochs: EpochLog[] }
-
-/** A channel's number and key of a message, which filters go by. */
-const FILTERS: Readonly<
-  Record<SubscriptionSetup['filter'], ((message: { data: string; key: string }) => boolean) | undefined>
-> = {
-  all: undefined,
-  even: ({ data }) => Number(/ (\d+) /.exec(data)?.[1]) % 2 === 0,
-  key: ({ key }) => key !== 'key 0',
-  nothing: () => false
-}
 
 /** Servers that share a history, their clients, and everything that is written down of them. */
 export class World {
@@ -192,7 +183,7 @@ export class World {
       const stream = streams.at(-1)
       if (stream === undefined) continue
       stream.hasCaughtUp = stream.connection.state === 'open'
-      if (client % 2 === 0) stream.connection.close()
+      if (client % 2 === 0) stream.close(this.tick())
       else stream.cutAfter = 1_000
     }
     await this.settle()

@@ -1,0 +1,153 @@
+import { subscribe } from 'node:diagnostics_channel'
+import { once } from 'node:events'
+import { createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import Fastify from 'fastify'
+import eventStream, {
+  type ChannelOptions,
+  type Gap,
+  type GapAnswer,
+  type GapEvent,
+  memoryHistory
+} from '../../../lib/index.ts'
+import { payloadOf } from '../payload.ts'
+import { now } from './clock.ts'
+import { print } from './line.ts'
+import { ObservedStream } from './observed-stream.ts'
+import { Publisher } from './publisher.ts'
+import { Random } from './random.ts'
+import { Sampler } from './sampler.ts'
+import { CHANNELS, type ChannelSetup, LAST_SENT, type SubscriptionSetup } from './setup.ts'
+
+const PERIOD_MS = 15
+const LEAVE_MS = 10_000
+
+const random = new Random(Number(process.env.CHECK_SEED))
+const histories = CHANNELS.map(({ limits }) => memoryHistory(limits))
+const streams = new Set<ObservedStream>()
+const byConnection = new Map<unknown, ObservedStream>()
+let sent = 0
+let telling: NodeJS.Timeout | undefined
+
+const app = Fastify({ forceCloseConnections: true })
+await app.register(eventStream, { heartbeatMs: 150, stallMs: 2_000, maxBufferedBytes: 262_144 })
+for (const [number, setup] of CHANNELS.entries()) {
+  app.sse.channel(setup.name, { ...optionsOf(setup), history: histories[number] ?? memoryHistory() })
+}
+const publisher = new Publisher(app.sse, noteOrigins(), random)
+const sampler = new Sampler(app.sse, publisher, streams, histories)
+
+app.get<{ Querystring: { client: string; connection: string; subscriptions: string } }>(
+  '/',
+  async ({ query }, reply) => {
+    const stream = new ObservedStream(reply, Number(query.client), Number(query.connection))
+    hold(stream)
+    const wanted: SubscriptionSetup[] = JSON.parse(query.subscriptions)
+    for (const subscription of wanted)
+      stream.subscribe(CHANNELS[subscription.channel]?.name ?? '', subscription)
+  }
+)
+app.post('/stop', async () => stop())
+app.post('/end/:parity', async (request) => {
+  const { parity } = request.params as { parity: string }
+  while (!(await sampler.look()));
+  sampler.stop()
+  clearInterval(telling)
+  for (const stream of streams) if (stream.client % 2 === Number(parity)) stream.close()
+  setImmediate(() => void leave())
+})
+
+subscribe('fastify-eventstream:gap', (event) => {
+  const { connection, channel, reason } = event as GapEvent
+  byConnection.get(connection)?.gaps.push({ channel, reason, at: now() })
+})
+
+/** Small buffers of the operating system, unlike those of TCP. */
+const local = createServer({ allowHalfOpen: true }, (socket: Socket) => app.server.emit('connection', socket))
+local.listen(process.env.SOCKET_PATH)
+await once(local, 'listening')
+const url = await app.listen({ port: 0, host: '127.0.0.1' })
+const meddling = setInterval(meddle, PERIOD_MS)
+publisher.start()
+sampler.start(Number(process.env.WARM_UP_MS))
+process.stdout.write(`${url}\n`)
+
+function noteOrigins(): string[] {
+  const since = now()
+  const origins = CHANNELS.map(({ name }, number) => {
+    const following = histories[number]?.follow(name, { logOnAppend() {} })
+    following?.close()
+    return following?.head ?? ''
+  })
+  print({ kind: 'channels', since, origins })
+  return [...origins]
+}
+
+function hold(stream: ObservedStream): void {
+  const { connection } = stream
+  streams.add(stream)
+  byConnection.set(connection, stream)
+  void connection.closed.then(() => {
+    streams.delete(stream)
+    byConnection.delete(connection)
+    print(stream.line())
+  })
+}
+
+/** What applications do to single streams. */
+function meddle(): void {
+  const [stream] = [...streams].slice(random.integer(0, Math.max(0, streams.size - 1)))
+  if (stream === undefined) return
+  const chance = random.next()
+  if (chance < 0.8) stream.send(payloadOf('sent', sent++, random.magnitude(10, 2_000)))
+  else if (chance < 0.83) stream.unsubscribe()
+  else if (chance < 0.86) stream.close()
+  else if (chance < 0.87) stream.connection.destroy()
+}
+
+/** No more is published, and everybody is told. */
+async function stop(): Promise<void> {
+  publisher.stop()
+  clearInterval(meddling)
+  while (publisher.unsettled > 0) await sleep(1)
+  telling = setInterval(tellLast, PERIOD_MS)
+}
+
+/** Those who have everything are told so. A gap that is still to be told would come after it. */
+function tellLast(): void {
+  for (const stream of streams) {
+    if (stream.isAtHead(publisher.heads) && !stream.hasSent(LAST_SENT)) stream.send(LAST_SENT)
+  }
+}
+
+async function leave(): Promise<void> {
+  const deadline = now() + LEAVE_MS
+  while ((streams.size > 0 || (await openSockets()) > 0) && now() < deadline) await sleep(1)
+  const { connections, subscriptions, channels } = app.sse.stats()
+  const sockets = await openSockets()
+  local.close()
+  await app.close()
+  const frames = CHANNELS.reduce((sum, _, number) => sum + sampler.keptOf(number), 0)
+  const leftovers = { connections, subscriptions, channels, sockets, 'frames of a closed history': frames }
+  const own = { streams: streams.size, 'unsettled publishes': publisher.unsettled }
+  print({ kind: 'end', leftovers: { ...leftovers, ...own } })
+}
+
+async function openSockets(): Promise<number> {
+  const counts = [app.server, local].map(
+    (server) =>
+      new Promise<number>((resolve) => server.getConnections((_error, count) => resolve(count ?? 0)))
+  )
+  const [tcp = 0, unix = 0] = await Promise.all(counts)
+  return tcp + unix
+}
+
+function optionsOf({ slow, afterGap, onGap }: ChannelSetup): ChannelOptions {
+  const answer = (gap: Gap): GapAnswer => [
+    { event: 'gap', data: { ...gap, hasMore: true } },
+    { event: 'gap', data: gap }
+  ]
+  if (onGap === 'answers') return { slow, afterGap, onGap: answer }
+  if (onGap === 'answers later') return { slow, afterGap, onGap: (gap) => sleep(5, answer(gap)) }
+  return { slow, afterGap }
+}
