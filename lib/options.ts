@@ -14,6 +14,7 @@ import {
 import { expected, FST_ERR_EVENTSTREAM_INVALID_OPTION } from './errors.ts'
 import { encodeMessage, type Frame } from './frame.ts'
 import { memoryHistory } from './history/memory-history.ts'
+import { assertNoId } from './message.ts'
 import type { ChannelOptions, Message, Serializer } from './types.ts'
 
 /** What one stream may set for itself in `reply.sseStart(options)`; the rest comes from the plugin's options. */
@@ -64,7 +65,7 @@ export interface StreamOptions {
    */
   checkAccept?: boolean
   /**
-   * The message that `close()` sends before it ends the stream. `false` sends none.
+   * The message that `close()` sends before it ends the stream, without an id other than `''`. `false` sends none.
    * @defaultValue `{ event: 'close', data: 'Closing the connection' }`
    */
   farewell?: Message | false
@@ -82,7 +83,8 @@ export interface StartOptions extends StreamOptions {
 /** Options of the plugin, among them those of its channels. */
 export interface EventStreamOptions extends StreamOptions, ChannelOptions {
   /**
-   * The message that every stream gets when the server shuts down. `false` sends none.
+   * The message that every stream gets when the server shuts down, without an id other than `''`.
+   * `false` sends none.
    * @defaultValue false
    */
   shutdownFarewell?: Message | false
@@ -179,6 +181,7 @@ function farewellOf(name: 'farewell' | 'shutdownFarewell', options: OwnOptions):
   const message = options[name]
   if (message === false) return undefined
   try {
+    if (message?.id !== '') assertNoId(message, "absent, or '' for clients to forget theirs")
     return encodeMessage(message, options)
   } catch (cause) {
     throw new FST_ERR_EVENTSTREAM_INVALID_OPTION(expected(name, 'a message or false', message), { cause })

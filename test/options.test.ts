@@ -320,6 +320,8 @@ t.test('resolveOptions', async (t) => {
     const rows = [
       [{ farewell: { retry: -1 } }, 'farewell', 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE'],
       [{ farewell: { data: 1n } }, 'farewell', 'FST_ERR_EVENTSTREAM_SERIALIZATION'],
+      [{ farewell: { id: 'bye' } }, 'farewell', 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE'],
+      [{ shutdownFarewell: { id: 0 } }, 'shutdownFarewell', 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE'],
       [{ shutdownFarewell: { data: 1n } }, 'shutdownFarewell', 'FST_ERR_EVENTSTREAM_SERIALIZATION'],
       [{ maxMessageBytes: 42 }, 'farewell', 'FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE']
     ] as const
