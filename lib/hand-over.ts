@@ -6,6 +6,8 @@ import type { Ending } from './transport/transport.ts'
 /** What `finished()` of `node:stream` listens to. */
 const WATCHED = ['aborted', 'abort', 'close', 'complete', 'end', 'error', 'finish', 'request'] as const
 
+type ListenerCounts = readonly (readonly [event: string, count: number])[]
+
 /**
  * What Fastify sends in the stream's place. It never gives a byte: its `pipe()` tells where the stream shall go, once
  * the head is complete.
@@ -14,7 +16,7 @@ export class HandOver extends Readable implements Ending {
   readonly #response: EventEmitter
   readonly #onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void
   /** How many listeners the response had for each of `WATCHED` when this was first listened to in this turn. */
-  #before: readonly number[] | undefined
+  #before: ListenerCounts | undefined
   #isPiped = false
 
   /** @param onPipe is told the destination, and what to end when the stream has ended. */
@@ -58,8 +60,7 @@ export class HandOver extends Readable implements Ending {
   #dropWatchers(): void {
     const before = this.#before
     if (before === undefined) return
-    for (const [i, event] of WATCHED.entries()) {
-      const since = before[i] ?? 0
+    for (const [event, since] of before) {
       if (this.#response.listenerCount(event) === since) continue
       for (const listener of this.#response.rawListeners(event).slice(since)) {
         this.#response.removeListener(event, listener as () => void)
@@ -68,6 +69,6 @@ export class HandOver extends Readable implements Ending {
   }
 }
 
-function countListeners(emitter: EventEmitter): readonly number[] {
-  return WATCHED.map((event) => emitter.listenerCount(event))
+function countListeners(emitter: EventEmitter): ListenerCounts {
+  return WATCHED.map((event) => [event, emitter.listenerCount(event)])
 }
