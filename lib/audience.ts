@@ -1,16 +1,19 @@
+import { PIECE_BYTES } from './batch.ts'
 import { Batches, type RecentBatches, type Stretch } from './batches.ts'
 import type { ResolvedChannelOptions } from './channel-options.ts'
 import type { Work } from './flush.ts'
 import type { Cursor, History, Log, LoggedFrame, LogListener } from './history/history.ts'
-import { addSubscription, removeSubscription } from './pump.ts'
+import { addSubscription, noteLeft, removeSubscription, subscriptionsOf } from './pump.ts'
+import type { RecentMessages } from './received-message.ts'
 import type { LiveSubscription, SubscriptionHost } from './subscription.ts'
-import type { Channel, Gap, Subscription } from './types.ts'
+import type { Channel, ChannelMessage, Gap, Subscription } from './types.ts'
 
 /** What an audience needs of its channel. */
 export interface AudienceHost extends Channel {
   readonly encodedName: string
   readonly options: ResolvedChannelOptions
   readonly recent: RecentBatches
+  readonly messages: RecentMessages
   tellGap: SubscriptionHost['tellGap']
   gapText: SubscriptionHost['gapText']
   schedule(work: Work): void
@@ -23,8 +26,10 @@ export interface AudienceHost extends Channel {
   audienceOnEmpty(): void
 }
 
-/** How many subscriptions are served before others have their turn. */
+/** How many subscriptions are served before others have their turn, unless 64 KiB were read for them alone. */
 const SHARE = 4
+
+type Pass = Iterator<LiveSubscription> & Iterable<LiveSubscription>
 
 /** All subscriptions of one channel, while there are any: they follow one log, and share what they read of it. */
 export class Audience implements SubscriptionHost, LogListener, Work {
@@ -37,7 +42,7 @@ export class Audience implements SubscriptionHost, LogListener, Work {
   #isScheduled = false
   /** Whether the log has grown since the pass began. */
   #isDirty = false
-  #pass: (Iterator<LiveSubscription> & Iterable<LiveSubscription>) | undefined
+  #pass: Pass | undefined
   #passHead: Cursor = ''
   /** Who has had a share in this pass and takes more. */
   #served: LiveSubscription | undefined
@@ -80,8 +85,9 @@ export class Audience implements SubscriptionHost, LogListener, Work {
 
   /** Serves some of those who are behind, and lets the others share what was read for them. */
   work(): boolean {
-    if (this.#pass === undefined && !this.#beginPass()) return false
-    if (this.#serveSome()) return true
+    const pass = this.#pass ?? this.#beginPass()
+    if (pass === undefined) return false
+    if (this.#serveSome(pass)) return true
     this.#pass = undefined
     if (this.#subscriptions.size > 0) this.log.release(this.#passHead)
     this.channel.audienceOnOffered()
@@ -102,12 +108,22 @@ export class Audience implements SubscriptionHost, LogListener, Work {
     return this.#batches.selectAfter(cursor, idPrefix, before, isLatestOnly, selects)
   }
 
+  messageOf(frame: LoggedFrame): ChannelMessage {
+    return this.channel.messages.of(frame)
+  }
+
   tellGap(gap: Gap, subscription: Subscription): readonly string[] | Promise<readonly string[]> {
     return this.channel.tellGap(gap, subscription)
   }
 
   gapText(gap: Gap): string {
     return this.channel.gapText(gap)
+  }
+
+  isAnothers(cursor: Cursor, subscription: LiveSubscription): boolean {
+    return subscriptionsOf(subscription.connection).some(
+      (other) => other !== subscription && other.isOwn(cursor)
+    )
   }
 
   subscriptionOnTake(messages: number): void {
@@ -120,6 +136,7 @@ export class Audience implements SubscriptionHost, LogListener, Work {
 
   subscriptionOnEnd(subscription: LiveSubscription): void {
     this.#remove(subscription)
+    noteLeft(subscription)
     this.channel.audienceOnEnd(subscription)
   }
 
@@ -142,30 +159,31 @@ export class Audience implements SubscriptionHost, LogListener, Work {
     this.channel.schedule(this)
   }
 
-  #beginPass(): boolean {
+  #beginPass(): Pass | undefined {
     if (!this.#isDirty || this.#subscriptions.size === 0) {
       this.#isScheduled = false
-      return false
+      return undefined
     }
     this.#isDirty = false
     this.#passHead = this.#head
     this.#pass = this.#subscriptions.values()
-    return true
+    return this.#pass
   }
 
   /** @returns whether there are more to serve. */
-  #serveSome(): boolean {
-    for (let served = 0; served < SHARE; served++) {
-      this.#served ??= this.#nextBehind()
+  #serveSome(pass: Pass): boolean {
+    const mostBytes = this.#batches.readBytes + PIECE_BYTES
+    for (let served = 0; served < SHARE && this.#batches.readBytes < mostBytes; served++) {
+      this.#served ??= nextBehind(pass)
       if (this.#served === undefined) return false
       if (this.#served.connection.writeShare()) return true
       this.#served = undefined
     }
     return true
   }
+}
 
-  #nextBehind(): LiveSubscription | undefined {
-    for (const subscription of this.#pass ?? []) if (subscription.isBehind) return subscription
-    return undefined
-  }
+function nextBehind(pass: Pass): LiveSubscription | undefined {
+  for (const subscription of pass) if (subscription.isBehind) return subscription
+  return undefined
 }

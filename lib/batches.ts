@@ -3,13 +3,22 @@ import type { Cursor, GapReason, Log, LoggedFrame } from './history/history.ts'
 
 /** What follows a place in a log. No batch: there is nothing, or all of it was passed over. */
 export type Stretch =
-  | { readonly complete: true; readonly batch: Batch | undefined; readonly cursor: Cursor }
+  | {
+      readonly complete: true
+      readonly batch: Batch | undefined
+      readonly cursor: Cursor
+      /** Bytes that were read for it, also of what was passed over. */
+      readonly readBytes: number
+    }
   | { readonly complete: false; readonly reason: Exclude<GapReason, 'slow'> }
 
 /** What is kept of one log, at most, and of how many logs. */
 const MAX_PLACES = 16
 const MAX_BYTES = 4 * PIECE_BYTES
 const MAX_LOGS = 16
+/** What a filter is asked about at a time. It is the application's, and may take long. */
+export const SELECT_BYTES = 8_192
+const ID_LINE_BYTES = 'id: \n'.length
 
 /** Which logs' batches are kept for those who come to the same places: the last few that any were built for. */
 export class RecentBatches {
@@ -36,10 +45,16 @@ export class Batches {
   readonly #recent: RecentBatches
   readonly #kept = new Map<string, Stretch>()
   #keptBytes = 0
+  #readBytes = 0
 
   constructor(log: Log, recent: RecentBatches) {
     this.#log = log
     this.#recent = recent
+  }
+
+  /** Bytes that were read so far: how much work that was. */
+  get readBytes(): number {
+    return this.#readBytes
   }
 
   /** Must be called when the log has grown. */
@@ -61,7 +76,8 @@ export class Batches {
     const kept = this.#kept.get(key)
     if (kept !== undefined) return kept
     const stretch = this.selectAfter(cursor, idPrefix, before, isLatestOnly)
-    this.#keep(key, stretch)
+    const isNothing = stretch.complete && stretch.batch === undefined
+    if (!isNothing || !isLimited) this.#keep(key, stretch)
     return stretch
   }
 
@@ -73,7 +89,10 @@ export class Batches {
     this.#recent.keep(this)
   }
 
-  /** The batch for one subscription alone, of those frames that it selects. */
+  /**
+   * The batch for one subscription alone, of those frames that it selects. What it does not select replaces nothing, so
+   * that `isLatestOnly` is then about what is read at a time.
+   */
   selectAfter(
     cursor: Cursor,
     idPrefix: string,
@@ -81,12 +100,26 @@ export class Batches {
     isLatestOnly: boolean,
     selects?: (frame: LoggedFrame) => boolean
   ): Stretch {
-    const page = this.#log.read(cursor, { maxBytes: PIECE_BYTES, before, isLatestOnly })
+    const idBytes = ID_LINE_BYTES + idPrefix.length + cursor.length
+    const limits =
+      selects === undefined
+        ? { maxBytes: PIECE_BYTES, idBytes, before, isLatestOnly }
+        : { maxBytes: SELECT_BYTES, idBytes, before, isLatestOnly: false }
+    const page = this.#log.read(cursor, limits)
     if (!page.complete) return page
-    const frames = selects === undefined ? page.frames : page.frames.filter(selects)
+    const readBytes = page.frames.reduce((sum, { byteLength }) => sum + byteLength + idBytes, 0)
+    this.#readBytes += readBytes
+    const selected = selects === undefined ? page.frames : page.frames.filter(selects)
+    const frames = selects !== undefined && isLatestOnly ? latestOf(selected) : selected
     const batch = frames.length === 0 ? undefined : batchOf(frames, idPrefix)
-    return { complete: true, batch, cursor: page.cursor }
+    return { complete: true, batch, cursor: page.cursor, readBytes }
   }
+}
+
+/** The newest frame of each key. */
+function latestOf(frames: readonly LoggedFrame[]): LoggedFrame[] {
+  const latest = new Map(frames.map((frame) => [frame.key, frame]))
+  return frames.filter((frame) => latest.get(frame.key) === frame)
 }
 
 function batchOf(frames: readonly LoggedFrame[], idPrefix: string): Batch {

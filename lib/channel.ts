@@ -11,11 +11,12 @@ import { FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED } from './errors.ts'
 import type { Work } from './flush.ts'
 import type { Frame } from './frame.ts'
 import type { Cursor } from './history/history.ts'
-import { cursorIn, cursorOrNone, encodeName } from './last-event-id.ts'
+import { type BroughtCursor, cursorIn, cursorOrNone, encodeName } from './last-event-id.ts'
 import { formatMessage } from './message.ts'
 import { nextTurn } from './next-turn.ts'
 import { ObservedPromise } from './observed-promise.ts'
-import { assertRoomFor, subscriptionsOf } from './pump.ts'
+import { assertRoomFor, hasLeft, subscriptionsOf } from './pump.ts'
+import type { RecentMessages } from './received-message.ts'
 import { LiveSubscription, type Start } from './subscription.ts'
 import type {
   AnyConnection,
@@ -33,12 +34,15 @@ import type {
 /** What a channel needs of the hub. */
 export interface ChannelHost {
   readonly recent: RecentBatches
+  readonly messages: RecentMessages
   /** @throws what encoding a message throws, also if it has an id. */
   encode(message: Publishable): Frame
   schedule(work: Work): void
   logError(fields: object, message: string): void
 
   channelOnPublish(): void
+  /** The history has not taken what was published. */
+  channelOnReject(): void
   channelOnDeliver(messages: number): void
   channelOnGap(subscription: Subscription, gap: Gap): void
   /** The first subscription has come. */
@@ -50,7 +54,7 @@ export interface ChannelHost {
 const SUBSCRIBE_CHECKS: Readonly<Record<keyof SubscribeOptions, Check>> = {
   from: checkFrom,
   resume: checkBoolean,
-  filter: checkFunction
+  filter: checkFilter
 }
 const PUBLISH_CHECKS: Readonly<Record<keyof PublishOptions, Check>> = { key: checkKey }
 const NO_OPTIONS: Readonly<object> = Object.freeze({})
@@ -80,6 +84,10 @@ export class LiveChannel implements Channel, AudienceHost {
     return this.#host.recent
   }
 
+  get messages(): RecentMessages {
+    return this.#host.messages
+  }
+
   get size(): number {
     return this.#audience?.size ?? 0
   }
@@ -98,6 +106,7 @@ export class LiveChannel implements Channel, AudienceHost {
     const frame = this.#host.encode(message)
     const appended = this.#options.history.append(this.name, frame, key)
     this.#host.channelOnPublish()
+    appended.then(undefined, () => this.#host.channelOnReject())
     this.#unofferedBytes += frame.byteLength
     const published = this.#mayContinue() ? appended : this.#afterOffer(appended)
     if (publishChannel.hasSubscribers) this.#tellPublished(appended, frame)
@@ -117,9 +126,14 @@ export class LiveChannel implements Channel, AudienceHost {
     }
     assertRoomFor(this, connection)
     const audience = this.#open()
-    const brought = resume ? cursorIn(connection.lastEventId, this.encodedName) : undefined
-    const start = startAt(brought ?? from, audience, brought !== undefined)
-    const subscription = new LiveSubscription(audience, connection, start, filter)
+    const start = startOf(from, audience)
+    const brought = resume ? this.#broughtBy(connection) : undefined
+    const subscription = new LiveSubscription(
+      audience,
+      connection,
+      brought === undefined ? start : resumeAt(brought, start),
+      filter
+    )
     audience.add(subscription)
     this.#tellSubscribed(subscription)
     connection.feedOnChange()
@@ -128,6 +142,12 @@ export class LiveChannel implements Channel, AudienceHost {
 
   schedule(work: Work): void {
     this.#host.schedule(work)
+  }
+
+  /** What the client had of this channel when it came, unless that was used before. */
+  #broughtBy(connection: Connection): BroughtCursor | undefined {
+    if (hasLeft(this.encodedName, connection)) return undefined
+    return cursorIn(connection.lastEventId, this.encodedName)
   }
 
   tellGap(gap: Gap, subscription: Subscription): readonly string[] | Promise<readonly string[]> {
@@ -215,18 +235,23 @@ export class LiveChannel implements Channel, AudienceHost {
 
   /** No messages: the gap event. */
   #textsOf(gap: Gap, answer: GapAnswer): readonly string[] {
-    const messages = Array.isArray(answer) ? answer : answer === undefined ? [] : [answer]
+    const messages = answer === undefined || answer === null ? [] : [answer].flat()
     return messages.length === 0
       ? [this.gapText(gap)]
       : messages.map((message) => this.#host.encode(message).text)
   }
 }
 
-function startAt(cursor: Cursor, { log }: Audience, isBrought: boolean): Start {
-  const arrival = arrive()
-  if (!isBrought && cursor === 'now') return { cursor: log.head, arrival, isProven: true }
-  if (!isBrought && cursor === 'oldest') return { cursor: log.oldest, arrival, isProven: true }
-  return { cursor: cursorOrNone(cursor), arrival, isProven: false }
+function startOf(from: Cursor, { log }: Audience): Start {
+  const start = { arrival: arrive(), isProven: true, isOldest: from === 'oldest', instead: undefined }
+  if (from === 'now') return { ...start, cursor: log.head }
+  if (from === 'oldest') return { ...start, cursor: log.oldest }
+  return { ...start, cursor: cursorOrNone(from), isProven: false }
+}
+
+function resumeAt({ cursor, isNamed }: BroughtCursor, start: Start): Start {
+  const { arrival } = start
+  return { cursor, arrival, isProven: false, isOldest: false, instead: isNamed ? undefined : start }
 }
 
 /** Most calls give no options. */
@@ -252,6 +277,13 @@ function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
 
 function checkFrom(name: string, value: unknown): void {
   if (typeof value !== 'string' || value === '') throw invalid(name, "'oldest', 'now' or a cursor", value)
+}
+
+function checkFilter(name: string, value: unknown): void {
+  checkFunction(name, value)
+  if (Object.prototype.toString.call(value) === '[object AsyncFunction]') {
+    throw invalid(name, 'a function that returns true or false, not a promise', value)
+  }
 }
 
 function checkKey(name: string, value: unknown): void {

@@ -30,7 +30,8 @@ export function checked<Options extends object>(
 }
 
 export function checkObject(name: string, value: unknown): asserts value is object {
-  if (typeof value !== 'object' || value === null) throw invalid(name, 'an object', value)
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw invalid(name, 'an object', value)
 }
 
 export function orFalse(check: Check): Check {

@@ -66,7 +66,7 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   /** From the first message on that is sent to this connection alone. */
   #outbox: Outbox | undefined
   #transport: Transport
-  /** The latest arrival that is still written, once the end has come; what arrives later is not. */
+  /** The latest arrival that is still written, once the end has come; 0 when last words are the last. */
   #lastArrival: number | undefined
   /** Whether the transport takes a write now. */
   #isReady = false
@@ -257,8 +257,11 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
     this.#isWriting = true
     this.#isYielding = false
     let batches = 0
-    while (this.#isReady && batches < MAX_BATCHES && this.#writeNext()) batches++
-    this.#isWriting = false
+    try {
+      while (this.#isReady && batches < MAX_BATCHES && this.#writeNext()) batches++
+    } finally {
+      this.#isWriting = false
+    }
     if (batches === MAX_BATCHES) return true
     if (this.#pendingBytes > 0 || (this.#feed !== undefined && !this.#isReady)) return false
     if (this.#state === 'closing') this.#endTransport()
@@ -394,7 +397,7 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   #end(reason: CloseReason, ...last: (Frame | undefined)[]): void {
     if (!this.#isAccepting) return
     for (const frame of last) if (frame !== undefined) this.#append(frame)
-    this.#lastArrival = latestArrival()
+    this.#lastArrival = last.every((frame) => frame === undefined) ? latestArrival() : 0
     this.#reason ??= reason
     this.#setState('closing')
     this.flush()

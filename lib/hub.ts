@@ -23,6 +23,7 @@ import {
   resolveStartOptions,
   type StartOptions
 } from './options.ts'
+import { RecentMessages } from './received-message.ts'
 import { Sessions } from './sessions.ts'
 import {
   assertNotPipelined,
@@ -54,6 +55,7 @@ export class Hub implements ConnectionHost, ChannelHost, EventStreams {
   readonly #log: FastifyBaseLogger
   readonly #channels: Channels
   readonly recent: RecentBatches = new RecentBatches()
+  readonly messages: RecentMessages = new RecentMessages()
   readonly #flush = new Flush()
   readonly #heartbeat = new Heartbeat(this.#connections)
   #isClosing = false
@@ -188,6 +190,10 @@ export class Hub implements ConnectionHost, ChannelHost, EventStreams {
 
   channelOnPublish(): void {
     this.#published++
+  }
+
+  channelOnReject(): void {
+    this.#published--
   }
 
   channelOnDeliver(messages: number): void {

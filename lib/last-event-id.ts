@@ -17,6 +17,12 @@ export function encodeName(name: string): string {
   return encodeURIComponent(name).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
 }
 
+/** A cursor that a client brought, which may be another channel's if it came without a name. */
+export interface BroughtCursor {
+  readonly cursor: Cursor
+  readonly isNamed: boolean
+}
+
 /**
  * The cursor that a client's last event id has for a channel.
  *
@@ -25,12 +31,12 @@ export function encodeName(name: string): string {
  *
  * @returns `undefined` if the client brought none, because it was not subscribed to this channel.
  */
-export function cursorIn(lastEventId: string | undefined, encodedName: string): Cursor | undefined {
+export function cursorIn(lastEventId: string | undefined, encodedName: string): BroughtCursor | undefined {
   if (lastEventId === undefined) return undefined
-  if (!COMBINED.test(lastEventId)) return cursorOrNone(lastEventId)
+  if (!COMBINED.test(lastEventId)) return { cursor: cursorOrNone(lastEventId), isNamed: false }
   const start = `${encodedName}=`
   const part = lastEventId.split('&').find((candidate) => candidate.startsWith(start))
-  return part === undefined ? undefined : cursorOrNone(part.slice(start.length))
+  return part === undefined ? undefined : { cursor: cursorOrNone(part.slice(start.length)), isNamed: true }
 }
 
 export function cursorOrNone(text: string): Cursor {

@@ -5,8 +5,9 @@ import { MAX_CURSOR_LENGTH, MAX_ID_LENGTH } from './last-event-id.ts'
 import { idBatch, LiveSubscription } from './subscription.ts'
 
 /**
- * Several subscriptions of one connection; a single one feeds it by itself. What they give is merged in the order in
- * which it arrived, and the ids say where the connection stands in each of the channels.
+ * Several subscriptions of one connection; a single one feeds it by itself, until there is a second. What they give is
+ * merged in the order in which it arrived, and the ids say where the connection stands in each of the channels, also
+ * when only one is left: a cursor without a name could be any channel's.
  */
 class Pump implements Feed {
   readonly subscriptions: LiveSubscription[]
@@ -46,7 +47,8 @@ class Pump implements Feed {
 
   #takeFirst(before: number): Batch | undefined {
     const [only, another] = this.subscriptions
-    return another === undefined ? only?.advance('', before) : this.#merge(before)
+    if (only === undefined) return undefined
+    return another === undefined ? only.advance(this.#idPrefixOf(only), before) : this.#merge(before)
   }
 
   /** Takes from the subscription whose next message arrived first, as far as it is ahead of all others. */
@@ -77,23 +79,18 @@ class Pump implements Feed {
 
   #idPrefixOf(subscription: LiveSubscription): string {
     const others = this.subscriptions.filter((other) => other !== subscription)
-    return [...others.map(idPartOf), `${subscription.encodedName}=`].join('&')
+    return [...others.map(({ idPart }) => idPart), `${subscription.encodedName}=`].join('&')
   }
 
   #takeId(): Batch | undefined {
-    const [only, another] = this.subscriptions
-    if (only === undefined || this.subscriptions.some(({ isPlaced }) => !isPlaced)) return undefined
+    if (this.subscriptions.some(({ isPlaced }) => !isPlaced)) return undefined
     this.#isTold()
-    return idBatch(another === undefined ? only.cursor : this.subscriptions.map(idPartOf).join('&'))
+    return idBatch(this.subscriptions.map(({ idPart }) => idPart).join('&'))
   }
 
   #isTold(): void {
     for (const subscription of this.subscriptions) subscription.idOnWrite()
   }
-}
-
-function idPartOf({ encodedName, cursor }: LiveSubscription): string {
-  return `${encodedName}=${cursor}`
 }
 
 export function subscriptionsOf({ feed }: Connection): readonly LiveSubscription[] {
@@ -114,6 +111,20 @@ export function removeSubscription(subscription: LiveSubscription): void {
   const { feed } = connection
   if (feed instanceof Pump) feed.subscriptions.splice(feed.subscriptions.indexOf(subscription), 1)
   else connection.attach(undefined)
+}
+
+/** Of each connection, the names of channels whose subscriptions have ended. */
+const left = new WeakMap<Connection, Set<string>>()
+
+export function noteLeft({ connection, encodedName }: LiveSubscription): void {
+  if (connection.state === 'closed') return
+  const names = left.get(connection) ?? new Set()
+  left.set(connection, names.add(encodedName))
+}
+
+/** Whether the connection was subscribed before, so that what its client brought is history. */
+export function hasLeft(encodedName: string, connection: Connection): boolean {
+  return left.get(connection)?.has(encodedName) === true
 }
 
 /** @throws FST_ERR_EVENTSTREAM_TOO_MANY_CHANNELS when one more could make a connection's ids too long. */

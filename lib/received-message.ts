@@ -1,11 +1,32 @@
 import type { LoggedFrame } from './history/history.ts'
 import type { ChannelMessage } from './types.ts'
 
-/** How much is kept of what was read, for others who ask for the same. */
+/** How much text is kept of what was read. */
 const MAX_BYTES = 1_048_576
 
-const recent = new Map<LoggedFrame, ReceivedMessage>()
-let recentBytes = 0
+/** What filters have asked for, for others that ask for the same at about the same time. */
+export class RecentMessages {
+  readonly #messages = new Map<LoggedFrame, ReceivedMessage>()
+  #bytes = 0
+
+  of(frame: LoggedFrame): ReceivedMessage {
+    const known = this.#messages.get(frame)
+    if (known !== undefined) return known
+    const message = new ReceivedMessage(frame)
+    this.#keep(frame, message)
+    return message
+  }
+
+  #keep(frame: LoggedFrame, message: ReceivedMessage): void {
+    this.#messages.set(frame, message)
+    this.#bytes += frame.byteLength
+    for (const oldest of this.#messages.keys()) {
+      if (this.#bytes <= MAX_BYTES || oldest === frame) break
+      this.#messages.delete(oldest)
+      this.#bytes -= oldest.byteLength
+    }
+  }
+}
 
 /** A frame read as a client reads it (WHATWG HTML, section 9.2.6). */
 export class ReceivedMessage implements ChannelMessage {
@@ -15,16 +36,7 @@ export class ReceivedMessage implements ChannelMessage {
   readonly key: string
   #parsed: { readonly value: unknown } | undefined
 
-  /** The same for all who ask for the same frame at about the same time. */
-  static of(frame: LoggedFrame): ReceivedMessage {
-    const known = recent.get(frame)
-    if (known !== undefined) return known
-    const message = new ReceivedMessage(frame)
-    keep(frame, message)
-    return message
-  }
-
-  private constructor({ cursor, text, key }: LoggedFrame) {
+  constructor({ cursor, text, key }: LoggedFrame) {
     const lines = text.split('\n')
     this.id = cursor
     this.event = valuesOf('event', lines).join('')
@@ -35,16 +47,6 @@ export class ReceivedMessage implements ChannelMessage {
   json(): unknown {
     this.#parsed ??= { value: JSON.parse(this.data) }
     return this.#parsed.value
-  }
-}
-
-function keep(frame: LoggedFrame, message: ReceivedMessage): void {
-  recent.set(frame, message)
-  recentBytes += frame.byteLength
-  for (const oldest of recent.keys()) {
-    if (recentBytes <= MAX_BYTES || oldest === frame) break
-    recent.delete(oldest)
-    recentBytes -= oldest.byteLength
   }
 }
 

@@ -1,9 +1,8 @@
 import { Batch } from './batch.ts'
-import type { Stretch } from './batches.ts'
+import { SELECT_BYTES, type Stretch } from './batches.ts'
 import type { ResolvedChannelOptions } from './channel-options.ts'
 import type { Connection, Feed } from './connection.ts'
-import type { Cursor, GapReason, Log, LoggedFrame } from './history/history.ts'
-import { ReceivedMessage } from './received-message.ts'
+import type { Cursor, GapReason, Log, LoggedFrame, ReadLimits } from './history/history.ts'
 import type { Channel, ChannelMessage, Gap, Subscription } from './types.ts'
 
 /** What a subscription needs of its channel. */
@@ -27,10 +26,14 @@ export interface SubscriptionHost {
     selects: (frame: LoggedFrame) => boolean
   ): Stretch
 
+  /** What a filter is given. */
+  messageOf(frame: LoggedFrame): ChannelMessage
   /** The texts of the frames that tell a gap. @throws what `onGap` and the encoding of its messages throw. */
   tellGap(gap: Gap, subscription: Subscription): readonly string[] | Promise<readonly string[]>
   /** The text of the gap event. */
   gapText(gap: Gap): string
+  /** Whether another subscription of the same connection knows the cursor as its own. */
+  isAnothers(cursor: Cursor, subscription: LiveSubscription): boolean
 
   subscriptionOnTake(messages: number): void
   subscriptionOnGap(subscription: Subscription, gap: Gap): void
@@ -44,23 +47,44 @@ export interface Start {
   readonly arrival: number
   /** Whether the cursor is the log's own word. */
   readonly isProven: boolean
+  /** Whether the oldest message is meant that is kept when something is first taken. */
+  readonly isOldest: boolean
+  /** Where to start if the cursor is another channel's after all. */
+  readonly instead: Start | undefined
 }
+
+/** Reads nothing, and tells whether a cursor is known. */
+const NOTHING: ReadLimits = { maxBytes: 1, idBytes: 0, before: 0, isLatestOnly: false }
+
+/** A gap that is not written yet. */
+interface PendingGap {
+  /** What the head was when it was met. */
+  readonly head: Cursor
+  /** What tells it, when that is there. */
+  texts: readonly string[] | undefined
+}
+
+/** How much is still written in one go when a subscription ends. */
+const LAST_SHARES = 16
 
 /** A cursor on a channel's log. It moves when its connection can write, and only then is anything read. */
 export class LiveSubscription implements Subscription, Feed {
   readonly connection: Connection
   readonly #host: SubscriptionHost
   #cursor: Cursor
-  /** A gap that is not written yet: where to go on after it, and with which frames when they are there. */
-  #gap: { readonly cursor: Cursor; texts: readonly string[] | undefined } | undefined
+  #gap: PendingGap | undefined
   /** Whether it came back, or was blocked, and has not reached the head since. */
   #isCatchingUp: boolean
   /** Whether the history has once known the cursor, so that losing it is the reader's slowness. */
   #isProven: boolean
+  /** Bytes of messages that the filter has passed over since something was written, or all was taken. */
+  #passedBytes = 0
   readonly #startArrival: number
   readonly #filter: ((message: ChannelMessage) => boolean) | undefined
-  /** Whether the client has yet to be told its place without being asked. */
-  #isNew = true
+  /** Until the client is told its place, which it is without being asked. */
+  #start: Start | undefined
+  /** Where to start if the cursor is another channel's, until that is known. */
+  #instead: Start | undefined
   /** Whether the last id that was written to the connection has its cursor. */
   #isTold = true
   #isActive = true
@@ -68,15 +92,17 @@ export class LiveSubscription implements Subscription, Feed {
   constructor(
     host: SubscriptionHost,
     connection: Connection,
-    { cursor, arrival, isProven }: Start,
+    start: Start,
     filter: ((message: ChannelMessage) => boolean) | undefined
   ) {
     this.#host = host
     this.connection = connection
-    this.#cursor = cursor
-    this.#startArrival = arrival
-    this.#isProven = isProven
-    this.#isCatchingUp = !isProven
+    this.#start = start
+    this.#instead = start.instead
+    this.#cursor = start.cursor
+    this.#startArrival = start.arrival
+    this.#isProven = start.isProven
+    this.#isCatchingUp = !start.isProven
     this.#filter = filter
   }
 
@@ -96,6 +122,12 @@ export class LiveSubscription implements Subscription, Feed {
     return this.#host.encodedName
   }
 
+  /** The place as it is in ids of several channels. */
+  get idPart(): string {
+    this.#settleCursor()
+    return `${this.encodedName}=${this.#cursor}`
+  }
+
   get isActive(): boolean {
     return this.#isActive
   }
@@ -107,7 +139,7 @@ export class LiveSubscription implements Subscription, Feed {
 
   /** Whether something is still to be taken that arrived before now, be it only the client's place. */
   get isDue(): boolean {
-    return this.#isNew || this.#gap !== undefined || this.isBehind
+    return this.#start !== undefined || this.#gap !== undefined || this.isBehind
   }
 
   get isTold(): boolean {
@@ -116,7 +148,7 @@ export class LiveSubscription implements Subscription, Feed {
 
   /** Whether the client must be told its place, with nothing that arrived after `limit` before it. */
   isNewAt(limit: number): boolean {
-    return this.#isNew && this.#startArrival <= limit
+    return this.#isActive && this.#start !== undefined && this.#startArrival <= limit
   }
 
   /** Whether the client's id says where it really is, so that it may be written by itself. */
@@ -132,7 +164,7 @@ export class LiveSubscription implements Subscription, Feed {
 
   unsubscribe(): void {
     if (!this.#isActive) return
-    while (this.isBehind && this.connection.writeShare());
+    for (let share = 0; share < LAST_SHARES && this.isBehind && this.connection.writeShare(); share++);
     this.end()
   }
 
@@ -155,6 +187,7 @@ export class LiveSubscription implements Subscription, Feed {
     if (this.#gap !== undefined) return
     this.#isCatchingUp = false
     this.#isProven = true
+    this.#passedBytes = 0
   }
 
   /** The transport has refused, so that newer messages may replace those that wait. */
@@ -169,7 +202,7 @@ export class LiveSubscription implements Subscription, Feed {
   /** An id that was written to the connection has its cursor. */
   idOnWrite(): void {
     this.#isTold = true
-    this.#isNew = false
+    this.#start = undefined
   }
 
   take(limit: number): Batch | undefined {
@@ -185,26 +218,51 @@ export class LiveSubscription implements Subscription, Feed {
 
   /** Takes the next batch of what arrived before `before`, and moves on. */
   advance(idPrefix: string, before: number): Batch | undefined {
+    this.#settleCursor()
     while (this.isBehind && this.#startArrival < before) {
-      if (this.#gap !== undefined) return this.#takeGap(idPrefix)
+      if (this.#gap !== undefined) return this.#takeGap(idPrefix, this.#gap)
       const stretch = this.#next(idPrefix, before)
       if (stretch === undefined) return undefined
       if (!stretch.complete) {
-        this.#meetGap(stretch.reason)
+        this.#meetLoss(stretch.reason)
         continue
       }
       if (stretch.cursor === this.#cursor) return undefined
       this.#cursor = stretch.cursor
       this.#isProven = true
-      if (stretch.batch === undefined) {
-        this.#isTold = false
-        continue
-      }
-      this.#host.subscriptionOnTake(stretch.batch.messages)
-      return stretch.batch
+      const batch = stretch.batch ?? this.#passOver(stretch.readBytes, idPrefix)
+      if (batch === undefined) continue
+      this.#passedBytes = 0
+      this.#host.subscriptionOnTake(batch.messages)
+      return batch
     }
     if (!this.isBehind) this.caughtUp()
     return undefined
+  }
+
+  /** Whether the cursor is one of this channel's history, be it of a message that is no longer kept. */
+  isOwn(cursor: Cursor): boolean {
+    const page = this.#host.log.read(cursor, NOTHING)
+    return page.complete || page.reason === 'expired'
+  }
+
+  /** A cursor that came without a name may be that of another channel, in which case the client brought none. */
+  #settleCursor(): void {
+    const start = this.#instead
+    if (start === undefined) return
+    this.#instead = undefined
+    if (this.isOwn(this.#cursor) || !this.#host.isAnothers(this.#cursor, this)) return
+    this.#start = start
+    this.#cursor = start.cursor
+    this.#isProven = start.isProven
+    this.#isCatchingUp = !start.isProven
+  }
+
+  /** After much that was passed over in one go comes an id, so that others have their turn, and it is not for nothing. */
+  #passOver(readBytes: number, idPrefix: string): Batch | undefined {
+    this.#isTold = false
+    this.#passedBytes += readBytes
+    return this.#passedBytes < SELECT_BYTES ? undefined : idBatch(`${idPrefix}${this.#cursor}`)
   }
 
   #takeId(): Batch | undefined {
@@ -216,11 +274,12 @@ export class LiveSubscription implements Subscription, Feed {
   #next(idPrefix: string, before: number): Stretch | undefined {
     const isLatestOnly = this.#isCatchingUp && this.#host.options.slow === 'latest'
     const filter = this.#filter
-    if (filter === undefined) return this.#host.after(this.#cursor, idPrefix, before, isLatestOnly)
     try {
-      return this.#host.selectAfter(this.#cursor, idPrefix, before, isLatestOnly, (frame) =>
-        filter(ReceivedMessage.of(frame))
+      if (filter === undefined) return this.#host.after(this.#cursor, idPrefix, before, isLatestOnly)
+      const stretch = this.#host.selectAfter(this.#cursor, idPrefix, before, isLatestOnly, (frame) =>
+        filter(this.#host.messageOf(frame))
       )
+      return this.connection.state === 'closed' ? undefined : stretch
     } catch (err) {
       this.#fail(err)
       return undefined
@@ -228,19 +287,27 @@ export class LiveSubscription implements Subscription, Feed {
   }
 
   #fail(err: unknown): void {
-    this.#gap = { cursor: this.#cursor, texts: undefined }
-    this.connection.request.log.error({ err }, 'the filter of a subscription failed')
+    this.connection.request.log.error({ err }, 'a subscription failed')
     this.connection.fail(err)
+    this.end()
+  }
+
+  #meetLoss(reason: Exclude<GapReason, 'slow'>): void {
+    if (reason === 'expired' && this.#start?.isOldest) this.#cursor = this.#host.log.oldest
+    else this.#meetGap(reason)
   }
 
   #meetGap(found: Exclude<GapReason, 'slow'>): void {
     const { options, log, channel } = this.#host
     const isSlow = this.#isProven && found === 'expired'
     const gap: Gap = { channel: channel.name, reason: isSlow ? 'slow' : found }
-    this.#gap = { cursor: options.afterGap === 'now' ? log.head : log.oldest, texts: undefined }
+    this.#gap = { head: log.head, texts: undefined }
+    if (isSlow && options.slow === 'disconnect') {
+      this.connection.evict('slow')
+      return
+    }
     this.#host.subscriptionOnGap(this, gap)
-    if (isSlow && options.slow === 'disconnect') this.connection.evict('slow')
-    else this.#askForTexts(gap)
+    this.#askForTexts(gap)
   }
 
   #askForTexts(gap: Gap): void {
@@ -271,12 +338,16 @@ export class LiveSubscription implements Subscription, Feed {
     if (this.#gap !== undefined) this.#gap.texts = texts
   }
 
-  /** The id comes with the last of the frames: a client that is cut off before has not got over the gap. */
-  #takeGap(idPrefix: string): Batch | undefined {
-    const { cursor = this.#cursor, texts = [] } = this.#gap ?? {}
-    this.#cursor = cursor
+  /**
+   * The id comes with the last of the frames: a client that is cut off before has not got over the gap. What was dropped
+   * while `onGap` was asked is a part of this gap, as long as it is older than what the head was then.
+   */
+  #takeGap(idPrefix: string, { head, texts = [] }: PendingGap): Batch {
+    const { log, options } = this.#host
+    this.#isProven = log.read(head, NOTHING).complete
+    this.#cursor = options.afterGap === 'oldest' && this.#isProven ? log.oldest : head
     this.#gap = undefined
-    this.#isProven = true
+    const { cursor } = this
     const last = texts.length - 1
     const text = texts.map((part, i) => (i === last ? `id: ${idPrefix}${cursor}\n${part}` : part)).join('')
     return new Batch(text, texts.length)

@@ -189,19 +189,20 @@ export interface ChannelMessage {
 
 export interface SubscribeOptions {
   /**
-   * Where a client starts that brought no cursor of this channel: at the oldest message that is kept, with the next
-   * one that is published, or after the message with this cursor.
+   * Where a client starts that brought no cursor of this channel: at the oldest message that is kept when it is first
+   * written to, with the next one that is published, or after the message with this cursor.
    * @defaultValue 'now'
    */
   from?: 'oldest' | 'now' | Cursor
   /**
-   * Whether a client that brought a cursor goes on from there. `false` starts it at `from`.
+   * Whether a client that brought a cursor goes on from there, on its connection's first subscription to the channel.
+   * `false` starts it at `from`.
    * @defaultValue true
    */
   resume?: boolean
   /**
-   * Chooses the messages that this connection gets. Must be quick, and always answer the same for the same message. If
-   * it throws, the connection ends with reason `error`.
+   * Chooses the messages that this connection gets, by what it returns at once. Must be quick, and always answer the same
+   * for the same message. If it throws, the connection ends with reason `error`.
    * @defaultValue all
    */
   filter?: (message: ChannelMessage) => boolean
@@ -277,8 +278,8 @@ export interface ChannelOptions {
   gapEvent?: string
   /**
    * Called when a connection has lost messages. The message or messages that it returns, such as a snapshot, are sent
-   * instead of the gap event; the place where the connection goes on was taken before the call, so that nothing is
-   * lost in between. If it throws or rejects, the error is logged and the gap event is sent.
+   * instead of the gap event. What is published from the call on still comes after them, so that nothing is lost in
+   * between; the channel waits for a promise. If it throws or rejects, the error is logged and the gap event is sent.
    * @defaultValue none
    */
   onGap?: (gap: Gap, subscription: Subscription) => GapAnswer | Promise<GapAnswer>
@@ -297,7 +298,7 @@ export interface ChannelOptions {
 }
 
 /** Messages without ids, or nothing for the gap event. */
-export type GapAnswer = Publishable | readonly Publishable[] | undefined
+export type GapAnswer = Publishable | readonly Publishable[] | undefined | null
 
 /** Counts since the plugin was registered. */
 export interface EventStreamStats {
@@ -309,7 +310,7 @@ export interface EventStreamStats {
   readonly channels: number
   /** Subscriptions that there are now. */
   readonly subscriptions: number
-  /** Messages that were published. */
+  /** Messages that were published and that the history took. */
   readonly published: number
   /** Published messages that were written to connections, once for each. */
   readonly delivered: number
@@ -317,7 +318,7 @@ export interface EventStreamStats {
   readonly messages: number
   /** Bytes of messages and comments that were sent, without what HTTP adds. */
   readonly bytes: number
-  /** Gaps that were told. */
+  /** Gaps that connections had in their channels, and were to be told. */
   readonly gaps: number
   /** Connections that were destroyed because their readers were too slow. */
   readonly evictions: number

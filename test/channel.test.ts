@@ -1,5 +1,6 @@
 import { subscribe as subscribeTo, unsubscribe as unsubscribeFrom } from 'node:diagnostics_channel'
 import t from 'tap'
+import type { History } from '../lib/history/history.ts'
 import {
   type ChannelMessage,
   type ChannelOptions,
@@ -485,6 +486,55 @@ t.test('Channel › subscribe › filter', async (t) => {
     t.same(reader.data, ['1', '3'])
   })
 
+  for (const [name, more] of [
+    ['one channel', 0],
+    ['several channels', 1]
+  ] as const) {
+    t.test(`that passes little over lets others have their turn, with ${name}`, async (t) => {
+      const bench = new ChannelBench()
+      const history = memoryHistory({ maxMessages: 20_000, maxBytes: 10_000_000 })
+      const channels = ['a', 'b'].slice(0, 1 + more).map((channel) => bench.channel(channel, { history }))
+      const cursors = channels.map((channel) => channel.subscribe(bench.reader().connection).cursor)
+      for (let i = 0; i < 3_000; i++) for (const channel of channels) channel.publish(`${i}`.repeat(10))
+      bench.endTurn()
+      const reader = bench.reader(
+        channels.map(({ encodedName }, i) => `${encodedName}=${cursors[i]}`).join('&')
+      )
+      let asked = 0
+      const filter = (): boolean => asked++ < 0
+      for (const channel of channels) channel.subscribe(reader.connection, { filter })
+      let shares = 0
+      let most = 0
+      while (bench.pending > 0 && shares < 1_000) {
+        const before = asked
+        bench.endTurn(1)
+        shares++
+        most = Math.max(most, asked - before)
+      }
+      t.ok(shares > 5, `${shares} shares`)
+      t.ok(most <= 1_000, `${most} messages in one of them`)
+      t.equal(asked, 3_000 * channels.length)
+      t.same(reader.data, [])
+      t.ok(Number(reader.lastEventId.split('-').at(-1)) > 2_500, 'its client is told how far it is')
+    })
+  }
+
+  t.test('that destroys its connection has nothing delivered', async (t) => {
+    const bench = new ChannelBench()
+    const channel = bench.channel()
+    const reader = bench.reader()
+    channel.subscribe(reader.connection, {
+      filter: () => {
+        reader.connection.destroy()
+        return true
+      }
+    })
+    channel.publish('a')
+    bench.endTurn()
+    t.equal(bench.delivered, 0)
+    t.same(reader.data, [])
+  })
+
   t.test('may unsubscribe', async (t) => {
     const bench = new ChannelBench()
     const channel = bench.channel()
@@ -530,7 +580,7 @@ t.test('Channel › subscribe › filter', async (t) => {
     t.same(failing.transport.ended, { reuse: true })
     t.equal(failing.connection.reason, 'error')
     t.equal(signal.reason.cause, err)
-    t.same(failing.logs, [{ level: 'error', message: 'the filter of a subscription failed', err }])
+    t.same(failing.logs, [{ level: 'error', message: 'a subscription failed', err }])
     failing.connection.transportOnClose()
     t.notOk(subscription.active)
     t.same(other.data, ['a'])
@@ -571,8 +621,10 @@ t.test('Channel › subscribe › refuses', async (t) => {
     ['a cursor that is no string', { from: 1 }],
     ['resume that is no boolean', { resume: 1 }],
     ['a filter that is no function', { filter: 'a' }],
+    ['a filter whose answer would be a promise', { filter: async () => false }],
     ['an unknown option', { form: 'now' }],
-    ['options that are none', null]
+    ['options that are none', null],
+    ['options that are a list', []]
   ]
   for (const [name, options] of table) {
     t.test(name, async (t) => {
@@ -585,6 +637,28 @@ t.test('Channel › subscribe › refuses', async (t) => {
       t.equal(channel.size, 0)
     })
   }
+
+  t.test('no connection that left and comes back, whose place from before is used up', async (t) => {
+    const bench = new ChannelBench()
+    const [channel, other] = [bench.channel(), bench.channel('other')]
+    const cursor = await channel.publish('1')
+    for (const data of ['2', '3']) channel.publish(data)
+    for (const lastEventId of [cursor, `news=${cursor}`]) {
+      const reader = bench.reader(lastEventId)
+      const subscription = channel.subscribe(reader.connection)
+      bench.endTurn()
+      subscription.unsubscribe()
+      channel.publish('between')
+      channel.subscribe(reader.connection)
+      other.subscribe(reader.connection)
+      channel.publish('4')
+      bench.endTurn()
+      t.same(reader.data.slice(0, 2), ['2', '3'])
+      t.same(reader.data.slice(-1), ['4'])
+      t.equal(reader.data.filter((data) => data === '2').length, 1)
+    }
+    t.same(bench.gaps, [])
+  })
 
   t.test('a connection that is subscribed already, but not once it was unsubscribed', async (t) => {
     const bench = new ChannelBench()
@@ -743,7 +817,7 @@ t.test('Channel › onSubscribe', async (t) => {
     t.throws(() => channel.subscribe(reader.connection), { message: 'banned' })
     const cursor = await bench.channel('news').publish('a')
     bench.endTurn()
-    t.equal(reader.lastEventId, cursor)
+    t.equal(reader.lastEventId, `news=${cursor}`)
   })
 
   t.test('is not waited for, and what it rejects with is logged', async (t) => {
@@ -959,4 +1033,64 @@ t.test('Channel › options', async (t) => {
     bench.endTurn()
     t.same(reader.data, ['in the first', 'in the second'])
   })
+})
+
+t.test('Channel › a batch has up to 64 KiB with its ids', async (t) => {
+  const bench = new ChannelBench()
+  const history = memoryHistory({ maxMessages: 10_000 })
+  const channels = Array.from({ length: 9 }, (_, i) => bench.channel(`${i}`.repeat(80), { history }))
+  const reader = bench.reader()
+  for (const channel of channels) channel.subscribe(reader.connection)
+  bench.endTurn()
+  for (let i = 0; i < 1_000; i++) channels[0]?.publish('x')
+  bench.endTurn()
+  t.equal(reader.data.length, 1_000)
+  const largest = Math.max(...reader.transport.writes.map(({ length }) => length))
+  t.ok(largest > 60_000 && largest < 70_000, `${largest} bytes`)
+})
+
+t.test('Channel › a history that cannot be read ends those who read it', async (t) => {
+  const bench = new ChannelBench()
+  const err = new Error('out of order')
+  const history = memoryHistory()
+  const unreadable: History = {
+    append: (...message) => history.append(...message),
+    follow(name, listener) {
+      const log = history.follow(name, listener)
+      return {
+        get head() {
+          return log.head
+        },
+        headArrival: 0,
+        oldest: log.oldest,
+        arrivalAfter: (cursor) => log.arrivalAfter(cursor),
+        read() {
+          throw err
+        },
+        release: (cursor) => log.release(cursor),
+        close: () => log.close()
+      }
+    },
+    close: () => history.close()
+  }
+  const channel = bench.channel('news', { history: unreadable })
+  const reader = bench.reader()
+  channel.subscribe(reader.connection)
+  bench.endTurn()
+  channel.publish('a')
+  bench.endTurn()
+  t.equal(reader.connection.reason, 'error')
+  t.match(reader.logs, [{ level: 'error', message: 'a subscription failed', err }])
+  t.ok(reader.transport.ended)
+  t.equal(channel.size, 0)
+})
+
+t.test('Channel › what the history refuses is not published', async (t) => {
+  const bench = new ChannelBench()
+  const history = memoryHistory()
+  const channel = bench.channel('news', { history })
+  await channel.publish('a')
+  await history.close()
+  await t.rejects(channel.publish('b'), { code: 'FST_ERR_EVENTSTREAM_HISTORY_CLOSED' })
+  t.equal(bench.published, 1)
 })

@@ -29,14 +29,14 @@ t.test('last event id › who brings none was not here', async (t) => {
 
 t.test('last event id › one cursor is for every channel', async (t) => {
   for (const cursor of ['1', 'abcdefgh-12', '1760000000000-0', 'A.b_c~d-e', '-', 'x'.repeat(64)]) {
-    t.equal(cursorIn(cursor, 'news'), cursor)
-    t.equal(cursorIn(cursor, 'chat'), cursor)
+    t.same(cursorIn(cursor, 'news'), { cursor, isNamed: false })
+    t.same(cursorIn(cursor, 'chat'), { cursor, isNamed: false })
   }
 })
 
 t.test('last event id › of several, each channel has its own', async (t) => {
   const id = 'news=abc-1&a%20b=def-2&newsletter=ghi-3&=x&__proto__=jkl-4'
-  t.equal(cursorIn(id, 'news'), '-', 'a name without characters makes it none')
+  t.equal(cursorIn(id, 'news')?.cursor, '-', 'a name without characters makes it none')
   const table = [
     ['news=abc-1', 'news', 'abc-1'],
     ['news=abc-1', 'new', undefined],
@@ -59,7 +59,8 @@ t.test('last event id › of several, each channel has its own', async (t) => {
     [`chat=${'x'.repeat(65)}&news=abc-1`, 'news', 'abc-1']
   ] as const
   for (const [lastEventId, name, cursor] of table) {
-    t.equal(cursorIn(lastEventId, name), cursor, `${name} in ${lastEventId.slice(0, 40)}`)
+    const expected = cursor === undefined ? undefined : { cursor, isNamed: true }
+    t.same(cursorIn(lastEventId, name), expected, `${name} in ${lastEventId.slice(0, 40)}`)
   }
 })
 
@@ -90,7 +91,7 @@ t.test('last event id › anything else is a cursor that no history knows', asyn
     ...['abc-1\n', '%', 'a%20b', 'x'.repeat(65), 'news=a&'.repeat(3_000), '='.repeat(100_000)]
   ]
   for (const lastEventId of nonsense) {
-    t.equal(cursorIn(lastEventId, 'news'), '-', JSON.stringify(lastEventId.slice(0, 30)))
+    t.equal(cursorIn(lastEventId, 'news')?.cursor, '-', JSON.stringify(lastEventId.slice(0, 30)))
   }
 })
 

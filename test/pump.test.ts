@@ -1,7 +1,13 @@
 import { deepStrictEqual } from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { type ChannelOptions, type GapAnswer, memoryHistory, type Subscription } from '../lib/index.ts'
+import {
+  type ChannelOptions,
+  type Gap,
+  type GapAnswer,
+  memoryHistory,
+  type Subscription
+} from '../lib/index.ts'
 import { ChannelBench, type Reader } from './helpers/channel-bench.ts'
 import { deferred, nextTurn } from './helpers/server.ts'
 import { StrictParser } from './helpers/strict-parser.ts'
@@ -255,7 +261,7 @@ t.test('Pump › ids', async (t) => {
     })
   }
 
-  t.test('become plain when only one subscription is left, and are none when none is', async (t) => {
+  t.test('keep their names when only one subscription is left, and are none when none is', async (t) => {
     const { bench, a, b, reader, subscriptions } = inbox()
     bench.endTurn()
     subscriptions[1]?.unsubscribe()
@@ -263,7 +269,7 @@ t.test('Pump › ids', async (t) => {
     const cursor = await a.publish('1')
     b.publish('unseen')
     bench.endTurn()
-    t.equal(reader.lastEventId, cursor)
+    t.equal(reader.lastEventId, `a=${cursor}`)
     subscriptions[0]?.unsubscribe()
     const { text } = reader.transport
     a.publish('unseen')
@@ -311,7 +317,7 @@ t.test('Pump › ids', async (t) => {
     t.throws(() => reader.connection.send({ id: 'mine', data: '' }))
     const cursor = await a.publish('1')
     bench.endTurn()
-    t.equal(reader.lastEventId, cursor)
+    t.equal(reader.lastEventId, `a=${cursor}`)
   })
 })
 
@@ -376,19 +382,49 @@ t.test('Pump › resume', async (t) => {
     t.equal(secret.size, 0)
   })
 
-  t.test('with one plain id goes on in the channel whose it is, and tells the other a gap', async (t) => {
+  for (const order of ['the first', 'the second'] as const) {
+    t.test(`with one plain id goes on in the channel whose it is, which is ${order}`, async (t) => {
+      const bench = new ChannelBench()
+      const history = memoryHistory()
+      const [a, b] = [bench.channel('a', { history }), bench.channel('b', { history })]
+      const cursor = await a.publish('a1')
+      a.publish('a2')
+      b.publish('b1')
+      const reader = bench.reader(cursor)
+      const channels = order === 'the first' ? [a, b] : [b, a]
+      for (const channel of channels) channel.subscribe(reader.connection)
+      b.publish('b2')
+      bench.endTurn()
+      t.same(reader.data, ['a2', 'b2'], 'the other begins as for a client that brought nothing')
+      t.same(bench.gaps, [])
+      t.same(Object.keys(placesOf(reader.lastEventId)).sort(), ['a', 'b'])
+      t.equal(placesOf(reader.lastEventId).b, b.subscribe(bench.reader().connection).cursor)
+    })
+  }
+
+  t.test('with one plain id of a message that is no longer kept tells that one channel a gap', async (t) => {
     const bench = new ChannelBench()
-    const history = memoryHistory()
+    const history = memoryHistory({ maxMessages: 1 })
     const [a, b] = [bench.channel('a', { history }), bench.channel('b', { history })]
-    const cursor = await a.publish('a1')
-    a.publish('a2')
+    const lost = await a.publish('a1')
+    for (const data of ['a2', 'a3']) a.publish(data)
     b.publish('b1')
-    const reader = bench.reader(cursor)
-    a.subscribe(reader.connection)
-    b.subscribe(reader.connection)
+    const reader = bench.reader(lost)
+    for (const channel of [b, a]) channel.subscribe(reader.connection, { from: 'oldest' })
     bench.endTurn()
-    t.same(reader.data, ['a2', '{"channel":"b","reason":"foreign"}', 'b1'])
-    t.same(Object.keys(placesOf(reader.lastEventId)).sort(), ['a', 'b'])
+    t.same(reader.data.toSorted(), ['a3', 'b1', '{"channel":"a","reason":"expired"}'])
+  })
+
+  t.test('with one plain id that is of none of them tells each a gap', async (t) => {
+    const bench = new ChannelBench()
+    const [a, b] = [bench.channel('a'), bench.channel('b')]
+    const reader = bench.reader('nonsense')
+    for (const channel of [a, b]) channel.subscribe(reader.connection)
+    bench.endTurn()
+    t.same(
+      bench.gaps.map(({ gap }) => gap),
+      [a, b].map(({ name }) => ({ channel: name, reason: 'unknown' }))
+    )
   })
 
   t.test('tells a gap in one channel, and goes on in the others', async (t) => {
@@ -405,8 +441,13 @@ t.test('Pump › resume', async (t) => {
   t.test('is not led over a gap whose answer is still out, by the ids of other channels', async (t) => {
     for (const brought of ['nonsense', '!']) {
       const answer = deferred<GapAnswer>()
+      const asked: Gap[] = []
+      const onGap = (gap: Gap) => {
+        asked.push(gap)
+        return answer.promise
+      }
       const bench = new ChannelBench()
-      const [a, b] = [bench.channel('a'), bench.channel('b', { onGap: () => answer.promise })]
+      const [a, b] = [bench.channel('a'), bench.channel('b', { onGap })]
       b.publish('b1')
       const cursor = await a.publish('a1')
       const reader = bench.reader(brought === '!' ? '!' : `a=${cursor}&b=${brought}`)
@@ -418,10 +459,7 @@ t.test('Pump › resume', async (t) => {
       const back = bench.reader(reader.lastEventId)
       for (const channel of [a, b]) channel.subscribe(back.connection)
       bench.endTurn()
-      t.same(
-        bench.gaps.map(({ gap }) => gap),
-        Array(2).fill({ channel: 'b', reason: 'unknown' })
-      )
+      t.same(asked, Array(2).fill({ channel: 'b', reason: 'unknown' }))
       answer.resolve(undefined)
       await nextTurn()
       bench.endTurn()
@@ -548,7 +586,7 @@ t.test('Pump › heartbeats', async (t) => {
     t.equal(reader.transport.text, `${told}: \n\n`)
   })
 
-  t.test('carry one plain place when one channel is left', async (t) => {
+  t.test('carry one named place when one channel is left', async (t) => {
     const bench = new ChannelBench()
     const [a, b] = [bench.channel('a'), bench.channel('b')]
     const reader = bench.reader(undefined, options)
@@ -560,7 +598,7 @@ t.test('Pump › heartbeats', async (t) => {
     bench.endTurn()
     for (const now of [0, 1_000]) reader.connection.beat(now)
     bench.endTurn()
-    t.equal(reader.lastEventId, passed)
+    t.equal(reader.lastEventId, `b=${passed}`)
   })
 
   t.test('are comments while a gap is not told yet', async (t) => {

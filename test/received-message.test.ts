@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { LoggedFrame } from '../lib/history/history.ts'
 import { formatMessage } from '../lib/message.ts'
-import { ReceivedMessage } from '../lib/received-message.ts'
+import { ReceivedMessage, RecentMessages } from '../lib/received-message.ts'
 import type { Message } from '../lib/types.ts'
 
 /** FC_SEED=… repeats a run. */
@@ -15,7 +15,7 @@ function logged(message: Message | string, key = ''): LoggedFrame {
 }
 
 function read(message: Message | string): [event: string, data: string] {
-  const { event, data } = ReceivedMessage.of(logged(message))
+  const { event, data } = new ReceivedMessage(logged(message))
   return [event, data]
 }
 
@@ -40,37 +40,39 @@ t.test('received message › is what a client has', async (t) => {
 })
 
 t.test('received message › has the cursor as id, and its key', async (t) => {
-  const message = ReceivedMessage.of({ ...logged({ event: 'tick', data: 1 }, 'EUR/USD'), cursor: 'xyz-9' })
+  const message = new ReceivedMessage({ ...logged({ event: 'tick', data: 1 }, 'EUR/USD'), cursor: 'xyz-9' })
   t.equal(message.id, 'xyz-9')
   t.equal(message.key, 'EUR/USD')
 })
 
 t.test('received message › is the same for all who ask for the same frame', async (t) => {
+  const recent = new RecentMessages()
   const frame = logged('x')
-  const message = ReceivedMessage.of(frame)
-  t.equal(ReceivedMessage.of(frame), message)
-  t.not(ReceivedMessage.of(logged('x')), message)
+  const message = recent.of(frame)
+  t.equal(recent.of(frame), message)
+  t.not(recent.of(logged('x')), message)
 })
 
 t.test('received message › is kept as long as few others are read, however long it is', async (t) => {
+  const recent = new RecentMessages()
   const long = logged('x'.repeat(2_000_000))
-  const message = ReceivedMessage.of(long)
-  t.equal(ReceivedMessage.of(long), message)
+  const message = recent.of(long)
+  t.equal(recent.of(long), message)
   const [older, newer] = [logged('a'.repeat(600_000)), logged('b'.repeat(600_000))]
-  const oldMessage = ReceivedMessage.of(older)
-  const newMessage = ReceivedMessage.of(newer)
-  t.equal(ReceivedMessage.of(newer), newMessage)
-  t.not(ReceivedMessage.of(older), oldMessage)
-  t.not(ReceivedMessage.of(long), message)
+  const oldMessage = recent.of(older)
+  const newMessage = recent.of(newer)
+  t.equal(recent.of(newer), newMessage)
+  t.not(recent.of(older), oldMessage)
+  t.not(recent.of(long), message)
 })
 
 t.test('received message › json() parses once', async (t) => {
-  const message = ReceivedMessage.of(logged({ data: { a: { b: 1 } } }))
+  const message = new ReceivedMessage(logged({ data: { a: { b: 1 } } }))
   const value = message.json()
   t.same(value, { a: { b: 1 } })
   t.equal(message.json(), value)
-  t.equal(ReceivedMessage.of(logged({ data: null })).json(), null)
-  const none = ReceivedMessage.of(logged('no JSON'))
+  t.equal(new ReceivedMessage(logged({ data: null })).json(), null)
+  const none = new ReceivedMessage(logged('no JSON'))
   for (let call = 0; call < 2; call++) t.throws(() => none.json(), { name: 'SyntaxError' })
 })
 

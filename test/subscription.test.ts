@@ -453,6 +453,7 @@ t.test('Subscription › onGap', async (t) => {
 
   for (const [name, onGap] of [
     ['undefined', () => undefined],
+    ['null', () => null],
     ['no messages', () => []],
     ['a promise of undefined', async () => undefined],
     ['a promise of no messages', async () => []]
@@ -479,7 +480,6 @@ t.test('Subscription › onGap', async (t) => {
     ],
     ['rejects', () => Promise.reject(boom), boom],
     ['answers with an id', () => ({ id: 1, data: '' }), { code: 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE' }],
-    ['answers null', () => null, { code: 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE' }],
     ['answers with one bad message of two', () => ['a', {}], { code: 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE' }],
     [
       'promises what cannot be serialized',
@@ -577,6 +577,55 @@ t.test('Subscription › onGap', async (t) => {
         t.equal(bench.gaps.length, 1)
       }
     )
+  }
+
+  for (const [slow, afterGap, expected] of [
+    ['gap', 'oldest', ['6', '7']],
+    ['disconnect', 'oldest', ['6', '7']],
+    ['gap', 'now', ['6', '7']]
+  ] as const) {
+    const name = `slow: '${slow}', afterGap: '${afterGap}'`
+    t.test(`${name}: what is dropped while its answer is awaited is a part of the same gap`, async (t) => {
+      const answer = deferred<GapAnswer>()
+      const bench = new ChannelBench()
+      const options = { slow, afterGap, onGap: () => answer.promise }
+      const channel = bench.channel('news', { ...options, history: memoryHistory({ maxMessages: 2 }) })
+      for (const data of ['1', '2', '3', '4', '5']) channel.publish(data)
+      const reader = bench.reader('hello')
+      channel.subscribe(reader.connection)
+      bench.endTurn()
+      for (const data of expected) channel.publish(data)
+      bench.endTurn()
+      answer.resolve('state')
+      await nextTurn()
+      bench.endTurn()
+      t.same(reader.data, ['state', ...expected])
+      t.equal(bench.gaps.length, 1)
+      t.equal(reader.connection.state, 'open')
+    })
+
+    t.test(`${name}: what came later and is dropped too is another gap, and nobody was slow`, async (t) => {
+      const answers = [deferred<GapAnswer>(), deferred<GapAnswer>()]
+      const reasons: string[] = []
+      const onGap = ({ reason }: Gap) => answers[reasons.push(reason) - 1]?.promise
+      const bench = new ChannelBench()
+      const history = memoryHistory({ maxMessages: 2 })
+      const channel = bench.channel('news', { slow, afterGap, onGap, history } as ChannelOptions)
+      channel.publish('1')
+      const reader = bench.reader('hello')
+      channel.subscribe(reader.connection)
+      bench.endTurn()
+      for (const [i, answer] of answers.entries()) {
+        if (i === 0) for (const data of ['2', '3', '4']) channel.publish(data)
+        bench.endTurn()
+        answer.resolve(`state ${i}`)
+        await nextTurn()
+        bench.endTurn()
+      }
+      t.same(reasons, ['unknown', 'expired'])
+      t.same(reader.data, ['state 0', 'state 1', ...(afterGap === 'oldest' ? ['3', '4'] : [])])
+      t.equal(reader.connection.state, 'open')
+    })
   }
 
   t.test('a client that is cut off inside of the answer is told the gap again', async (t) => {
@@ -706,6 +755,28 @@ t.test('Subscription › slow readers', async (t) => {
     t.same(reader.data, ['1', '{"channel":"news","reason":"slow"}', '3', '4'])
   })
 
+  for (const slow of ['gap', 'disconnect'] as const) {
+    t.test(
+      `with slow: '${slow}' are not those who begin with the oldest message, whatever that is`,
+      async (t) => {
+        const bench = new ChannelBench()
+        const channel = bench.channel('news', { slow, history: memoryHistory({ maxMessages: 2 }) })
+        for (const data of ['1', '2', '3']) channel.publish(data)
+        const waiting = bench.waiting()
+        const subscription = channel.subscribe(waiting.connection, { from: 'oldest' })
+        for (const data of ['4', '5']) {
+          channel.publish(data)
+          bench.endTurn()
+        }
+        waiting.connection.open(waiting.transport)
+        bench.endTurn()
+        t.same(waiting.data, ['4', '5'])
+        t.same(bench.gaps, [])
+        t.ok(subscription.active)
+      }
+    )
+  }
+
   t.test("with slow: 'gap' lose nothing that is kept", async (t) => {
     const { bench, channel, reader } = await blocked({ history: memoryHistory({ maxMessages: 2 }) })
     for (const data of ['1', '2']) channel.publish(data)
@@ -740,6 +811,7 @@ t.test('Subscription › slow readers', async (t) => {
       t.equal(reader.transport.text, text)
       t.notOk(subscription.active)
       t.same(calls, [])
+      t.same(bench.gaps, [], 'it was told nothing')
       const back = bench.reader(lastEventId)
       channel.subscribe(back.connection)
       bench.endTurn()
@@ -910,17 +982,17 @@ t.test("Subscription › slow: 'latest'", async (t) => {
     t.same(reader.data, ['state', '3'])
   })
 
-  t.test('asks the filter only about the newest', async (t) => {
+  t.test('gives the newest that pass the filter', async (t) => {
     const bench = new ChannelBench()
     const channel = bench.channel('news', { slow })
     const cursor = await channel.publish('0')
     for (const data of ['1', '2', '3']) channel.publish(data)
     const reader = bench.reader(cursor)
     const asked: string[] = []
-    channel.subscribe(reader.connection, { filter: ({ data }) => asked.push(data) > 0 })
+    channel.subscribe(reader.connection, { filter: ({ data }) => asked.push(data) > 0 && data !== '3' })
     bench.endTurn()
-    t.same(asked, ['3'])
-    t.same(reader.data, ['3'])
+    t.same(asked, ['1', '2', '3'])
+    t.same(reader.data, ['2'])
   })
 
   t.test('tells a gap when the history lost more than was replaced', async (t) => {

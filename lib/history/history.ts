@@ -26,6 +26,8 @@ export interface LoggedFrame {
 export interface ReadLimits {
   /** At least 1. The page ends with the frame that reaches this, so it always has one frame, if there is any. */
   readonly maxBytes: number
+  /** What each frame counts besides its own bytes: those of its `id` line. */
+  readonly idBytes: number
   /** Only frames that arrived before this. */
   readonly before: number
   /** Only the newest frame of each key in the whole history. */

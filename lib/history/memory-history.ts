@@ -3,7 +3,7 @@ import { arrive } from '../arrivals.ts'
 import { checkBytes, checkCount, checked, checkMs, orFalse } from '../check.ts'
 import { FST_ERR_EVENTSTREAM_HISTORY_CLOSED } from '../errors.ts'
 import type { Cursor, History, Log, LogListener } from './history.ts'
-import { type KeptFrame, MemoryLog, type MemoryLogHost } from './memory-log.ts'
+import { type KeptFrame, LOG_BYTES, MemoryLog, type MemoryLogHost } from './memory-log.ts'
 
 export interface MemoryHistoryOptions {
   /**
@@ -12,7 +12,7 @@ export interface MemoryHistoryOptions {
    */
   maxMessages?: number
   /**
-   * Bytes of messages kept per channel. The newest message is kept whatever its size.
+   * Bytes of the text of messages kept per channel. The newest message is kept whatever its size.
    * @defaultValue 1048576
    */
   maxBytes?: number
@@ -22,8 +22,9 @@ export interface MemoryHistoryOptions {
    */
   maxAgeMs?: number | false
   /**
-   * Bytes of messages kept over all channels. Beyond, the oldest messages go, also when readers that keep up have not
-   * been offered them yet.
+   * Bytes of memory that the messages of all channels take: those of their text and their keys, 256 for each message, and
+   * 768 for each channel that has any. Beyond, the oldest messages go, also when readers that keep up have not been
+   * offered them yet.
    * @defaultValue 67108864
    */
   maxTotalBytes?: number
@@ -67,7 +68,7 @@ class MemoryHistory implements History, MemoryLogHost {
   /** All frames of all logs, a list from the oldest to the newest. */
   #oldest: KeptFrame | undefined
   #newest: KeptFrame | undefined
-  #bytes = 0
+  #memoryBytes = 0
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
 
@@ -81,7 +82,7 @@ class MemoryHistory implements History, MemoryLogHost {
     const frame = log.append(text, byteLength, key, arrive(), performance.now())
     this.#link(frame)
     log.trim()
-    while (this.#bytes > this.options.maxTotalBytes && this.#oldest !== this.#newest) this.#dropOldest()
+    while (this.#memoryBytes > this.options.maxTotalBytes && this.#oldest !== this.#newest) this.#dropOldest()
     this.#scheduleExpiry()
     log.tellFollowers()
     return Promise.resolve(frame.cursor)
@@ -106,7 +107,7 @@ class MemoryHistory implements History, MemoryLogHost {
     else newer.older = older
     frame.older = undefined
     frame.newer = undefined
-    this.#bytes -= frame.byteLength
+    this.#memoryBytes -= frame.memoryBytes + (frame.log.length === 0 ? LOG_BYTES : 0)
   }
 
   /** A log has neither frames nor followers. */
@@ -144,7 +145,7 @@ class MemoryHistory implements History, MemoryLogHost {
     if (this.#newest === undefined) this.#oldest = frame
     else this.#newest.newer = frame
     this.#newest = frame
-    this.#bytes += frame.byteLength
+    this.#memoryBytes += frame.memoryBytes + (frame.log.length === 1 ? LOG_BYTES : 0)
   }
 
   #dropOldest(): void {

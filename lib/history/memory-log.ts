@@ -1,11 +1,17 @@
 import type { Cursor, GapReason, Log, LoggedFrame, LogListener, Page, ReadLimits } from './history.ts'
 
+/** What a frame takes in memory besides its text and its key, and what a log takes besides its frames. About. */
+const FRAME_BYTES = 256
+export const LOG_BYTES = 768
+
 /** A frame in the list of all frames of a history. */
 export interface KeptFrame extends LoggedFrame {
   readonly log: MemoryLog
   readonly number: number
   /** Milliseconds of the monotonic clock. */
   readonly time: number
+  /** What it takes in memory. */
+  readonly memoryBytes: number
   older: KeptFrame | undefined
   newer: KeptFrame | undefined
 }
@@ -57,10 +63,10 @@ export class MemoryLog {
 
   /** The number before that of the oldest frame. */
   get #baseNumber(): number {
-    return this.#headNumber - this.#length
+    return this.#headNumber - this.length
   }
 
-  get #length(): number {
+  get length(): number {
     return this.#frames.length - this.#start
   }
 
@@ -87,6 +93,7 @@ export class MemoryLog {
       log: this,
       number,
       time,
+      memoryBytes: byteLength + key.length + FRAME_BYTES,
       older: undefined,
       newer: undefined
     }
@@ -99,7 +106,7 @@ export class MemoryLog {
   /** Drops what is over the limits and not held. */
   trim(): void {
     const { maxMessages, maxBytes } = this.#host.options
-    while ((this.#length > maxMessages || this.#bytes > maxBytes) && this.#length > 1 && !this.isHeld) {
+    while ((this.length > maxMessages || this.#bytes > maxBytes) && this.length > 1 && !this.isHeld) {
       this.dropOldest()
     }
   }
@@ -148,7 +155,7 @@ export class MemoryLog {
     return this.#frames[this.#start + number - this.#baseNumber]
   }
 
-  read(after: Cursor, { maxBytes, before, isLatestOnly }: ReadLimits): Page {
+  read(after: Cursor, { maxBytes, idBytes, before, isLatestOnly }: ReadLimits): Page {
     const number = this.numberOf(after)
     if (typeof number === 'string') return { complete: false, frames: [], reason: number }
     const frames: LoggedFrame[] = []
@@ -159,7 +166,7 @@ export class MemoryLog {
       if (frame === undefined || frame.arrival >= before) break
       cursor = frame.cursor
       if (isLatestOnly && this.#latest.get(frame.key) !== frame) continue
-      bytes += frame.byteLength
+      bytes += frame.byteLength + idBytes
       frames.push(frame)
     }
     return { complete: true, frames, cursor }
@@ -181,7 +188,7 @@ export class MemoryLog {
   }
 
   #tellIdle(): void {
-    if (this.#length === 0 && this.#followers.size === 0) this.#host.logOnIdle(this)
+    if (this.length === 0 && this.#followers.size === 0) this.#host.logOnIdle(this)
   }
 }
 

@@ -1,4 +1,4 @@
-import type { ChannelLog, EpochLog, Moment, Published } from './run-log.ts'
+import type { ChannelLog, EpochLog, Moment, Published, SubscriptionLog } from './run-log.ts'
 
 /** A place in a channel is the number of messages before it. */
 export interface Place {
@@ -10,7 +10,7 @@ export interface Place {
 export class ChannelPlaces {
   readonly log: ChannelLog
   readonly #places = new Map<string, Place>()
-  readonly #newer: (Published | undefined)[]
+  readonly #newer: (Newer | undefined)[]
 
   constructor(log: ChannelLog) {
     this.log = log
@@ -49,10 +49,11 @@ export class ChannelPlaces {
     return this.#count(({ acknowledgedAt = Infinity }) => acknowledgedAt <= moment)
   }
 
-  /** Whether there was a newer message of the same key by then. */
-  isSuperseded(index: number, by: Moment): boolean {
-    const newer = this.#newer[index]
-    return newer !== undefined && newer.sentAt <= by
+  /** Whether there was a newer message of the same key by then that passes the filter. */
+  isSuperseded(index: number, by: Moment, filter: SubscriptionLog['filter']): boolean {
+    let newer = this.#newer[index]
+    while (newer !== undefined && filter?.(newer.message) === false) newer = this.#newer[newer.index]
+    return newer !== undefined && newer.message.sentAt <= by
   }
 
   #count(isBefore: (message: Published) => boolean): number {
@@ -64,14 +65,19 @@ export class ChannelPlaces {
   }
 }
 
-function newerOfSameKey(messages: readonly Published[]): (Published | undefined)[] {
-  const newest = new Map<string, Published>()
-  const newer: (Published | undefined)[] = []
-  for (let index = messages.length - 1; index >= 0; index--) {
-    const message = messages[index]
-    if (message === undefined) continue
+interface Newer {
+  readonly index: number
+  readonly message: Published
+}
+
+/** For each message, the next one of the same key. */
+function newerOfSameKey(messages: readonly Published[]): (Newer | undefined)[] {
+  const newest = new Map<string, Newer>()
+  const newer: (Newer | undefined)[] = []
+  for (const [back, message] of [...messages].reverse().entries()) {
+    const index = messages.length - 1 - back
     newer[index] = newest.get(message.key)
-    newest.set(message.key, message)
+    newest.set(message.key, { index, message })
   }
   return newer
 }

@@ -25,6 +25,7 @@ export class ConnectionCheck implements SubscriptionCheckHost {
   readonly connection: ConnectionLog
   readonly violations: Violation[] = []
   readonly #number: number
+  readonly #places: ReadonlyMap<string, ChannelPlaces>
   readonly #subscriptions = new Map<string, SubscriptionCheck>()
   readonly #gaps = new Map<string, GapLog[]>()
   #id: string
@@ -44,6 +45,7 @@ export class ConnectionCheck implements SubscriptionCheckHost {
     this.connection = connection
     this.#number = number
     this.#id = connection.resumedFrom ?? ''
+    this.#places = places
     for (const log of connection.subscriptions) {
       const channel = places.get(log.channel)
       if (channel === undefined) throw new Error(`no log of the channel ${log.channel}`)
@@ -52,6 +54,14 @@ export class ConnectionCheck implements SubscriptionCheckHost {
     for (const gap of connection.gaps) {
       this.#gaps.set(gap.channel, [...(this.#gaps.get(gap.channel) ?? []), gap])
     }
+  }
+
+  isAnothers(cursor: string, name: string, at: Moment): boolean {
+    return this.connection.subscriptions.some(({ channel }) => {
+      const places = channel === name ? undefined : this.#places.get(channel)
+      const known = places?.of(cursor)
+      return known !== undefined && known.epoch === places?.epochAt(at)
+    })
   }
 
   check(): readonly Violation[] {
@@ -130,12 +140,7 @@ export class ConnectionCheck implements SubscriptionCheckHost {
       this.violate('phantom', `a gap of a channel that the client does not have: ${excerpt(received)}`)
       return
     }
-    subscription.receiveGap(
-      reason,
-      cursor,
-      received.start,
-      this.#takeGap(subscription.log, reason, received.at)
-    )
+    subscription.receiveGap(reason, cursor, received, this.#takeGap(subscription.log, reason, received.at))
     this.#floors.set(channel, this.#moment)
     this.#checkClaims(received, subscription)
   }

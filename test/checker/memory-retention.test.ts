@@ -2,7 +2,7 @@ import t from 'tap'
 import { type MemoryLimits, MemoryRetention } from './memory-retention.ts'
 import type { ChannelLog } from './run-log.ts'
 
-const LIMITS: MemoryLimits = { maxMessages: 100, maxBytes: 1_000, maxAgeMs: false, maxTotalBytes: 1_000 }
+const LIMITS: MemoryLimits = { maxMessages: 100, maxBytes: 1_000, maxAgeMs: false, maxTotalBytes: 10_000 }
 
 /** Three messages of 100 bytes, at 10, 20 and 30. */
 const NEWS: ChannelLog = {
@@ -40,7 +40,7 @@ t.test('MemoryRetention › a message may be dropped', async (t) => {
     ['from the message on that is one too many', retention({ maxMessages: 2 }), 30],
     ['from the byte on that is one too many', retention({ maxBytes: 299 }), 30],
     ['from its age on, of which a millisecond is not known', retention({ maxAgeMs: 100 }), 109],
-    ['from the byte of any channel on that is one too many', retention({ maxTotalBytes: 299 }), 30]
+    ['from the byte of any channel on that is one too many', retention({ maxTotalBytes: 1_835 }), 30]
   ]
   for (const [what, kept, from] of cases) {
     t.notOk(kept.mayHaveDropped('news', 0, from - 1), what)

@@ -56,8 +56,14 @@ export class MemoryRetention implements Retention {
   #totalSince(since: Moment, by: Moment): number {
     let bytes = 0
     for (const { messages } of this.#channels.values()) {
-      for (const { byteLength, sentAt } of messages) if (sentAt >= since && sentAt <= by) bytes += byteLength
+      bytes += memoryBytes(messages.filter(({ sentAt }) => sentAt >= since && sentAt <= by))
     }
     return bytes
   }
+}
+
+/** What messages of one channel take in memory, as the README says. */
+export function memoryBytes(messages: readonly Published[]): number {
+  const channelBytes = messages.length === 0 ? 0 : 768
+  return messages.reduce((sum, { byteLength, key }) => sum + byteLength + key.length + 256, channelBytes)
 }

@@ -23,6 +23,8 @@ export interface SubscriptionCheckHost {
   readonly run: RunLog
   readonly connection: ConnectionLog
   violate(kind: ViolationKind, text: string): void
+  /** Whether a cursor is one of another channel that the connection is subscribed to. */
+  isAnothers(cursor: string, channel: string, epochAt: Moment): boolean
 }
 
 /** One channel on one connection: each of its messages has been received, may have been passed over, or is lost. */
@@ -34,13 +36,17 @@ export class SubscriptionCheck {
   /** `undefined`: at a cursor that is none of the channel's. */
   #span: Span | undefined
   #isFresh = true
+  /** Whether nothing has come yet, not even an id. */
+  #isUntold = true
+  /** Whether nothing came since a gap was told. */
+  #isAfterGap = false
   readonly #received = new Set<number>()
 
   constructor(host: SubscriptionCheckHost, places: ChannelPlaces, log: SubscriptionLog) {
     this.#host = host
     this.places = places
     this.log = log
-    this.#brought = log.resumes ? cursorFor(log.channel, host.connection.resumedFrom) : undefined
+    this.#brought = this.#broughtCursor()
     this.#span = this.#startSpan()
   }
 
@@ -59,6 +65,7 @@ export class SubscriptionCheck {
       return
     }
     this.#moveTo(index, received, 'loss')
+    this.#isAfterGap = false
     this.#received.add(index)
     this.#span = { from: place, to: place }
   }
@@ -67,7 +74,8 @@ export class SubscriptionCheck {
   claim(cursor: string, received: Received): void {
     const known = this.places.of(cursor)
     if (known === undefined || known.epoch !== this.#epoch) {
-      if (this.#span !== undefined) this.#violate('phantom', `the id ${cursor} is none of the channel's`)
+      if (this.#span !== undefined && !this.#mayBeUnknown)
+        this.#violate('phantom', `the id ${cursor} is none of the channel's`)
       return
     }
     const { place } = known
@@ -75,12 +83,13 @@ export class SubscriptionCheck {
       this.#violate('backwards', `the id went from ${this.#span.from} back to ${cursor}`)
       return
     }
+    if (place !== this.#span?.to) this.#isAfterGap = false
     this.#moveTo(place, received, 'overclaim')
     this.#span = { from: place, to: place }
   }
 
   /** @param told what the server says of the gap; `undefined` if it says nothing. */
-  receiveGap(reason: string, cursor: string, start: number, told: GapLog | undefined): void {
+  receiveGap(reason: string, cursor: string, received: Block, told: GapLog | undefined): void {
     const known = this.places.of(cursor)
     if (told === undefined || told.reason !== reason) {
       this.#violate('false-gap', `the client was told ${reason}, the server says ${told?.reason}`)
@@ -90,17 +99,20 @@ export class SubscriptionCheck {
       return
     }
     const at = told?.at ?? Infinity
-    if (this.#span === undefined) this.#checkBadCursor(reason)
-    else this.#checkLoss(reason, this.#span.from, known.place, { at, start })
-    this.#checkDestination(known.place, at)
+    const isUnknown = this.#mayBeUnknown && (reason === 'unknown' || reason === 'foreign')
+    if (this.#span === undefined || isUnknown) this.#checkBadCursor(reason)
+    else this.#checkLoss(reason, this.#span.from, known.place, { at, start: received.start })
+    this.#checkDestination(known.place, { met: at, told: received.at })
     this.#isFresh = false
+    this.#isUntold = false
+    this.#isAfterGap = true
     this.#received.clear()
     this.#span = { from: known.place, to: known.place }
   }
 
   /** What was published before `close()` is before the farewell. */
   receiveFarewell(closedAt: Moment, received: Received): void {
-    if (this.#isExact && this.log.endedAt === undefined) {
+    if (this.#isExact && this.log.endedAt === undefined && !this.#isUntold) {
       this.#moveTo(this.places.sentUntil(closedAt), received, 'loss')
     }
   }
@@ -131,6 +143,13 @@ export class SubscriptionCheck {
     return this.places.epochAt(this.#start)
   }
 
+  /** Another channel whose cursor it may have been ends before it could tell. */
+  get #mayBeUnknown(): boolean {
+    const { resumedFrom, subscriptions } = this.#host.connection
+    const isAnothers = this.log.resumes && this.#brought === undefined && resumedFrom !== undefined
+    return isAnothers && this.#isUntold && subscriptions.some(({ endedAt }) => endedAt !== undefined)
+  }
+
   #startSpan(): Span | undefined {
     if (this.#brought !== undefined) {
       const known = this.places.of(this.#brought)
@@ -153,8 +172,18 @@ export class SubscriptionCheck {
     return { from, to }
   }
 
+  /** A cursor that came without a name is another channel's if that one knows it, and then no cursor of this one. */
+  #broughtCursor(): string | undefined {
+    const { resumedFrom } = this.#host.connection
+    const cursor = this.log.resumes ? cursorFor(this.log.channel, resumedFrom) : undefined
+    if (cursor === undefined || cursor !== resumedFrom || this.places.of(cursor) !== undefined) return cursor
+    return this.#host.isAnothers(cursor, this.log.channel, this.#start) ? undefined : cursor
+  }
+
   /** All that is before `place` and did not come must have been passed over. */
   #moveTo(place: number, by: Block, kind: 'loss' | 'overclaim'): void {
+    const isOldest = this.#isUntold && this.#brought === undefined && this.log.from === 'oldest'
+    this.#isUntold = false
     if (place !== this.#span?.to) this.#isFresh = false
     if (this.#span === undefined) {
       this.#violate('loss', `no gap was told to a client with the cursor ${this.#brought}`)
@@ -163,6 +192,7 @@ export class SubscriptionCheck {
     for (let index = this.#span.to; index < place; index++) {
       const message = this.places.log.messages[index]
       if (message === undefined || this.#isExcused(message, index, by)) continue
+      if (isOldest && this.#mayHaveDropped(index, by.at)) continue
       this.#violate(kind, `${message.cursor} (message ${index}) did not come, and no gap was told`)
       return
     }
@@ -171,7 +201,8 @@ export class SubscriptionCheck {
   #isExcused(message: Published, index: number, by: Block): boolean {
     if (this.#isPassedOver(message)) return true
     const { slow } = this.places.log
-    return slow === 'latest' && this.places.isSuperseded(index, by.at) && !this.#keptUp(message.sentAt, by)
+    if (slow !== 'latest' || this.#keptUp(message.sentAt, by)) return false
+    return this.places.isSuperseded(index, by.at, this.log.filter)
   }
 
   #isPassedOver(message: Published): boolean {
@@ -180,8 +211,9 @@ export class SubscriptionCheck {
 
   /** Who comes back is behind, and `latest` gives it no message that was not the newest of its key when it came. */
   #isReplaced(index: number): boolean {
-    if (!this.#isExact || this.#brought === undefined || this.places.log.slow !== 'latest') return false
-    return this.places.isSuperseded(index, this.#start)
+    const isConflated = this.places.log.slow === 'latest' && this.log.filter === undefined
+    if (!this.#isExact || this.#brought === undefined || !isConflated) return false
+    return this.places.isSuperseded(index, this.#start, undefined)
   }
 
   /** Whether it stood at the head before `since`, and neither had to wait nor began anew from there until the block. */
@@ -220,17 +252,20 @@ export class SubscriptionCheck {
     const stood = this.#host.connection.stood.some(
       (standing) => standing.at >= this.#start && standing.at <= at
     )
+    // What was lost while `onGap` was asked is nobody's slowness.
+    if (this.#isAfterGap) return
     if (this.#brought === undefined || !this.#isFresh || stood) {
       this.#violate('wrong-gap', `expired instead of slow, for message ${place} was there to be taken`)
     }
   }
 
-  #checkDestination(destination: number, at: Moment): void {
+  /** With the oldest message, that is the oldest when the gap was told, which may be later than it was met. */
+  #checkDestination(destination: number, { met, told }: { met: Moment; told: Moment }): void {
     if (this.places.log.afterGap === 'oldest') {
       const isFirst = destination === this.places.startOf(this.#epoch)
-      if (isFirst || this.#mayHaveDropped(destination - 1, at)) return
+      if (isFirst || this.#mayHaveDropped(destination - 1, told)) return
       this.#violate('loss', `the gap went over message ${destination - 1}, which was kept`)
-    } else if (this.#isExact && destination !== this.places.sentUntil(at)) {
+    } else if (this.#isExact && destination !== this.places.sentUntil(met)) {
       this.#violate('wrong-gap', `the gap leads to ${destination}, which was not the newest`)
     }
   }

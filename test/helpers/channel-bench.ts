@@ -5,12 +5,14 @@ import { encodeMessage, type Frame } from '../../lib/frame.ts'
 import type { ChannelOptions, EventStreamOptions, Gap, Publishable, Subscription } from '../../lib/index.ts'
 import { assertNoId } from '../../lib/message.ts'
 import { type ResolvedOptions, resolveOptions, type StartOptions } from '../../lib/options.ts'
+import { RecentMessages } from '../../lib/received-message.ts'
 import { Bench } from './fake-transport.ts'
 import { type DispatchedEvent, type EventStream, parseStream } from './strict-parser.ts'
 
 /** Channels and their readers on fake transports. The turn of the event loop ends when the test says so. */
 export class ChannelBench implements ChannelHost {
   readonly recent = new RecentBatches()
+  readonly messages = new RecentMessages()
   readonly logs: { fields: { err?: unknown; channel?: string }; message: string }[] = []
   readonly gaps: { reader: Subscription['connection']; gap: Gap }[] = []
   /** The names of channels that got their first subscription (`+`) or lost their last one (`-`). */
@@ -71,6 +73,10 @@ export class ChannelBench implements ChannelHost {
 
   channelOnPublish(): void {
     this.published++
+  }
+
+  channelOnReject(): void {
+    this.published--
   }
 
   channelOnDeliver(messages: number): void {

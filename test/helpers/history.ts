@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Cursor, History, Log, LoggedFrame, LogListener, ReadLimits } from '../../lib/history/history.ts'
 
 /** Limits that let everything through. */
-export const ALL: ReadLimits = { maxBytes: Infinity, before: Infinity, isLatestOnly: false }
+export const ALL: ReadLimits = { maxBytes: Infinity, idBytes: 0, before: Infinity, isLatestOnly: false }
 
 /** Counts how often it was told. */
 export class Ear implements LogListener {

@@ -243,6 +243,24 @@ function testRead({ name, open }: Bench): void {
     }
   })
 
+  t.test(`${name} › read › idBytes count for each frame`, async (t) => {
+    const { history } = await open(t)
+    const log = await history.follow('a', new Ear())
+    const start = await log.head
+    for (let n = 0; n < 5; n++) await history.append('a', frame('x'.repeat(10)), '')
+    const table = [
+      [1, 1],
+      [25, 1],
+      [26, 2],
+      [75, 3],
+      [76, 4]
+    ] as const
+    for (const [maxBytes, count] of table) {
+      const page = await log.read(start, { ...ALL, maxBytes, idBytes: 15 })
+      t.equal(page.frames.length, count, `${maxBytes} bytes`)
+    }
+  })
+
   t.test(`${name} › read › sizes are bytes, not characters`, async (t) => {
     const { history } = await open(t)
     const log = await history.follow('a', new Ear())

@@ -51,6 +51,10 @@ async function kept(history: History, channel: string): Promise<number[]> {
   return (await readKept(history, channel)).map(({ text }) => Number(text.slice('data: '.length)))
 }
 
+/** What counts besides the text: for each message, and for each channel that has any. */
+const MESSAGE = 256
+const CHANNEL = 768
+
 /** A history that forgets a channel without followers as soon as another one has a message. */
 function forgetful(): History {
   return memoryHistory({ maxTotalBytes: 1 })
@@ -286,7 +290,7 @@ t.test('memoryHistory › maxAgeMs', async (t) => {
 
   t.test('and begins again when everything has gone', async (t) => {
     await FakeClock.run(async (clock) => {
-      const history = memoryHistory({ maxAgeMs: 1_000, maxTotalBytes: 100 })
+      const history = memoryHistory({ maxAgeMs: 1_000, maxTotalBytes: CHANNEL + 2 * MESSAGE + 100 })
       for (let round = 0; round < 3; round++) {
         for (let n = 0; n < 3; n++) await appendBytes(history, 'a', n, 40)
         t.same(await kept(history, 'a'), [1, 2], 'what is kept counts')
@@ -376,7 +380,7 @@ t.test('memoryHistory › maxAgeMs', async (t) => {
 
 t.test('memoryHistory › maxTotalBytes', async (t) => {
   t.test('drops the oldest of all channels', async (t) => {
-    const history = memoryHistory({ maxTotalBytes: 100 })
+    const history = memoryHistory({ maxTotalBytes: 3 * CHANNEL + 4 * MESSAGE + 100 })
     const state = async () => [await kept(history, 'a'), await kept(history, 'b'), await kept(history, 'c')]
     await appendBytes(history, 'a', 0, 30)
     await appendBytes(history, 'b', 0, 30)
@@ -387,14 +391,14 @@ t.test('memoryHistory › maxTotalBytes', async (t) => {
     t.same(await state(), [[1], [0], [0, 1]])
     await appendBytes(history, 'b', 1, 60)
     t.same(await state(), [[], [1], [0, 1]], 'as many as it takes')
-    await appendBytes(history, 'a', 2, 101)
+    await appendBytes(history, 'a', 2, 10_000)
     t.same(await state(), [[2], [], []], 'but the newest is kept whatever its size')
     await appendBytes(history, 'a', 3, 100)
     t.same(await state(), [[3], [], []])
   })
 
   t.test('also those that are held', async (t) => {
-    const history = memoryHistory({ maxTotalBytes: 100 })
+    const history = memoryHistory({ maxTotalBytes: CHANNEL + 2 * MESSAGE + 100 })
     const log = history.follow('a', new Ear())
     const given = [log.head]
     for (let n = 0; n < 3; n++) given.push(await appendBytes(history, 'a', n, 40))
@@ -414,9 +418,17 @@ t.test('memoryHistory › maxTotalBytes', async (t) => {
     t.same(texts(await readAll(log, given[3] ?? '')), [textOf(3)])
   })
 
+  t.test('counts keys', async (t) => {
+    const history = memoryHistory({ maxTotalBytes: CHANNEL + 2 * MESSAGE + 100 })
+    for (let n = 0; n < 3; n++) await history.append('a', { text: textOf(n), byteLength: 1 }, 'k'.repeat(49))
+    t.same(await kept(history, 'a'), [1, 2])
+    await history.append('a', { text: textOf(3), byteLength: 1 }, 'k'.repeat(50))
+    t.same(await kept(history, 'a'), [3])
+  })
+
   t.test('is 64 MiB if not given', async (t) => {
     const history = memoryHistory()
-    for (let n = 0; n < 64; n++) await appendBytes(history, `${n}`, n, 1_048_576)
+    for (let n = 0; n < 64; n++) await appendBytes(history, `${n}`, n, 1_048_576 - MESSAGE - CHANNEL)
     t.same([await kept(history, '0'), await kept(history, '1')], [[0], [1]])
     await appendBytes(history, '64', 64, 1)
     t.same([await kept(history, '0'), await kept(history, '1')], [[], [1]])
@@ -424,7 +436,12 @@ t.test('memoryHistory › maxTotalBytes', async (t) => {
 
   t.test('counts what every other limit has dropped', async (t) => {
     await FakeClock.run(async (clock) => {
-      const history = memoryHistory({ maxMessages: 2, maxBytes: 60, maxAgeMs: 1_000, maxTotalBytes: 100 })
+      const history = memoryHistory({
+        maxMessages: 2,
+        maxBytes: 60,
+        maxAgeMs: 1_000,
+        maxTotalBytes: 2 * CHANNEL + 3 * MESSAGE + 100
+      })
       await appendBytes(history, 'a', 0, 40)
       for (let n = 0; n < 10; n++) await appendBytes(history, 'b', n, 20)
       for (let n = 0; n < 10; n++) await appendBytes(history, 'b', n, 50)
@@ -444,7 +461,7 @@ t.test(`memoryHistory › keeps exactly what its limits allow (FC_SEED=${seed})`
   const limits = fc.record({
     maxMessages: fc.integer({ min: 1, max: 8 }),
     maxBytes: limit,
-    maxTotalBytes: limit
+    maxTotalBytes: fc.integer({ min: 1, max: 5_000 })
   })
   const appends = fc.array(fc.tuple(fc.constantFrom(...channels), fc.integer({ min: 1, max: 30 })), {
     maxLength: 40,
@@ -459,12 +476,16 @@ t.test(`memoryHistory › keeps exactly what its limits allow (FC_SEED=${seed})`
     }
     const of = (channel: string) => model.filter((message) => message.channel === channel)
     const bytes = (messages: typeof model) => messages.reduce((sum, { size }) => sum + size, 0)
+    const memory = (messages: typeof model) =>
+      bytes(messages) +
+      messages.length * MESSAGE +
+      new Set(messages.map(({ channel }) => channel)).size * CHANNEL
     for (const [n, [channel, size]] of appends.entries()) {
       await appendBytes(history, channel, n, size)
       model.push({ channel, n, size })
       while (of(channel).length > limits.maxMessages) drop(channel)
       while (bytes(of(channel)) > limits.maxBytes && of(channel).length > 1) drop(channel)
-      while (bytes(model) > limits.maxTotalBytes && model.length > 1) drop()
+      while (memory(model) > limits.maxTotalBytes && model.length > 1) drop()
       for (const name of channels) {
         assert.deepEqual(
           await kept(history, name),

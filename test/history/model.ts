@@ -50,6 +50,7 @@ type Step =
       readonly channel: number
       readonly place: number
       readonly maxBytes: number
+      readonly idBytes: number
       readonly before: number
       readonly isLatestOnly: boolean
     }
@@ -77,6 +78,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       channel,
       place,
       maxBytes: fc.oneof(fc.integer({ min: 1, max: 120 }), fc.constant(Infinity)),
+      idBytes: fc.constantFrom(0, 7),
       before: fc.oneof(place, fc.constant(Infinity)),
       isLatestOnly: fc.boolean()
     })
@@ -174,11 +176,18 @@ class Model {
     await log.release(this.#cursorOf(channel, follower.released))
   }
 
-  async #read({ channel, place, maxBytes, before, isLatestOnly }: Step & { do: 'read' }): Promise<void> {
+  async #read({
+    channel,
+    place,
+    maxBytes,
+    idBytes,
+    before,
+    isLatestOnly
+  }: Step & { do: 'read' }): Promise<void> {
     const frames = this.#framesOf(channel)
     const after = place % (frames.length + 1)
     const mark = before === Infinity ? Infinity : (this.#marks[before % this.#marks.length] ?? 0)
-    const limits = { maxBytes, before: mark, isLatestOnly }
+    const limits = { maxBytes, idBytes, before: mark, isLatestOnly }
     const page = await this.#logs[channel]?.read(this.#cursorOf(channel, after), limits)
     const isKept = frames.length - after <= this.#maxMessages || after >= this.#releasedOf(channel)
     if (page?.complete === false) {
@@ -191,13 +200,13 @@ class Model {
     }
   }
 
-  #pageOf(channel: number, after: number, { maxBytes, before, isLatestOnly }: ReadLimits) {
+  #pageOf(channel: number, after: number, { maxBytes, idBytes, before, isLatestOnly }: ReadLimits) {
     const frames = this.#framesOf(channel)
     const chosen: string[] = []
     let end = after
     for (const [i, { text, key, mark }] of frames.entries()) {
       if (i < after) continue
-      if (mark >= before || Buffer.byteLength(chosen.join('')) >= maxBytes) break
+      if (mark >= before || Buffer.byteLength(chosen.join('')) + chosen.length * idBytes >= maxBytes) break
       end = i + 1
       const isLatest = !frames.slice(i + 1).some((newer) => newer.key === key)
       if (isLatest || !isLatestOnly) chosen.push(text)

@@ -11,7 +11,8 @@ import eventStream, {
   type GapAnswer,
   memoryHistory,
   type SSEConnection,
-  type StartOptions
+  type StartOptions,
+  type Subscription
 } from '../../lib/index.ts'
 import { RawClient, request } from '../helpers/raw-client.ts'
 import { build, deferred, listen, logger, nextTurn, until } from '../helpers/server.ts'
@@ -333,14 +334,39 @@ t.test('a reader of a channel that takes nothing for stallMs is destroyed as slo
   t.equal(app.sse.stats().evictions, 1)
 })
 
+t.test('publish › what comes when a socket has ended, but is not closed yet, harms nobody', async (t) => {
+  const app = await build(t)
+  const subscriptions: Subscription[] = []
+  app.get('/', async (_request, reply) => {
+    subscriptions.push(app.sse.channel('a').subscribe(reply.sseStart()))
+  })
+  const { port } = await listen(app)
+  const client = RawClient.get(port, '/')
+  await client.until(/id: /)
+  const [subscription] = subscriptions
+  const { connection } = subscription ?? {}
+  connection?.socket.end()
+  app.sse.channel('a').publish('too late')
+  t.equal(connection?.state, 'open')
+  t.equal(await connection?.closed, 'client')
+  await client.closed
+  t.notMatch(client.received, /too late/)
+})
+
 t.test('onGap › an answer that comes after close() does not land in the next response', async (t) => {
   const answer = deferred<GapAnswer>()
-  const app = await build(t, { onGap: () => answer.promise })
+  const asked = deferred<void>()
+  const app = await build(t, {
+    onGap: () => {
+      asked.resolve()
+      return answer.promise
+    }
+  })
   subscribeRoute(app)
   app.get('/plain/route', async () => 'plain')
   const { port } = await listen(app)
   const client = RawClient.get(port, '/a?lastEventId=nonsense')
-  await until(() => app.sse.stats().gaps === 1)
+  await asked.promise
   app.sse.closeWhere(() => true)
   answer.resolve('late')
   await nextTurn()

@@ -1,3 +1,4 @@
+import { nextTurn } from '../../helpers/server.ts'
 import type { RunLog } from '../run-log.ts'
 import { EventLoop } from './event-loop.ts'
 import type { Setup } from './setup.ts'
@@ -5,8 +6,8 @@ import type { Step } from './steps.ts'
 import { World } from './world.ts'
 
 /** Runs a schedule on fake transports, and then lets everybody catch up and leave. */
-export function runSchedule(setup: Setup, steps: readonly Step[]): Promise<RunLog> {
-  return EventLoop.run(async (loop) => {
+export async function runSchedule(setup: Setup, steps: readonly Step[]): Promise<RunLog> {
+  const run = await EventLoop.run(async (loop) => {
     const world = new World(loop, setup)
     try {
       for (const step of steps) {
@@ -17,6 +18,9 @@ export function runSchedule(setup: Setup, steps: readonly Step[]): Promise<RunLo
       world.dispose()
     }
   })
+  // What `WeakRef`s have led to is let go of when the real event loop turns.
+  await nextTurn()
+  return run
 }
 
 async function take(world: World, step: Step): Promise<void> {

@@ -43,7 +43,7 @@ const limits: fc.Arbitrary<MemoryLimits> = fc.record({
     weight: 1
   }),
   maxTotalBytes: fc.oneof(often(67_108_864, 5), {
-    arbitrary: fc.integer({ min: 100, max: 2_000 }),
+    arbitrary: fc.integer({ min: 100, max: 8_000 }),
     weight: 1
   })
 })

@@ -7,7 +7,7 @@ import { Hub } from '../../../lib/hub.ts'
 import { type ResolvedOptions, resolveOptions } from '../../../lib/options.ts'
 import type { ChannelMessage, ChannelOptions, Gap, GapAnswer, SubscribeOptions } from '../../../lib/types.ts'
 import { FILTERS } from '../filters.ts'
-import { MemoryRetention } from '../memory-retention.ts'
+import { MemoryRetention, memoryBytes } from '../memory-retention.ts'
 import { bytesOnWire, payloadOf } from '../payload.ts'
 import type { ChannelLog, EpochLog, Moment, Published, RunLog, Sample } from '../run-log.ts'
 import { type EventLoop, microtasks, PACE_MS } from './event-loop.ts'
@@ -270,10 +270,9 @@ export class World {
     let totalCount = 0
     for (const log of this.channels) {
       const count = this.#keptOf(log.name)
-      const bytes = log.messages
-        .slice(log.messages.length - count)
-        .reduce((sum, { byteLength }) => sum + byteLength, 0)
-      total += bytes
+      const kept = log.messages.slice(log.messages.length - count)
+      const bytes = kept.reduce((sum, { byteLength }) => sum + byteLength, 0)
+      total += memoryBytes(kept)
       totalCount += count
       this.#sample(`messages kept of ${log.name}`, count, maxMessages)
       if (count > 1) this.#sample(`bytes kept of ${log.name}`, bytes, maxBytes)
