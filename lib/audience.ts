@@ -59,6 +59,11 @@ export class Audience implements SubscriptionHost, LogListener, Work {
     return this.#subscriptions.size
   }
 
+  /** Whether all have been offered all that was told. */
+  get isIdle(): boolean {
+    return !this.#isScheduled
+  }
+
   get encodedName(): string {
     return this.channel.encodedName
   }
@@ -76,9 +81,19 @@ export class Audience implements SubscriptionHost, LogListener, Work {
     addSubscription(subscription)
   }
 
+  logOnOpen(): void {
+    this.#head = this.log.head
+    for (const subscription of this.#subscriptions) subscription.logOnOpen()
+    this.logOnLoad()
+  }
+
   logOnAppend(): void {
     this.#head = this.log.head
     this.#batches.clear()
+    this.logOnLoad()
+  }
+
+  logOnLoad(): void {
     this.#isDirty = true
     this.#schedule()
   }
@@ -94,7 +109,7 @@ export class Audience implements SubscriptionHost, LogListener, Work {
     return true
   }
 
-  after(cursor: Cursor, idPrefix: string, before: number, isLatestOnly: boolean): Stretch {
+  after(cursor: Cursor, idPrefix: string, before: number, isLatestOnly: boolean): Stretch | undefined {
     return this.#batches.after(cursor, idPrefix, before, isLatestOnly)
   }
 
@@ -104,7 +119,7 @@ export class Audience implements SubscriptionHost, LogListener, Work {
     before: number,
     isLatestOnly: boolean,
     selects: (frame: LoggedFrame) => boolean
-  ): Stretch {
+  ): Stretch | undefined {
     return this.#batches.selectAfter(cursor, idPrefix, before, isLatestOnly, selects)
   }
 
@@ -120,10 +135,10 @@ export class Audience implements SubscriptionHost, LogListener, Work {
     return this.channel.gapText(gap)
   }
 
-  isAnothers(cursor: Cursor, subscription: LiveSubscription): boolean {
-    return subscriptionsOf(subscription.connection).some(
-      (other) => other !== subscription && other.isOwn(cursor)
-    )
+  isAnothers(cursor: Cursor, subscription: LiveSubscription): boolean | undefined {
+    const others = subscriptionsOf(subscription.connection).filter((other) => other !== subscription)
+    const answers = others.map((other) => other.isOwn(cursor))
+    return answers.includes(true) || (answers.includes(undefined) ? undefined : false)
   }
 
   subscriptionOnTake(messages: number): void {

@@ -68,14 +68,16 @@ export class Batches {
    *
    * @param idPrefix comes before the cursor in each id: where the connection stands in its other channels.
    * @param before only what arrived before this.
+   * @returns `undefined` if it is not there yet.
    */
-  after(cursor: Cursor, idPrefix: string, before: number, isLatestOnly: boolean): Stretch {
+  after(cursor: Cursor, idPrefix: string, before: number, isLatestOnly: boolean): Stretch | undefined {
     const isLimited = before <= this.#log.headArrival
     const place = `${idPrefix}${cursor}`
     const key = isLimited || isLatestOnly ? `${place}<${isLimited ? before : ''}${isLatestOnly}` : place
     const kept = this.#kept.get(key)
     if (kept !== undefined) return kept
     const stretch = this.selectAfter(cursor, idPrefix, before, isLatestOnly)
+    if (stretch === undefined) return undefined
     const isNothing = stretch.complete && stretch.batch === undefined
     if (!isNothing || !isLimited) this.#keep(key, stretch)
     return stretch
@@ -99,14 +101,14 @@ export class Batches {
     before: number,
     isLatestOnly: boolean,
     selects?: (frame: LoggedFrame) => boolean
-  ): Stretch {
+  ): Stretch | undefined {
     const idBytes = ID_LINE_BYTES + idPrefix.length + cursor.length
     const limits =
       selects === undefined
         ? { maxBytes: PIECE_BYTES, idBytes, before, isLatestOnly }
         : { maxBytes: SELECT_BYTES, idBytes, before, isLatestOnly: false }
     const page = this.#log.read(cursor, limits)
-    if (!page.complete) return page
+    if (page === undefined || !page.complete) return page
     const readBytes = page.frames.reduce((sum, { byteLength }) => sum + byteLength + idBytes, 0)
     this.#readBytes += readBytes
     const selected = selects === undefined ? page.frames : page.frames.filter(selects)

@@ -56,7 +56,11 @@ const SUBSCRIBE_CHECKS: Readonly<Record<keyof SubscribeOptions, Check>> = {
   resume: checkBoolean,
   filter: checkFilter
 }
-const PUBLISH_CHECKS: Readonly<Record<keyof PublishOptions, Check>> = { key: checkKey }
+const PUBLISH_CHECKS: Readonly<Record<keyof PublishOptions, Check>> = {
+  key: checkKey,
+  idempotencyKey: checkIdempotencyKey
+}
+const MAX_IDEMPOTENCY_KEY_LENGTH = 256
 const NO_OPTIONS: Readonly<object> = Object.freeze({})
 
 export class LiveChannel implements Channel, AudienceHost {
@@ -102,9 +106,9 @@ export class LiveChannel implements Channel, AudienceHost {
   }
 
   publish(message: Publishable, options: PublishOptions = NO_OPTIONS): Promise<Cursor> {
-    const { key = eventOf(message) } = checkedIfAny(options, PUBLISH_CHECKS)
+    const { key = eventOf(message), idempotencyKey } = checkedIfAny(options, PUBLISH_CHECKS)
     const frame = this.#host.encode(message)
-    const appended = this.#options.history.append(this.name, frame, key)
+    const appended = this.#options.history.append(this.name, frame, key, idempotencyKey)
     this.#host.channelOnPublish()
     appended.then(undefined, () => this.#host.channelOnReject())
     this.#unofferedBytes += frame.byteLength
@@ -224,6 +228,7 @@ export class LiveChannel implements Channel, AudienceHost {
     const { promise } = this.#offered
     if (this.#audience === undefined) void nextTurn().then(() => this.audienceOnOffered())
     const cursor = await appended
+    if (this.#audience?.isIdle) this.audienceOnOffered()
     await promise
     return cursor
   }
@@ -264,7 +269,8 @@ function checkedIfAny<Options extends object>(
 
 /** What `subscribe()` returns for a connection that has ended. */
 function ended(channel: Channel, connection: SSEConnection): Subscription {
-  return Object.freeze({ channel, connection, cursor: undefined, active: false, unsubscribe() {} })
+  const ready = Promise.resolve()
+  return Object.freeze({ channel, connection, cursor: undefined, ready, active: false, unsubscribe() {} })
 }
 
 function eventOf(message: Publishable): string {
@@ -289,5 +295,16 @@ function checkFilter(name: string, value: unknown): void {
 function checkKey(name: string, value: unknown): void {
   if (typeof value !== 'string' || !value.isWellFormed()) {
     throw invalid(name, 'a string without lone surrogates', value)
+  }
+}
+
+function checkIdempotencyKey(name: string, value: unknown): void {
+  if (
+    typeof value !== 'string' ||
+    value === '' ||
+    value.length > MAX_IDEMPOTENCY_KEY_LENGTH ||
+    !value.isWellFormed()
+  ) {
+    throw invalid(name, `a well-formed string of 1 to ${MAX_IDEMPOTENCY_KEY_LENGTH} characters`, value)
   }
 }

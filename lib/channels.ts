@@ -1,6 +1,7 @@
 import { type ChannelHost, LiveChannel } from './channel.ts'
 import type { ResolvedChannelOptions } from './channel-options.ts'
 import { invalid } from './check.ts'
+import type { History, HistoryListener } from './history/history.ts'
 import { encodeName } from './last-event-id.ts'
 import type { ChannelOptions } from './types.ts'
 
@@ -8,7 +9,9 @@ const MAX_NAME_BYTES = 256
 
 /** The channels of one hub by name. One that has no subscriptions and was not declared lasts only while it is held. */
 export class Channels {
-  readonly #host: ChannelHost
+  readonly #host: ChannelHost & HistoryListener
+  /** Histories that were opened. */
+  readonly #stores = new Set<History>()
   readonly #defaults: ResolvedChannelOptions
   /** Those that have subscriptions. */
   readonly #live = new Set<LiveChannel>()
@@ -19,14 +22,20 @@ export class Channels {
   })
   #isReady = false
 
-  constructor(host: ChannelHost, defaults: ResolvedChannelOptions) {
+  constructor(host: ChannelHost & HistoryListener, defaults: ResolvedChannelOptions) {
     this.#host = host
     this.#defaults = defaults
+    this.#openHistory(defaults.history)
   }
 
   /** How many have subscriptions. */
   get size(): number {
     return this.#live.size
+  }
+
+  /** Whether the history of any cannot be reached or does not answer. */
+  get degraded(): boolean {
+    return [...this.#stores].some(({ degraded }) => degraded)
   }
 
   get subscriptions(): number {
@@ -55,7 +64,7 @@ export class Channels {
   }
 
   async close(): Promise<void> {
-    const histories = new Set([this.#defaults.history])
+    const histories = new Set([this.#defaults.history, ...this.#stores])
     for (const known of this.#known.values()) {
       const history = known.deref()?.options.history
       if (history !== undefined) histories.add(history)
@@ -73,7 +82,14 @@ export class Channels {
 
   #configure(channel: LiveChannel, options: ChannelOptions): void {
     channel.configure(options)
+    this.#openHistory(channel.options.history)
     if (!this.#isReady) this.#declared.add(channel)
+  }
+
+  #openHistory(history: History): void {
+    if (history.open === undefined || this.#stores.has(history)) return
+    this.#stores.add(history)
+    history.open(this.#host)
   }
 }
 

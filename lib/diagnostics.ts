@@ -32,6 +32,13 @@ export interface FlushEvent {
   readonly durationMs: number
 }
 
+/** A history cannot be reached or does not answer any more, or does again. */
+export interface HistoryEvent {
+  readonly degraded: boolean
+  /** Why, if it is degraded. */
+  readonly error: Error | undefined
+}
+
 /** The events by the name of their `node:diagnostics_channel`. */
 export interface DiagnosticsEvents {
   'fastify-eventstream:open': OpenEvent
@@ -39,6 +46,7 @@ export interface DiagnosticsEvents {
   'fastify-eventstream:publish': PublishEvent
   'fastify-eventstream:gap': GapEvent
   'fastify-eventstream:flush': FlushEvent
+  'fastify-eventstream:history': HistoryEvent
 }
 
 type Told<Name extends keyof DiagnosticsEvents> = DiagnosticsChannel<unknown, DiagnosticsEvents[Name]>
@@ -54,3 +62,6 @@ export const publishChannel: Told<'fastify-eventstream:publish'> = diagnosticsCh
 )
 export const gapChannel: Told<'fastify-eventstream:gap'> = diagnosticsChannel('fastify-eventstream:gap')
 export const flushChannel: Told<'fastify-eventstream:flush'> = diagnosticsChannel('fastify-eventstream:flush')
+export const historyChannel: Told<'fastify-eventstream:history'> = diagnosticsChannel(
+  'fastify-eventstream:history'
+)

@@ -5,7 +5,7 @@ import { RecentBatches } from './batches.ts'
 import type { ChannelHost, LiveChannel } from './channel.ts'
 import { Channels } from './channels.ts'
 import { Connection, type ConnectionHost } from './connection.ts'
-import { closeChannel, gapChannel, openChannel } from './diagnostics.ts'
+import { closeChannel, gapChannel, historyChannel, openChannel } from './diagnostics.ts'
 import {
   FST_ERR_EVENTSTREAM_ALREADY_STARTED,
   FST_ERR_EVENTSTREAM_CLOSING,
@@ -16,6 +16,7 @@ import { Flush, type Work } from './flush.ts'
 import { encodeMessage, type Frame } from './frame.ts'
 import { Heartbeat, monotonicMs } from './heartbeat.ts'
 import { assertNoId } from './message.ts'
+import type { HistoryListener } from './history/history.ts'
 import { nextTurn } from './next-turn.ts'
 import {
   type ResolvedOptions,
@@ -46,7 +47,7 @@ import type {
 } from './types.ts'
 
 /** All that one registration of the plugin holds. */
-export class Hub implements ConnectionHost, ChannelHost, EventStreams {
+export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventStreams {
   readonly #options: ResolvedOptions
   readonly #isLogging: boolean
   readonly #connections = new Set<Connection>()
@@ -105,7 +106,8 @@ export class Hub implements ConnectionHost, ChannelHost, EventStreams {
       gaps: this.#gaps,
       evictions: this.#evictions,
       flushSlices: this.#flush.slices,
-      longestFlushSliceMs: this.#flush.longestSliceMs
+      longestFlushSliceMs: this.#flush.longestSliceMs,
+      degraded: this.#channels.degraded
     }
   }
 
@@ -211,6 +213,16 @@ export class Hub implements ConnectionHost, ChannelHost, EventStreams {
 
   channelOnIdle(channel: LiveChannel): void {
     this.#channels.release(channel)
+  }
+
+  historyOnDegrade(error: Error): void {
+    this.#log.error({ err: error }, 'a history cannot be reached')
+    if (historyChannel.hasSubscribers) historyChannel.publish({ degraded: true, error })
+  }
+
+  historyOnRecover(): void {
+    this.#log.info('the history can be reached again')
+    if (historyChannel.hasSubscribers) historyChannel.publish({ degraded: false, error: undefined })
   }
 
   connectionOnState(connection: Connection): void {

@@ -3,6 +3,7 @@ export type {
   DiagnosticsEvents,
   FlushEvent,
   GapEvent,
+  HistoryEvent,
   OpenEvent,
   PublishEvent
 } from './diagnostics.ts'
@@ -10,6 +11,7 @@ export type {
   Cursor,
   GapReason,
   History,
+  HistoryListener,
   Log,
   LoggedFrame,
   LogListener,

@@ -51,14 +51,18 @@ class Pump implements Feed {
     return another === undefined ? only.advance(this.#idPrefixOf(only), before) : this.#merge(before)
   }
 
-  /** Takes from the subscription whose next message arrived first, as far as it is ahead of all others. */
+  /**
+   * Takes from the subscription whose next message arrived first, as far as it is ahead of all others. Nobody waits for
+   * what is not there yet.
+   */
   #merge(before: number): Batch | undefined {
+    let waiting: Set<LiveSubscription> | undefined
     for (;;) {
       let first: LiveSubscription | undefined
       let firstArrival = before
       let secondArrival = before
       for (const subscription of this.subscriptions) {
-        const { nextArrival } = subscription
+        const nextArrival = waiting?.has(subscription) ? Infinity : subscription.nextArrival
         if (nextArrival < firstArrival) {
           secondArrival = firstArrival
           first = subscription
@@ -68,8 +72,10 @@ class Pump implements Feed {
         }
       }
       if (first === undefined) return this.#caughtUp()
+      const { cursor } = first
       const batch = first.advance(this.#idPrefixOf(first), secondArrival)
       if (batch !== undefined) return batch
+      if (first.cursor === cursor) waiting = (waiting ?? new Set()).add(first)
     }
   }
 
@@ -79,18 +85,22 @@ class Pump implements Feed {
 
   #idPrefixOf(subscription: LiveSubscription): string {
     const others = this.subscriptions.filter((other) => other !== subscription)
-    return [...others.map(({ idPart }) => idPart), `${subscription.encodedName}=`].join('&')
+    return [...partsOf(others), `${subscription.encodedName}=`].join('&')
   }
 
   #takeId(): Batch | undefined {
     if (this.subscriptions.some(({ isPlaced }) => !isPlaced)) return undefined
     this.#isTold()
-    return idBatch(this.subscriptions.map(({ idPart }) => idPart).join('&'))
+    return idBatch(partsOf(this.subscriptions).join('&'))
   }
 
   #isTold(): void {
     for (const subscription of this.subscriptions) subscription.idOnWrite()
   }
+}
+
+function partsOf(subscriptions: readonly LiveSubscription[]): string[] {
+  return subscriptions.map(({ idPart }) => idPart).filter((part) => part !== undefined)
 }
 
 export function subscriptionsOf({ feed }: Connection): readonly LiveSubscription[] {

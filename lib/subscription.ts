@@ -2,6 +2,7 @@ import { Batch } from './batch.ts'
 import { SELECT_BYTES, type Stretch } from './batches.ts'
 import type { ResolvedChannelOptions } from './channel-options.ts'
 import type { Connection, Feed } from './connection.ts'
+import { Deferred } from './deferred.ts'
 import type { Cursor, GapReason, Log, LoggedFrame, ReadLimits } from './history/history.ts'
 import type { Channel, ChannelMessage, Gap, Subscription } from './types.ts'
 
@@ -12,11 +13,11 @@ export interface SubscriptionHost {
   readonly encodedName: string
   readonly options: ResolvedChannelOptions
   readonly log: Log
-  /** `log.head` */
+  /** `log.head`, when it was last told. */
   readonly head: Cursor
 
   /** What `Batches.after()` promises. */
-  after(cursor: Cursor, idPrefix: string, before: number, isLatestOnly: boolean): Stretch
+  after(cursor: Cursor, idPrefix: string, before: number, isLatestOnly: boolean): Stretch | undefined
   /** What `Batches.selectAfter()` promises. */
   selectAfter(
     cursor: Cursor,
@@ -24,7 +25,7 @@ export interface SubscriptionHost {
     before: number,
     isLatestOnly: boolean,
     selects: (frame: LoggedFrame) => boolean
-  ): Stretch
+  ): Stretch | undefined
 
   /** What a filter is given. */
   messageOf(frame: LoggedFrame): ChannelMessage
@@ -32,8 +33,8 @@ export interface SubscriptionHost {
   tellGap(gap: Gap, subscription: Subscription): readonly string[] | Promise<readonly string[]>
   /** The text of the gap event. */
   gapText(gap: Gap): string
-  /** Whether another subscription of the same connection knows the cursor as its own. */
-  isAnothers(cursor: Cursor, subscription: LiveSubscription): boolean
+  /** Whether another subscription of the same connection knows the cursor as its own; `undefined` if that is not known yet. */
+  isAnothers(cursor: Cursor, subscription: LiveSubscription): boolean | undefined
 
   subscriptionOnTake(messages: number): void
   subscriptionOnGap(subscription: Subscription, gap: Gap): void
@@ -42,6 +43,7 @@ export interface SubscriptionHost {
 }
 
 export interface Start {
+  /** `''` if it depends on the log, and that is not open yet. */
   readonly cursor: Cursor
   /** `arrivals.ts` */
   readonly arrival: number
@@ -88,6 +90,7 @@ export class LiveSubscription implements Subscription, Feed {
   /** Whether the last id that was written to the connection has its cursor. */
   #isTold = true
   #isActive = true
+  #ready: Deferred<void> | undefined
 
   constructor(
     host: SubscriptionHost,
@@ -110,8 +113,8 @@ export class LiveSubscription implements Subscription, Feed {
     return this.#host.channel
   }
 
-  get cursor(): Cursor {
-    return this.#cursor
+  get cursor(): Cursor | undefined {
+    return this.#cursor === '' ? undefined : this.#cursor
   }
 
   get active(): boolean {
@@ -122,10 +125,16 @@ export class LiveSubscription implements Subscription, Feed {
     return this.#host.encodedName
   }
 
-  /** The place as it is in ids of several channels. */
-  get idPart(): string {
+  get ready(): Promise<void> {
+    if (this.#cursor !== '' || !this.#isActive) return Promise.resolve()
+    this.#ready ??= new Deferred()
+    return this.#ready.promise
+  }
+
+  /** The place as it is in ids of several channels, if it is known. */
+  get idPart(): string | undefined {
     this.#settleCursor()
-    return `${this.encodedName}=${this.#cursor}`
+    return this.#cursor === '' ? undefined : `${this.encodedName}=${this.#cursor}`
   }
 
   get isActive(): boolean {
@@ -134,7 +143,8 @@ export class LiveSubscription implements Subscription, Feed {
 
   /** Whether there is something to take. */
   get isBehind(): boolean {
-    return this.#gap === undefined ? this.#cursor !== this.#host.head : this.#gap.texts !== undefined
+    const { head } = this.#host
+    return this.#gap === undefined ? this.#cursor !== head && head !== '' : this.#gap.texts !== undefined
   }
 
   /** Whether something is still to be taken that arrived before now, be it only the client's place. */
@@ -148,7 +158,12 @@ export class LiveSubscription implements Subscription, Feed {
 
   /** Whether the client must be told its place, with nothing that arrived after `limit` before it. */
   isNewAt(limit: number): boolean {
-    return this.#isActive && this.#start !== undefined && this.#startArrival <= limit
+    return this.#isActive && this.#start !== undefined && this.#isKnown && this.#startArrival <= limit
+  }
+
+  /** Whether it is clear where it is: it has a cursor, and the history had it. */
+  get #isKnown(): boolean {
+    return this.#cursor !== '' && this.#isProven
   }
 
   /** Whether the client's id says where it really is, so that it may be written by itself. */
@@ -172,6 +187,7 @@ export class LiveSubscription implements Subscription, Feed {
   undo(): void {
     if (!this.#isActive) return
     this.#isActive = false
+    this.#ready?.resolve()
     this.#host.subscriptionOnUndo(this)
   }
 
@@ -179,6 +195,7 @@ export class LiveSubscription implements Subscription, Feed {
   end(): void {
     if (!this.#isActive) return
     this.#isActive = false
+    this.#ready?.resolve()
     this.#host.subscriptionOnEnd(this)
   }
 
@@ -218,7 +235,7 @@ export class LiveSubscription implements Subscription, Feed {
 
   /** Takes the next batch of what arrived before `before`, and moves on. */
   advance(idPrefix: string, before: number): Batch | undefined {
-    this.#settleCursor()
+    if (!this.#settleCursor()) return undefined
     while (this.isBehind && this.#startArrival < before) {
       if (this.#gap !== undefined) return this.#takeGap(idPrefix, this.#gap)
       const stretch = this.#next(idPrefix, before)
@@ -227,9 +244,9 @@ export class LiveSubscription implements Subscription, Feed {
         this.#meetLoss(stretch.reason)
         continue
       }
+      this.#isProven = true
       if (stretch.cursor === this.#cursor) return undefined
       this.#cursor = stretch.cursor
-      this.#isProven = true
       const batch = stretch.batch ?? this.#passOver(stretch.readBytes, idPrefix)
       if (batch === undefined) continue
       this.#passedBytes = 0
@@ -240,22 +257,53 @@ export class LiveSubscription implements Subscription, Feed {
     return undefined
   }
 
-  /** Whether the cursor is one of this channel's history, be it of a message that is no longer kept. */
-  isOwn(cursor: Cursor): boolean {
+  /**
+   * Whether the cursor is one of this channel's history, be it of a message that is no longer kept; `undefined` if that
+   * is not known yet.
+   */
+  isOwn(cursor: Cursor): boolean | undefined {
     const page = this.#host.log.read(cursor, NOTHING)
-    return page.complete || page.reason === 'expired'
+    return page && (page.complete || page.reason === 'expired')
   }
 
-  /** A cursor that came without a name may be that of another channel, in which case the client brought none. */
-  #settleCursor(): void {
-    const start = this.#instead
-    if (start === undefined) return
-    this.#instead = undefined
-    if (this.isOwn(this.#cursor) || !this.#host.isAnothers(this.#cursor, this)) return
+  /** The log has opened: a start that depends on it is here. */
+  logOnOpen(): void {
+    this.#instead &&= this.#placed(this.#instead)
+    if (this.#start === undefined || this.#cursor !== '') return
+    this.#begin(this.#placed(this.#start))
+    this.#ready?.resolve()
+  }
+
+  #placed(start: Start): Start {
+    const { oldest, head } = this.#host.log
+    return start.cursor === '' ? { ...start, cursor: start.isOldest ? oldest : head } : start
+  }
+
+  #begin(start: Start): void {
     this.#start = start
     this.#cursor = start.cursor
     this.#isProven = start.isProven
     this.#isCatchingUp = !start.isProven
+  }
+
+  /**
+   * A cursor that came without a name may be that of another channel, in which case the client brought none.
+   *
+   * @returns whether that is known.
+   */
+  #settleCursor(): boolean {
+    const start = this.#instead
+    if (start === undefined) return true
+    const isOthers = this.#isOthers(this.#cursor)
+    if (isOthers === undefined) return false
+    this.#instead = undefined
+    if (isOthers) this.#begin(start)
+    return true
+  }
+
+  #isOthers(cursor: Cursor): boolean | undefined {
+    const isOwn = this.isOwn(cursor)
+    return isOwn === false ? this.#host.isAnothers(cursor, this) : isOwn && false
   }
 
   /** After much that was passed over in one go comes an id, so that others have their turn, and it is not for nothing. */
@@ -298,10 +346,10 @@ export class LiveSubscription implements Subscription, Feed {
   }
 
   #meetGap(found: Exclude<GapReason, 'slow'>): void {
-    const { options, log, channel } = this.#host
+    const { options, head, channel } = this.#host
     const isSlow = this.#isProven && found === 'expired'
     const gap: Gap = { channel: channel.name, reason: isSlow ? 'slow' : found }
-    this.#gap = { head: log.head, texts: undefined }
+    this.#gap = { head, texts: undefined }
     if (isSlow && options.slow === 'disconnect') {
       this.connection.evict('slow')
       return
@@ -342,12 +390,14 @@ export class LiveSubscription implements Subscription, Feed {
    * The id comes with the last of the frames: a client that is cut off before has not got over the gap. What was dropped
    * while `onGap` was asked is a part of this gap, as long as it is older than what the head was then.
    */
-  #takeGap(idPrefix: string, { head, texts = [] }: PendingGap): Batch {
+  #takeGap(idPrefix: string, { head, texts = [] }: PendingGap): Batch | undefined {
     const { log, options } = this.#host
-    this.#isProven = log.read(head, NOTHING).complete
+    const page = log.read(head, NOTHING)
+    if (page === undefined) return undefined
+    this.#isProven = page.complete
     this.#cursor = options.afterGap === 'oldest' && this.#isProven ? log.oldest : head
     this.#gap = undefined
-    const { cursor } = this
+    const cursor = this.#cursor
     const last = texts.length - 1
     const text = texts.map((part, i) => (i === last ? `id: ${idPrefix}${cursor}\n${part}` : part)).join('')
     return new Batch(text, texts.length)

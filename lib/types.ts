@@ -173,6 +173,12 @@ export interface PublishOptions {
    * @defaultValue the message's event name
    */
   key?: string
+  /**
+   * What makes a retry safe: what was published to the channel with the same key is not published again, and its cursor
+   * is the answer. A well-formed string of 1 to 256 characters. The history says how long it remembers.
+   * @defaultValue none
+   */
+  idempotencyKey?: string
 }
 
 /** A message as its readers get it, for filters. */
@@ -212,8 +218,14 @@ export interface SubscribeOptions {
 export interface Subscription {
   readonly channel: Channel
   readonly connection: SSEConnection
-  /** The last message that was written to the connection, or passed over by the filter. */
+  /** The last message that was written to the connection, or passed over by the filter. Not there until it is settled. */
   readonly cursor: Cursor | undefined
+  /**
+   * Resolves when it is settled where the subscription starts, so that all that is published from then on follows: at
+   * once with `memoryHistory`, with `redisHistory` when Redis has answered. Take snapshots after it. Resolves too when
+   * the subscription has ended.
+   */
+  readonly ready: Promise<void>
   /** Until `unsubscribe()` or the connection's end. */
   readonly active: boolean
 
@@ -326,6 +338,8 @@ export interface EventStreamStats {
   readonly flushSlices: number
   /** The longest of them, in milliseconds. */
   readonly longestFlushSliceMs: number
+  /** Whether a history cannot be reached or does not answer. */
+  readonly degraded: boolean
 }
 
 /** What `app.sse` is. */

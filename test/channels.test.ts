@@ -1,24 +1,35 @@
 import t from 'tap'
 import type { LiveChannel } from '../lib/channel.ts'
 import { Channels } from '../lib/channels.ts'
-import type { History } from '../lib/history/history.ts'
+import type { History, HistoryListener } from '../lib/history/history.ts'
 import { memoryHistory } from '../lib/history/memory-history.ts'
 import type { ChannelOptions, EventStreamOptions, Subscription } from '../lib/index.ts'
 import { resolveOptions } from '../lib/options.ts'
 import { ChannelBench } from './helpers/channel-bench.ts'
 import { collectGarbage, gc, heapBytes } from './helpers/garbage.ts'
+import { Ear } from './helpers/history.ts'
 import { nextTurn } from './helpers/server.ts'
 
 const CODE = 'FST_ERR_EVENTSTREAM_INVALID_OPTION'
 const MB = 1_000_000
 
 /** A hub of nothing but channels. */
-class ChannelsBench extends ChannelBench {
+class ChannelsBench extends ChannelBench implements HistoryListener {
   readonly channels: Channels
+  /** What the hub was told of its histories. */
+  readonly states: string[] = []
 
   constructor(options: EventStreamOptions = {}) {
     super(options)
     this.channels = new Channels(this, resolveOptions(options))
+  }
+
+  historyOnDegrade({ message }: Error): void {
+    this.states.push(message)
+  }
+
+  historyOnRecover(): void {
+    this.states.push('recovered')
   }
 
   get(name: string, options?: ChannelOptions): LiveChannel {
@@ -48,7 +59,7 @@ function closable(): History & { closed: number } {
   const history = {
     ...{
       append: () => Promise.resolve('x'),
-      follow: () => memoryHistory().follow('x', { logOnAppend() {} })
+      follow: () => memoryHistory().follow('x', new Ear())
     },
     closed: 0,
     close: async () => {

@@ -17,6 +17,7 @@ import eventStream, {
   type GapEvent,
   type GapReason,
   type History,
+  type HistoryEvent,
   type Message,
   memoryHistory,
   type OpenEvent,
@@ -217,6 +218,7 @@ export function watched({ sse }: FastifyInstance): void {
     'fastify-eventstream:publish': PublishEvent
     'fastify-eventstream:gap': GapEvent
     'fastify-eventstream:flush': FlushEvent
+    'fastify-eventstream:history': HistoryEvent
   }>()
   expectTypeOf<GapEvent>().toHaveProperty('reason').toEqualTypeOf<GapReason>()
   expectTypeOf<CloseEvent>().toHaveProperty('reason').toEqualTypeOf<CloseReason>()

@@ -30,7 +30,7 @@ export interface ReadLimits {
   readonly idBytes: number
   /** Only frames that arrived before this. */
   readonly before: number
-  /** Only the newest frame of each key in the whole history. */
+  /** None that is known to be followed by a newer frame of its key. */
   readonly isLatestOnly: boolean
 }
 
@@ -45,26 +45,37 @@ export type Page =
   | { readonly complete: false; readonly frames: readonly []; readonly reason: Exclude<GapReason, 'slow'> }
 
 export interface LogListener {
+  /** The head is known now, which it was not when the following began. */
+  logOnOpen(): void
   /** The head has moved. Called before the cursor is told to the publisher. */
   logOnAppend(): void
+  /** Something that was asked for and not there has come. */
+  logOnLoad(): void
 }
 
 /** One channel's history, as long as it is followed. */
 export interface Log {
-  /** The cursor of the newest message; of an empty history, the place before the first one. */
+  /** The cursor of the newest message; of an empty history, the place before the first one. `''` until it is known. */
   readonly head: Cursor
 
   /** `head.arrival`; 0 when it is not known. */
   readonly headArrival: number
 
-  /** The place before the oldest message that is kept. */
+  /** The place before the oldest message that is kept, as far as is known. `''` as long as the head is. */
   readonly oldest: Cursor
 
-  /** When the message after `after` arrived; `undefined` if there is none, or `after` is none of this log's. */
+  /**
+   * When the message after `after` arrived; `undefined` if there is none, `after` is none of this log's, or it is not
+   * known yet.
+   */
   arrivalAfter(after: Cursor): number | undefined
 
-  /** What came after a cursor, which may be any string. Changes nothing. */
-  read(after: Cursor, limits: ReadLimits): Page
+  /**
+   * What came after a cursor, which may be any string. Changes nothing.
+   *
+   * @returns `undefined` if that must be fetched first: `logOnLoad()` tells when it is worth to ask again.
+   */
+  read(after: Cursor, limits: ReadLimits): Page | undefined
 
   /**
    * Frames after this cursor are kept beyond the limits of count, bytes and age, because not all readers that keep up
@@ -76,21 +87,38 @@ export interface Log {
   close(): void
 }
 
+/** Who is told whether a history can be reached. */
+export interface HistoryListener {
+  /** Its store cannot be reached or does not answer: appends fail, and what others append comes late. */
+  historyOnDegrade(error: Error): void
+  historyOnRecover(): void
+}
+
 /**
  * An ordered, bounded log of frames for each channel. Channels need not be declared, and those without messages and
  * followers cost nothing.
  */
 export interface History {
+  /** Whether its store cannot be reached or does not answer. Not there: it always can. */
+  readonly degraded?: boolean
+
+  /** Connects to its store, and tells the listener how that is. Called by the plugin before anything else. */
+  open?(listener: HistoryListener): void
+
   /**
    * Appends a frame (its text without an `id` line) and resolves with its cursor. All who follow the channel have been
    * told by then.
    *
    * Cursors have up to 28 characters out of `[A-Za-z0-9._~-]`, and are never given twice.
+   *
+   * @param idempotencyKey what was appended to the channel with the same one is not appended again, as long as the
+   * history remembers it; its cursor is the answer.
    */
   append(
     channel: string,
     frame: { readonly text: string; readonly byteLength: number },
-    key: string
+    key: string,
+    idempotencyKey?: string
   ): Promise<Cursor>
 
   /** Starts to follow a channel. The same channel may be followed more than once. */

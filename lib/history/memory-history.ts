@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { arrive } from '../arrivals.ts'
 import { checkBytes, checkCount, checked, checkMs, orFalse } from '../check.ts'
 import { FST_ERR_EVENTSTREAM_HISTORY_CLOSED } from '../errors.ts'
+import { FrameBudget } from './frame-budget.ts'
 import type { Cursor, History, Log, LogListener } from './history.ts'
-import { type KeptFrame, LOG_BYTES, MemoryLog, type MemoryLogHost } from './memory-log.ts'
+import { MemoryLog, type MemoryLogHost } from './memory-log.ts'
 
 export interface MemoryHistoryOptions {
   /**
@@ -59,33 +59,31 @@ export function memoryHistory(options: MemoryHistoryOptions = {}): History {
 
 class MemoryHistory implements History, MemoryLogHost {
   readonly options: Readonly<Required<MemoryHistoryOptions>>
+  readonly budget: FrameBudget
   readonly #secret = randomBytes(32)
   readonly #logs = new Map<string, MemoryLog>()
   /** The heads of logs that were dropped, so that a channel that comes back goes on counting where it was. */
   readonly #forgotten = new Map<string, number>()
   /** Above every head that is no longer remembered. */
   #floor = 0
-  /** All frames of all logs, a list from the oldest to the newest. */
-  #oldest: KeptFrame | undefined
-  #newest: KeptFrame | undefined
-  #memoryBytes = 0
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
 
   constructor(options: Readonly<Required<MemoryHistoryOptions>>) {
     this.options = options
+    this.budget = new FrameBudget(options.maxTotalBytes)
   }
 
-  append(channel: string, { text, byteLength }: { text: string; byteLength: number }, key: string) {
+  append(
+    channel: string,
+    { text, byteLength }: { text: string; byteLength: number },
+    key: string,
+    idempotencyKey?: string
+  ): Promise<Cursor> {
     if (this.#isClosed) return Promise.reject<Cursor>(new FST_ERR_EVENTSTREAM_HISTORY_CLOSED())
-    const log = this.#logOf(channel)
-    const frame = log.append(text, byteLength, key, arrive(), performance.now())
-    this.#link(frame)
-    log.trim()
-    while (this.#memoryBytes > this.options.maxTotalBytes && this.#oldest !== this.#newest) this.#dropOldest()
+    const cursor = this.#logOf(channel).append(text, byteLength, key, idempotencyKey)
     this.#scheduleExpiry()
-    log.tellFollowers()
-    return Promise.resolve(frame.cursor)
+    return Promise.resolve(cursor)
   }
 
   follow(channel: string, listener: LogListener): Log {
@@ -95,19 +93,7 @@ class MemoryHistory implements History, MemoryLogHost {
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#timer)
-    while (this.#oldest !== undefined) this.#dropOldest()
-  }
-
-  /** A frame has left its log. */
-  logOnDrop(frame: KeptFrame): void {
-    const { older, newer } = frame
-    if (older === undefined) this.#oldest = newer
-    else older.newer = newer
-    if (newer === undefined) this.#newest = older
-    else newer.older = older
-    frame.older = undefined
-    frame.newer = undefined
-    this.#memoryBytes -= frame.memoryBytes + (frame.log.length === 0 ? LOG_BYTES : 0)
+    this.budget.clear()
   }
 
   /** A log has neither frames nor followers. */
@@ -140,33 +126,15 @@ class MemoryHistory implements History, MemoryLogHost {
     return digest.readBigUInt64BE().toString(36).padStart(EPOCH_LENGTH, '0').slice(-EPOCH_LENGTH)
   }
 
-  #link(frame: KeptFrame): void {
-    frame.older = this.#newest
-    if (this.#newest === undefined) this.#oldest = frame
-    else this.#newest.newer = frame
-    this.#newest = frame
-    this.#memoryBytes += frame.memoryBytes + (frame.log.length === 1 ? LOG_BYTES : 0)
-  }
-
-  #dropOldest(): void {
-    this.#oldest?.log.dropOldest()
-  }
-
   #scheduleExpiry(): void {
     const { maxAgeMs } = this.options
-    if (maxAgeMs === false || this.#timer !== undefined || this.#oldest === undefined) return
-    const delayMs = Math.max(MIN_EXPIRY_MS, this.#oldest.time + maxAgeMs - performance.now())
+    const { oldestTime } = this.budget
+    if (maxAgeMs === false || this.#timer !== undefined || oldestTime === undefined) return
+    const delayMs = Math.max(MIN_EXPIRY_MS, oldestTime + maxAgeMs - performance.now())
     this.#timer = setTimeout(() => {
       this.#timer = undefined
-      this.#expire(performance.now() - maxAgeMs)
+      this.budget.dropUntil(performance.now() - maxAgeMs)
       this.#scheduleExpiry()
     }, delayMs).unref()
-  }
-
-  /** Stops at a frame that is held: it is about to be released, and all that follow are newer. */
-  #expire(before: number): void {
-    while (this.#oldest !== undefined && this.#oldest.time <= before && !this.#oldest.log.isHeld) {
-      this.#dropOldest()
-    }
   }
 }

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 
 /** What the tests need besides Node: Debian's package → the file it brings. */
-const PACKAGES = { chromium: '/usr/bin/chromium' }
+const PACKAGES = { chromium: '/usr/bin/chromium', 'redis-server': '/usr/bin/redis-server' }
 
 const missing = Object.entries(PACKAGES)
   .filter(([, file]) => !existsSync(file))

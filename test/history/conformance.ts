@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
 import { arrive } from '../../lib/arrivals.ts'
-import type { Cursor, Log, ReadLimits } from '../../lib/history/history.ts'
+import type { Cursor, ReadLimits } from '../../lib/history/history.ts'
 import {
   ALL,
   cursors,
@@ -10,6 +10,7 @@ import {
   frame,
   gapAfter,
   numbered,
+  PatientLog,
   readAll,
   readKept,
   textOf,
@@ -99,8 +100,8 @@ function testAppend({ name, open }: Bench): void {
 
   t.test(`${name} › append › keeps the order of the calls, also when nobody waits for them`, async (t) => {
     const { history } = await open(t)
-    const log = await history.follow('a', new Ear())
-    const start = await log.head
+    const log = await PatientLog.follow(history, 'a')
+    const start = log.head
     const appends = Array.from({ length: 300 }, (_, n) => ({
       a: history.append('a', frame(textOf(n)), ''),
       b: history.append('b', frame(textOf(-n)), '')
@@ -110,7 +111,7 @@ function testAppend({ name, open }: Bench): void {
     const frames = await readAll(log, start)
     t.same(texts(frames), numbered(0, 300))
     t.same(cursors(frames), given, 'and each call has the cursor of its own message')
-    t.equal(await log.head, given.at(-1))
+    t.equal(log.head, given.at(-1))
     t.same(
       texts(await readKept(history, 'b')),
       numbered(0, 300).map((_, n) => textOf(-n))
@@ -133,6 +134,29 @@ function testAppend({ name, open }: Bench): void {
     t.equal(frames.length, HOSTILE_TEXTS.length + 1)
   })
 
+  t.test(`${name} › append › appends nothing twice that has the same idempotency key`, async (t) => {
+    const { history } = await open(t)
+    const log = await PatientLog.follow(history, 'a')
+    const start = log.head
+    for (const [n, key] of HOSTILE_NAMES.entries()) {
+      const first = await history.append('a', frame(textOf(n)), '', key)
+      const other = await history.append('a', frame('something else'), 'x', key)
+      assert.equal(other, first, `the key ${key}`)
+    }
+    const frames = await readAll(log, start)
+    t.same(texts(frames), numbered(0, HOSTILE_NAMES.length))
+    const [one, two, three] = await Promise.all([
+      history.append('a', frame('x'), '', 'at once'),
+      history.append('a', frame('y'), '', 'at once'),
+      history.append('b', frame('z'), '', 'at once')
+    ])
+    t.equal(one, two, 'also while the first is under way')
+    t.not(one, three, 'but each channel has keys of its own')
+    t.same(texts(await readAll(log, frames.at(-1)?.cursor ?? '')), ['x'])
+    const without = await Promise.all([1, 2].map(() => history.append('a', frame('x'), '')))
+    t.equal(new Set(without).size, 2, 'without a key, everything is appended')
+  })
+
   t.test(`${name} › append › keeps messages that nobody follows`, async (t) => {
     const { history } = await open(t)
     const given = await fill(history, 'a', 5)
@@ -146,38 +170,38 @@ function testAppend({ name, open }: Bench): void {
 function testFollow({ name, open }: Bench): void {
   t.test(`${name} › follow › an empty history begins at its head`, async (t) => {
     const { history } = await open(t)
-    const log = await history.follow('a', new Ear())
-    const start = await log.head
+    const log = await PatientLog.follow(history, 'a')
+    const start = log.head
     t.match(start, CURSOR, 'which is a cursor')
-    t.equal(await log.oldest, start)
-    t.equal(await log.headArrival, 0)
-    t.equal(await log.arrivalAfter(start), undefined)
+    t.equal(log.oldest, start)
+    t.equal(log.headArrival, 0)
+    t.equal(log.arrivalAfter(start), undefined)
     t.same(await log.read(start, ALL), { complete: true, frames: [], cursor: start })
     await fill(history, 'a', 3)
     t.same(texts(await readAll(log, start)), numbered(0, 3), 'and what comes first comes after it')
-    t.equal(await log.oldest, start)
+    t.equal(log.oldest, start)
   })
 
   t.test(`${name} › follow › the head is the newest message`, async (t) => {
     const { history } = await open(t)
-    const log = await history.follow('a', new Ear())
+    const log = await PatientLog.follow(history, 'a')
     for (const cursor of await fill(history, 'a', 3)) t.match(cursor, CURSOR)
     const [last] = await fill(history, 'a', 1, 3)
-    t.equal(await log.head, last)
-    const other = await history.follow('a', new Ear())
-    t.equal(await other.head, last, 'for those who come later too')
-    t.equal(await other.oldest, await log.oldest)
-    t.same(await other.read(await other.head, ALL), { complete: true, frames: [], cursor: last })
+    t.equal(log.head, last)
+    const other = await PatientLog.follow(history, 'a')
+    t.equal(other.head, last, 'for those who come later too')
+    t.equal(other.oldest, log.oldest)
+    t.same(await other.read(other.head, ALL), { complete: true, frames: [], cursor: last })
   })
 
   t.test(`${name} › follow › all who follow are told before the publisher`, async (t) => {
     const { history } = await open(t)
     const heads: unknown[] = []
     const ears = [new Ear(), new Ear(), new Ear()]
-    const log = await history.follow('a', { logOnAppend: () => heads.push(log.head) })
-    for (const ear of ears) await history.follow('a', ear)
+    const log = await PatientLog.follow(history, 'a', { logOnAppend: () => heads.push(log.head) })
+    for (const ear of ears) await PatientLog.follow(history, 'a', ear)
     const elsewhere = new Ear()
-    await history.follow('b', elsewhere)
+    await PatientLog.follow(history, 'b', elsewhere)
     for (let n = 0; n < 5; n++) {
       const told = ears.map((ear) => ear.told)
       const [cursor] = await fill(history, 'a', 1, n)
@@ -190,13 +214,13 @@ function testFollow({ name, open }: Bench): void {
   t.test(`${name} › follow › nobody is told after close()`, async (t) => {
     const { history } = await open(t)
     const [early, late, twice] = [new Ear(), new Ear(), new Ear()]
-    const first = await history.follow('a', early)
-    await history.follow('a', late)
-    const second = await history.follow('a', twice)
-    await history.follow('a', twice)
+    const first = await PatientLog.follow(history, 'a', early)
+    await PatientLog.follow(history, 'a', late)
+    const second = await PatientLog.follow(history, 'a', twice)
+    await PatientLog.follow(history, 'a', twice)
     await fill(history, 'a', 1)
-    await first.close()
-    await second.close()
+    first.close()
+    second.close()
     const [told, toldTwice] = [early.told, twice.told]
     const toldLate = late.told
     await fill(history, 'a', 1, 1)
@@ -209,8 +233,8 @@ function testFollow({ name, open }: Bench): void {
 function testRead({ name, open }: Bench): void {
   t.test(`${name} › read › a page ends with the frame that reaches maxBytes`, async (t) => {
     const { history } = await open(t)
-    const log = await history.follow('a', new Ear())
-    const start = await log.head
+    const log = await PatientLog.follow(history, 'a')
+    const start = log.head
     const sizes = [10, 20, 5, 5, 40, 1, 1]
     const given: Cursor[] = [start]
     for (const size of sizes) given.push(await history.append('a', frame('x'.repeat(size)), ''))
@@ -245,8 +269,8 @@ function testRead({ name, open }: Bench): void {
 
   t.test(`${name} › read › idBytes count for each frame`, async (t) => {
     const { history } = await open(t)
-    const log = await history.follow('a', new Ear())
-    const start = await log.head
+    const log = await PatientLog.follow(history, 'a')
+    const start = log.head
     for (let n = 0; n < 5; n++) await history.append('a', frame('x'.repeat(10)), '')
     const table = [
       [1, 1],
@@ -263,8 +287,8 @@ function testRead({ name, open }: Bench): void {
 
   t.test(`${name} › read › sizes are bytes, not characters`, async (t) => {
     const { history } = await open(t)
-    const log = await history.follow('a', new Ear())
-    const start = await log.head
+    const log = await PatientLog.follow(history, 'a')
+    const start = log.head
     for (let n = 0; n < 3; n++) await history.append('a', frame('é'.repeat(5)), '')
     const page = await log.read(start, { ...ALL, maxBytes: 20 })
     t.equal(page.frames.length, 2)
@@ -272,8 +296,8 @@ function testRead({ name, open }: Bench): void {
 
   t.test(`${name} › read › pages give everything once and in order, from wherever they start`, async (t) => {
     const { history } = await open(t)
-    const log = await history.follow('a', new Ear())
-    const given = [await log.head, ...(await fill(history, 'a', 40))]
+    const log = await PatientLog.follow(history, 'a')
+    const given = [log.head, ...(await fill(history, 'a', 40))]
     for (const maxBytes of [1, 9, 10, 64, 1e9, Infinity]) {
       for (const after of [0, 1, 17, 39, 40]) {
         const frames = await readAll(log, given[after] ?? '', { maxBytes })
@@ -284,10 +308,10 @@ function testRead({ name, open }: Bench): void {
 
   t.test(`${name} › read › changes nothing`, async (t) => {
     const { history } = await open(t)
-    const log = await history.follow('a', new Ear())
-    const start = await log.head
+    const log = await PatientLog.follow(history, 'a')
+    const start = log.head
     await fill(history, 'a', 5)
-    const state = async () => [await log.head, await log.oldest, await log.headArrival]
+    const state = async () => [log.head, log.oldest, log.headArrival]
     const before = await state()
     const limits = [{ ...ALL, maxBytes: 1 }, { ...ALL, isLatestOnly: true }, { ...ALL, before: 0 }, ALL]
     const pages = []
@@ -299,9 +323,9 @@ function testRead({ name, open }: Bench): void {
 
   t.test(`${name} › read › before: only what arrived before`, async (t) => {
     const { history } = await open(t)
-    const log = await history.follow('a', new Ear())
-    await history.follow('b', new Ear())
-    const given = [await log.head]
+    const log = await PatientLog.follow(history, 'a')
+    await PatientLog.follow(history, 'b')
+    const given = [log.head]
     const marks: number[] = [arrive()]
     for (let n = 0; n < 4; n++) {
       given.push(...(await fill(history, 'a', 1, n)))
@@ -324,18 +348,18 @@ function testRead({ name, open }: Bench): void {
       t.ok((marks[n] ?? Infinity) < arrival && arrival < (marks[n + 1] ?? 0), 'they are counted in order')
       const page = await log.read(given[0] ?? '', { ...ALL, before: arrival })
       t.equal(page.frames.length, n, 'and do not come before themselves')
-      t.equal(await log.arrivalAfter(given[n] ?? ''), arrival)
+      t.equal(log.arrivalAfter(given[n] ?? ''), arrival)
     }
-    t.equal(await log.headArrival, frames.at(-1)?.arrival)
-    t.equal(await log.arrivalAfter(given[4] ?? ''), undefined, 'after the newest there is nothing')
+    t.equal(log.headArrival, frames.at(-1)?.arrival)
+    t.equal(log.arrivalAfter(given[4] ?? ''), undefined, 'after the newest there is nothing')
   })
 }
 
 function testLatestOnly({ name, open }: Bench): void {
   t.test(`${name} › read › isLatestOnly: only the newest of each key in the whole history`, async (t) => {
     const { history } = await open(t)
-    const log = await history.follow('a', new Ear())
-    const given = [await log.head]
+    const log = await PatientLog.follow(history, 'a')
+    const given = [log.head]
     const marks: number[] = [arrive()]
     const keys = ['x', 'y', 'x', '', '__proto__', 'y', 'x', '', 'constructor']
     for (const [n, key] of keys.entries()) {
@@ -368,8 +392,8 @@ function testLatestOnly({ name, open }: Bench): void {
 
   t.test(`${name} › read › isLatestOnly: the cursor passes over everything that was replaced`, async (t) => {
     const { history } = await open(t)
-    const log = await history.follow('a', new Ear())
-    const start = await log.head
+    const log = await PatientLog.follow(history, 'a')
+    const start = log.head
     const given = await fill(history, 'a', 50)
     for (const [after, cursor] of [start, ...given.slice(0, -1)].entries()) {
       const page = await log.read(cursor, { ...ALL, isLatestOnly: true, maxBytes: 1 })
@@ -383,12 +407,12 @@ function testLatestOnly({ name, open }: Bench): void {
 function testGaps({ name, open }: Bench): void {
   t.test(`${name} › gaps › what is no cursor is unknown`, async (t) => {
     const { history } = await open(t)
-    const log = await history.follow('a', new Ear())
+    const log = await PatientLog.follow(history, 'a')
     for (const state of ['an empty history', 'a history with messages']) {
       for (const cursor of NO_CURSORS) {
         const title = `${JSON.stringify(cursor.slice(0, 30))} in ${state}`
         t.same(await log.read(cursor, ALL), { complete: false, frames: [], reason: 'unknown' }, title)
-        t.equal(await log.arrivalAfter(cursor), undefined)
+        t.equal(log.arrivalAfter(cursor), undefined)
       }
       for (const cursor of NOT_GIVEN) t.not(await gapAfter(log, cursor), undefined, `${cursor} in ${state}`)
       await fill(history, 'a', 3)
@@ -397,8 +421,8 @@ function testGaps({ name, open }: Bench): void {
 
   t.test(`${name} › gaps › what is almost a cursor is none`, async (t) => {
     const { history } = await open(t)
-    const log = await history.follow('a', new Ear())
-    const given = [await log.head, ...(await fill(history, 'a', 2))]
+    const log = await PatientLog.follow(history, 'a')
+    const given = [log.head, ...(await fill(history, 'a', 2))]
     for (const cursor of given) {
       const almost = [
         ...[
@@ -424,7 +448,7 @@ function testGaps({ name, open }: Bench): void {
       for (const other of almost) {
         if (given.includes(other)) continue
         assert.notEqual(await gapAfter(log, other), undefined, JSON.stringify(other))
-        assert.equal(await log.arrivalAfter(other), undefined, JSON.stringify(other))
+        assert.equal(log.arrivalAfter(other), undefined, JSON.stringify(other))
       }
     }
     t.pass()
@@ -432,14 +456,14 @@ function testGaps({ name, open }: Bench): void {
 
   t.test(`${name} › gaps › a cursor of another channel is foreign`, async (t) => {
     const { history, tellsForeign } = await open(t)
-    const [mine, theirs] = [await history.follow('a', new Ear()), await history.follow('b', new Ear())]
-    const starts = [await mine.head, await theirs.head] as const
-    const check = async (log: Log, foreign: readonly Cursor[]) => {
+    const [mine, theirs] = [await PatientLog.follow(history, 'a'), await PatientLog.follow(history, 'b')]
+    const starts = [mine.head, theirs.head] as const
+    const check = async (log: PatientLog, foreign: readonly Cursor[]) => {
       for (const cursor of foreign) {
         const reason = await gapAfter(log, cursor)
         if (tellsForeign) t.equal(reason, 'foreign', cursor)
         else t.not(reason, undefined, cursor)
-        t.equal(await log.arrivalAfter(cursor), undefined)
+        t.equal(log.arrivalAfter(cursor), undefined)
       }
     }
     await check(mine, [starts[1]])
@@ -453,9 +477,9 @@ function testGaps({ name, open }: Bench): void {
   t.test(`${name} › gaps › a cursor of another store is foreign`, async (t) => {
     const { history, tellsForeign } = await open(t)
     const other = await open(t)
-    const log = await history.follow('a', new Ear())
-    const otherLog = await other.history.follow('a', new Ear())
-    const foreign = [await otherLog.head, ...(await fill(other.history, 'a', 3))]
+    const log = await PatientLog.follow(history, 'a')
+    const otherLog = await PatientLog.follow(other.history, 'a')
+    const foreign = [otherLog.head, ...(await fill(other.history, 'a', 3))]
     for (const count of [0, 1, 3]) {
       await fill(history, 'a', count)
       for (const cursor of foreign) {
@@ -468,14 +492,14 @@ function testGaps({ name, open }: Bench): void {
 
   t.test(`${name} › gaps › a cursor that is not given yet is of the future`, async (t) => {
     const { history, later } = await open(t)
-    const log = await history.follow('a', new Ear())
+    const log = await PatientLog.follow(history, 'a')
     for (const count of [0, 1, 3]) {
       await fill(history, 'a', count)
-      const head = await log.head
+      const head = log.head
       const future = [later(head), later(later(head)), later(later(later(head)))]
       for (const cursor of future) {
         t.equal(await gapAfter(log, cursor), 'future', `${cursor}, the head is ${head}`)
-        t.equal(await log.arrivalAfter(cursor), undefined)
+        t.equal(log.arrivalAfter(cursor), undefined)
       }
       t.equal(await gapAfter(log, head), undefined, 'the head is not')
     }
@@ -483,22 +507,22 @@ function testGaps({ name, open }: Bench): void {
 
   t.test(`${name} › gaps › a cursor whose followers are no longer kept has expired`, async (t) => {
     const { history, slack } = await open(t, NEAR)
-    const log = await history.follow('a', new Ear())
-    const start = await log.head
-    await log.close()
+    const log = await PatientLog.follow(history, 'a')
+    const start = log.head
+    log.close()
     const count = NEAR.maxMessages * (slack + 2)
     const given = await fill(history, 'a', count)
-    const late = await history.follow('a', new Ear())
+    const late = await PatientLog.follow(history, 'a')
     for (const cursor of [start, ...given.slice(0, count - NEAR.maxMessages * slack - 1)]) {
       assert.equal(await gapAfter(late, cursor), 'expired')
-      assert.equal(await late.arrivalAfter(cursor), undefined)
+      assert.equal(late.arrivalAfter(cursor), undefined)
     }
     const kept = given.slice(-NEAR.maxMessages - 1)
     for (const [i, cursor] of kept.entries()) {
       const expected = numbered(count - NEAR.maxMessages + i, count)
       assert.deepEqual(texts(await readAll(late, cursor)), expected, 'what is followed by all is no gap')
     }
-    t.equal(await gapAfter(late, await late.oldest), undefined, 'the oldest place is none')
+    t.equal(await gapAfter(late, late.oldest), undefined, 'the oldest place is none')
   })
 }
 
@@ -520,14 +544,14 @@ function testLimits({ name, open }: Bench): void {
 
   t.test(`${name} › release › what was not released is kept beyond the limits`, async (t) => {
     const { history, slack } = await open(t, NEAR)
-    const log = await history.follow('a', new Ear())
+    const log = await PatientLog.follow(history, 'a')
     const count = maxMessages * (slack + 2)
-    const given = [await log.head, ...(await fill(history, 'a', count))]
+    const given = [log.head, ...(await fill(history, 'a', count))]
     t.same(texts(await readAll(log, given[0] ?? '')), numbered(0, count))
-    await log.release(given[5] ?? '')
+    log.release(given[5] ?? '')
     t.same(texts(await readAll(log, given[5] ?? '')), numbered(5, count), 'those after the cursor')
-    await log.release(await log.head)
-    const frames = await readAll(log, await log.oldest)
+    log.release(log.head)
+    const frames = await readAll(log, log.oldest)
     t.ok(frames.length <= maxMessages * slack, 'and no longer')
     t.same(texts(frames), numbered(count - frames.length, count))
     t.equal(await gapAfter(log, given[5] ?? ''), 'expired')
@@ -535,41 +559,41 @@ function testLimits({ name, open }: Bench): void {
 
   t.test(`${name} › release › each follower holds for itself`, async (t) => {
     const { history, slack } = await open(t, NEAR)
-    const early = await history.follow('a', new Ear())
-    const start = await early.head
+    const early = await PatientLog.follow(history, 'a')
+    const start = early.head
     const [middle] = await fill(history, 'a', 1)
-    const late = await history.follow('a', new Ear())
+    const late = await PatientLog.follow(history, 'a')
     const count = maxMessages * (slack + 2)
     await fill(history, 'a', count, 1)
-    await early.release(await early.head)
+    early.release(early.head)
     t.same(texts(await readAll(early, middle ?? '')), numbered(1, count + 1), 'from where it began')
-    t.equal(await late.head, await early.head)
-    await late.release(await late.head)
+    t.equal(late.head, early.head)
+    late.release(late.head)
     t.equal(await gapAfter(late, start), 'expired')
-    const held = await late.head
+    const held = late.head
     await fill(history, 'a', count, count + 1)
-    await early.release(await early.head)
+    early.release(early.head)
     t.same(texts(await readAll(late, held)), numbered(count + 1, 2 * count + 1))
-    await late.close()
-    const frames = await readAll(early, await early.oldest)
+    late.close()
+    const frames = await readAll(early, early.oldest)
     t.ok(frames.length <= maxMessages * slack, 'and until it closes')
   })
 
   t.test(`${name} › release › who comes later does not hold what was there`, async (t) => {
     const { history, slack } = await open(t, NEAR)
     await fill(history, 'a', maxMessages)
-    const log = await history.follow('a', new Ear())
-    const start = await log.head
+    const log = await PatientLog.follow(history, 'a')
+    const start = log.head
     const count = maxMessages * (slack + 2)
     await fill(history, 'a', count, maxMessages)
-    t.ok((await readAll(log, await log.oldest)).length <= count)
+    t.ok((await readAll(log, log.oldest)).length <= count)
     t.same(texts(await readAll(log, start)), numbered(maxMessages, maxMessages + count))
   })
 
   t.test(`${name} › release › is of one channel`, async (t) => {
     const { history, slack } = await open(t, NEAR)
-    const log = await history.follow('a', new Ear())
-    const start = await log.head
+    const log = await PatientLog.follow(history, 'a')
+    const start = log.head
     const count = maxMessages * (slack + 2)
     for (let n = 0; n < count; n++) {
       await fill(history, 'a', 1, n)
@@ -586,8 +610,8 @@ function testChannels({ name, open }: Bench): void {
     const channels = await Promise.all(
       HOSTILE_NAMES.map(async (channel) => {
         const ear = new Ear()
-        const log = await history.follow(channel, ear)
-        return { channel, ear, log, given: [await log.head] }
+        const log = await PatientLog.follow(history, channel, ear)
+        return { channel, ear, log, given: [log.head] }
       })
     )
     for (let round = 0; round < 3; round++) {
@@ -599,7 +623,7 @@ function testChannels({ name, open }: Bench): void {
       const expected = [0, 1, 2].map((round) => `${round} of ${channel}`)
       assert.deepEqual(texts(await readAll(log, given[0] ?? '')), expected)
       assert.deepEqual(texts(await readAll(log, given[2] ?? '', { isLatestOnly: true })), expected.slice(2))
-      assert.equal(await log.head, given[3])
+      assert.equal(log.head, given[3])
     }
     const all = channels.flatMap(({ given }) => given)
     t.equal(new Set(all).size, all.length, 'no cursor is of two channels')
@@ -609,7 +633,7 @@ function testChannels({ name, open }: Bench): void {
         assert.ok(tellsForeign ? reason === 'foreign' : reason !== undefined, `${reason}`)
       }
     }
-    for (const { log } of channels.slice(0, 10)) await log.close()
+    for (const { log } of channels.slice(0, 10)) log.close()
     for (const [n, { channel, ear }] of channels.entries()) {
       const told = channels.map((other) => other.ear.told)
       await fill(history, channel, 1)
@@ -628,7 +652,7 @@ function testClose({ name, open }: Bench): void {
   t.test(`${name} › close › rejects what is appended from now on`, async (t) => {
     const { history } = await open(t)
     const ear = new Ear()
-    await history.follow('a', ear)
+    await PatientLog.follow(history, 'a', ear)
     await fill(history, 'a', 2)
     await history.close()
     const { told } = ear
@@ -656,13 +680,12 @@ function testClose({ name, open }: Bench): void {
 
   t.test(`${name} › close › those who follow may leave after it`, async (t) => {
     const { history } = await open(t)
-    const log = await history.follow('a', new Ear())
+    const log = await PatientLog.follow(history, 'a')
     await fill(history, 'a', 2)
     await history.close()
-    await log.release(await log.head)
-    await log.close()
-    const late = await history.follow('a', new Ear())
-    await late.close()
+    log.release(log.head)
+    log.close()
+    history.follow('a', new Ear()).close()
     t.pass()
   })
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
+import { FrameBudget } from '../../lib/history/frame-budget.ts'
 import type { Cursor, History } from '../../lib/history/history.ts'
 import { type MemoryHistoryOptions, memoryHistory } from '../../lib/history/memory-history.ts'
 import { MemoryLog } from '../../lib/history/memory-log.ts'
@@ -563,7 +564,7 @@ t.test('MemoryLog › there is nothing to drop in an empty log', async (t) => {
   const log = new MemoryLog(
     {
       options: { maxMessages: 1, maxBytes: 1 },
-      logOnDrop: () => told.push('drop'),
+      budget: new FrameBudget(1),
       logOnIdle: () => told.push('idle')
     },
     'a',

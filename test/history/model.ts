@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { arrive } from '../../lib/arrivals.ts'
-import type { Cursor, History, Log, ReadLimits } from '../../lib/history/history.ts'
-import { cursors, Ear, frame, readAll, texts } from '../helpers/history.ts'
+import type { Cursor, History, ReadLimits } from '../../lib/history/history.ts'
+import { cursors, frame, PatientLog, readAll, texts } from '../helpers/history.ts'
 import type { CreateStore, Store, StoreLimits } from './store.ts'
 
 /** FC_SEED=… repeats a run. */
@@ -100,9 +100,9 @@ class Model {
   readonly #maxMessages: number
   readonly #frames: ModelFrame[][] = CHANNELS.map(() => [])
   readonly #starts: Cursor[] = []
-  readonly #logs: Log[] = []
+  readonly #logs: PatientLog[] = []
   readonly #marks: number[] = [arrive()]
-  #followers: { readonly log: Log; readonly channel: number; released: number }[] = []
+  #followers: { readonly log: PatientLog; readonly channel: number; released: number }[] = []
 
   private constructor({ history, slack = 1 }: Store, maxMessages: number) {
     this.#history = history
@@ -113,9 +113,9 @@ class Model {
   static async open(store: Store, { maxMessages }: StoreLimits): Promise<Model> {
     const model = new Model(store, maxMessages)
     for (const name of CHANNELS) {
-      const log = await store.history.follow(name, new Ear())
+      const log = await PatientLog.follow(store.history, name)
       model.#logs.push(log)
-      model.#starts.push(await log.head)
+      model.#starts.push(log.head)
     }
     return model
   }
@@ -132,14 +132,14 @@ class Model {
   async #check(): Promise<void> {
     for (const [channel, log] of this.#logs.entries()) {
       const frames = this.#framesOf(channel)
-      const kept = await readAll(log, await log.oldest)
+      const kept = await readAll(log, log.oldest)
       const expected = frames.slice(frames.length - kept.length)
       assert.deepEqual(texts(kept), texts(expected))
       assert.deepEqual(cursors(kept), cursors(expected))
       const least = Math.min(frames.length, this.#maxMessages)
       const most = Math.max(this.#maxMessages * this.#slack, frames.length - this.#releasedOf(channel))
       assert.ok(kept.length >= least && kept.length <= most, `${kept.length} of ${frames.length} are kept`)
-      assert.equal(await log.head, frames.at(-1)?.cursor ?? this.#starts[channel])
+      assert.equal(log.head, frames.at(-1)?.cursor ?? this.#starts[channel])
     }
   }
 
@@ -155,11 +155,11 @@ class Model {
     }
     this.#marks.push(arrive())
     const log = this.#logs[channel]
-    await log?.release(await log.head)
+    await log?.release(log.head)
   }
 
   async #follow(channel: number): Promise<void> {
-    const log = await this.#history.follow(CHANNELS[channel] ?? '', new Ear())
+    const log = await PatientLog.follow(this.#history, CHANNELS[channel] ?? '')
     this.#followers.push({ log, channel, released: this.#framesOf(channel).length })
   }
 
@@ -168,12 +168,12 @@ class Model {
     if (follower === undefined) return
     if (what === 'close') {
       this.#followers = this.#followers.filter((other) => other !== follower)
-      await follower.log.close()
+      follower.log.close()
       return
     }
     const { log, channel, released } = follower
     follower.released = released + (place % (this.#framesOf(channel).length - released + 1))
-    await log.release(this.#cursorOf(channel, follower.released))
+    log.release(this.#cursorOf(channel, follower.released))
   }
 
   async #read({

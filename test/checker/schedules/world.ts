@@ -11,6 +11,7 @@ import { MemoryRetention, memoryBytes } from '../memory-retention.ts'
 import { bytesOnWire, payloadOf } from '../payload.ts'
 import type { ChannelLog, EpochLog, Moment, Published, RunLog, Sample } from '../run-log.ts'
 import { type EventLoop, microtasks, PACE_MS } from './event-loop.ts'
+import { Ear } from '../../helpers/history.ts'
 import { CHANNEL_NAMES, type ChannelSetup, type Setup, type SubscriptionSetup } from './setup.ts'
 import type { Resume } from './steps.ts'
 import { type LiveSubscription, Stream } from './stream.ts'
@@ -215,7 +216,7 @@ export class World {
     const instance = { server: {}, initialConfig: {}, log: { error() {} } } as unknown as FastifyInstance
     this.#hubs = Array.from({ length: NODES }, () => new Hub(instance, this.#options))
     for (const [number, log] of this.channels.entries()) {
-      const following = this.#history.follow(log.name, { logOnAppend() {} })
+      const following = this.#history.follow(log.name, new Ear())
       log.epochs.push({ since: this.tick(), start: log.messages.length, origin: following.head })
       following.close()
       const options = channelOptions(this.setup.channels[number])
@@ -297,7 +298,7 @@ export class World {
 
   /** How many messages a channel keeps, by the numbers in the memory history's cursors. */
   #keptOf(channel: string): number {
-    const following = this.#history.follow(channel, { logOnAppend() {} })
+    const following = this.#history.follow(channel, new Ear())
     const kept = numberIn(following.head) - numberIn(following.oldest)
     following.close()
     return kept

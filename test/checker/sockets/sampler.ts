@@ -4,6 +4,7 @@ import type { History } from '../../../lib/history/history.ts'
 import type { EventStreams } from '../../../lib/types.ts'
 import { now } from './clock.ts'
 import { print } from './line.ts'
+import { Ear } from '../../helpers/history.ts'
 import type { ObservedStream } from './observed-stream.ts'
 import { numberIn, type Publisher } from './publisher.ts'
 import { CHANNELS } from './setup.ts'
@@ -91,7 +92,7 @@ export class Sampler {
 
   /** How many messages a channel keeps. */
   keptOf(channel: number): number {
-    const following = this.#histories[channel]?.follow(CHANNELS[channel]?.name ?? '', { logOnAppend() {} })
+    const following = this.#histories[channel]?.follow(CHANNELS[channel]?.name ?? '', new Ear())
     const kept = numberIn(following?.head ?? '') - numberIn(following?.oldest ?? '')
     following?.close()
     return kept

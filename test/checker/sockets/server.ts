@@ -15,6 +15,7 @@ import { now } from './clock.ts'
 import { print } from './line.ts'
 import { ObservedStream } from './observed-stream.ts'
 import { Publisher } from './publisher.ts'
+import { Ear } from '../../helpers/history.ts'
 import { Random } from './random.ts'
 import { Sampler } from './sampler.ts'
 import { CHANNELS, type ChannelSetup, LAST_SENT, type SubscriptionSetup } from './setup.ts'
@@ -75,7 +76,7 @@ process.stdout.write(`${url}\n`)
 function noteOrigins(): string[] {
   const since = now()
   const origins = CHANNELS.map(({ name }, number) => {
-    const following = histories[number]?.follow(name, { logOnAppend() {} })
+    const following = histories[number]?.follow(name, new Ear())
     following?.close()
     return following?.head ?? ''
   })

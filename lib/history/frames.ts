@@ -1,0 +1,114 @@
+import type { FrameBudget, FrameOwner, KeptFrame } from './frame-budget.ts'
+import type { Cursor, LoggedFrame, ReadLimits } from './history.ts'
+
+/** The frames of one log that are in memory, numbered without holes. */
+export class Frames {
+  readonly #budget: FrameBudget
+  readonly #owner: FrameOwner
+  /** From `#start` on; those before have been dropped. */
+  #frames: (KeptFrame | undefined)[] = []
+  #start = 0
+  #bytes = 0
+  #headNumber: number
+  /** The newest frame of each key. */
+  readonly #latest = new Map<string, KeptFrame>()
+
+  /** @param headNumber the number before that of the first frame. */
+  constructor(budget: FrameBudget, owner: FrameOwner, headNumber: number) {
+    this.#budget = budget
+    this.#owner = owner
+    this.#headNumber = headNumber
+  }
+
+  get length(): number {
+    return this.#frames.length - this.#start
+  }
+
+  /** Bytes of text. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** The number of the newest frame. */
+  get headNumber(): number {
+    return this.#headNumber
+  }
+
+  /** The number before that of the oldest frame. */
+  get baseNumber(): number {
+    return this.#headNumber - this.length
+  }
+
+  append(cursor: Cursor, text: string, byteLength: number, key: string, arrival: number): void {
+    const owner = this.#owner
+    const time = performance.now()
+    const frame = { cursor, text, byteLength, key, arrival, owner, time, older: undefined, newer: undefined }
+    this.#headNumber++
+    this.#frames.push(frame)
+    this.#bytes += byteLength
+    this.#latest.set(key, frame)
+    this.#budget.add(frame)
+  }
+
+  /** @returns what was dropped. */
+  dropOldest(): KeptFrame | undefined {
+    const frame = this.#frames[this.#start]
+    if (frame === undefined) return undefined
+    this.#frames[this.#start] = undefined
+    this.#start++
+    if (this.#start * 2 > this.#frames.length) this.#compact()
+    this.#forget(frame)
+    return frame
+  }
+
+  /** Takes back the frames after a number, as if they had never come. */
+  cut(number: number): void {
+    while (this.#headNumber > number) {
+      const frame = this.#frames.pop()
+      this.#headNumber--
+      if (frame !== undefined) this.#forget(frame)
+    }
+  }
+
+  /** The frame whose number is one more. */
+  after(number: number): LoggedFrame | undefined {
+    return this.#frames[this.#start + number - this.baseNumber]
+  }
+
+  /** @returns what follows a number, and where that ends. */
+  read(
+    number: number,
+    { maxBytes, idBytes, before, isLatestOnly }: ReadLimits
+  ): { frames: readonly LoggedFrame[]; number: number } {
+    const frames: LoggedFrame[] = []
+    const base = this.baseNumber
+    let end = number
+    let bytes = 0
+    for (let i = this.#start + number - base; i < this.#frames.length && bytes < maxBytes; i++) {
+      const frame = this.#frames[i]
+      if (frame === undefined || frame.arrival >= before) break
+      end++
+      if (isLatestOnly && !this.isLatest(frame)) continue
+      bytes += frame.byteLength + idBytes
+      frames.push(frame)
+    }
+    return { frames, number: end }
+  }
+
+  /** Whether no frame here replaces this one, which is older than all that are here or one of them. */
+  isLatest(frame: LoggedFrame): boolean {
+    const latest = this.#latest.get(frame.key)
+    return latest === undefined || latest === frame
+  }
+
+  #forget(frame: KeptFrame): void {
+    this.#bytes -= frame.byteLength
+    if (this.#latest.get(frame.key) === frame) this.#latest.delete(frame.key)
+    this.#budget.remove(frame)
+  }
+
+  #compact(): void {
+    this.#frames = this.#frames.slice(this.#start)
+    this.#start = 0
+  }
+}
