@@ -91,6 +91,23 @@ export const FST_ERR_EVENTSTREAM_HISTORY_CLOSED: Constructor = createError(
   503
 )
 
+/** A message was not published, because Redis has refused it (see `cause`) or could not be reached in time. */
+export const FST_ERR_EVENTSTREAM_PUBLISH_FAILED: Constructor<[string, { cause: unknown }?]> = createError(
+  'FST_ERR_EVENTSTREAM_PUBLISH_FAILED',
+  'The message was not published: %s',
+  503
+)
+
+/**
+ * It is not known whether a message was published, because Redis was sent it and has not answered. To publish it again
+ * is safe if it had an `idempotencyKey`, and has the same one then.
+ */
+export const FST_ERR_EVENTSTREAM_PUBLISH_UNCONFIRMED: Constructor<[string, { cause: unknown }]> = createError(
+  'FST_ERR_EVENTSTREAM_PUBLISH_UNCONFIRMED',
+  'The message may have been published or not: %s',
+  503
+)
+
 /** The wording of everything that is checked: *Expected `name` to be …, got `value` (type)*. */
 export function expected(name: string, rule: string, value: unknown): string {
   return `Expected ${name} to be ${rule}, got ${describe(value)}`

@@ -15,8 +15,8 @@ import {
 import { Flush, type Work } from './flush.ts'
 import { encodeMessage, type Frame } from './frame.ts'
 import { Heartbeat, monotonicMs } from './heartbeat.ts'
-import { assertNoId } from './message.ts'
 import type { HistoryListener } from './history/history.ts'
+import { assertNoId } from './message.ts'
 import { nextTurn } from './next-turn.ts'
 import {
   type ResolvedOptions,

@@ -19,6 +19,8 @@ export type {
   ReadLimits
 } from './history/history.ts'
 export { type MemoryHistoryOptions, memoryHistory } from './history/memory-history.ts'
+export { type RedisHistoryOptions, redisHistory } from './history/redis-history.ts'
+export type { RedisClient } from './history/redis-link.ts'
 export type { EventStreamOptions, StartOptions, StreamOptions } from './options.ts'
 export { default, default as eventStream } from './plugin.ts'
 export type {

@@ -174,7 +174,7 @@ export class ConnectionCheck implements SubscriptionCheckHost {
 
   /** What was called first comes first. */
   #checkOrder(moments: readonly Moment[], afterGap: Moment, received: Received): void {
-    if (!this.run.isExact) return
+    if (!this.run.isExact || this.run.isLate) return
     const next = Math.min(...[...moments, afterGap].filter((moment) => moment >= this.#moment))
     if (next !== Infinity) this.#moment = next
     else this.violate('order', `${excerpt(received)} came after what was called later`)

@@ -118,6 +118,11 @@ export interface RunLog {
   readonly retention: Retention
   /** Whether a message is in its history when `publish()` returns, so that all moments are exact. */
   readonly isExact: boolean
+  /**
+   * Whether readers may have to wait for what their history has. Nobody else waits for it: the order of the calls is then
+   * kept in each channel only, and what is waited for at `close()` does not come any more.
+   */
+  readonly isLate?: boolean
   readonly samples: readonly Sample[]
   /** What was left after the end, by name. */
   readonly leftovers: Readonly<Record<string, number>>

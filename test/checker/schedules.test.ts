@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { checkRun } from './check-run.ts'
 import { known } from './schedules/known.ts'
 import { runSchedule } from './schedules/run-schedule.ts'
-import { setup } from './schedules/setup.ts'
-import { steps } from './schedules/steps.ts'
+import { lateSetup, type Setup, setup } from './schedules/setup.ts'
+import { lateSteps, type Step, steps } from './schedules/steps.ts'
 import { textOf } from './violation.ts'
 
 /** FC_SEED=… repeats a run. */
@@ -21,7 +21,8 @@ t.test('schedules › those that once had a violation', async (t) => {
   }
 })
 
-t.test(`schedules › ${numRuns} of them have no violation (FC_SEED=${seed})`, async (t) => {
+/** Runs random schedules, and says how much has happened in them. */
+async function run(t: Test, setup: fc.Arbitrary<Setup>, steps: fc.Arbitrary<Step[]>): Promise<void> {
   t.comment(`FC_SEED=${seed}`)
   let received = 0
   let gaps = 0
@@ -35,4 +36,10 @@ t.test(`schedules › ${numRuns} of them have no violation (FC_SEED=${seed})`, a
   await fc.assert(property, { seed, numRuns })
   t.comment(`${received} blocks received, ${gaps} gaps`)
   t.pass()
-})
+}
+
+t.test(`schedules › ${numRuns} of them have no violation (FC_SEED=${seed})`, (t) => run(t, setup, steps))
+
+t.test(`schedules › nor have ${numRuns} on a history that is late (FC_SEED=${seed})`, (t) =>
+  run(t, lateSetup, lateSteps)
+)

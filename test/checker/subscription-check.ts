@@ -74,7 +74,7 @@ export class SubscriptionCheck {
   claim(cursor: string, received: Received): void {
     const known = this.places.of(cursor)
     if (known === undefined || known.epoch !== this.#epoch) {
-      if (this.#span !== undefined && !this.#mayBeUnknown)
+      if (this.#span !== undefined && !this.#mayBeUnknown && !this.#mayBeUndecided(cursor))
         this.#violate('phantom', `the id ${cursor} is none of the channel's`)
       return
     }
@@ -112,7 +112,8 @@ export class SubscriptionCheck {
 
   /** What was published before `close()` is before the farewell. */
   receiveFarewell(closedAt: Moment, received: Received): void {
-    if (this.#isExact && this.log.endedAt === undefined && !this.#isUntold) {
+    const mayWait = this.#host.run.isLate === true
+    if (this.#isExact && !mayWait && this.log.endedAt === undefined && !this.#isUntold) {
       this.#moveTo(this.places.sentUntil(closedAt), received, 'loss')
     }
   }
@@ -148,6 +149,12 @@ export class SubscriptionCheck {
     const { resumedFrom, subscriptions } = this.#host.connection
     const isAnothers = this.log.resumes && this.#brought === undefined && resumedFrom !== undefined
     return isAnothers && this.#isUntold && subscriptions.some(({ endedAt }) => endedAt !== undefined)
+  }
+
+  /** It may take time until it is clear whose a cursor is that came without a name: until then it stays in the ids. */
+  #mayBeUndecided(cursor: string): boolean {
+    const { run, connection } = this.#host
+    return run.isLate === true && cursor === connection.resumedFrom
   }
 
   #startSpan(): Span | undefined {

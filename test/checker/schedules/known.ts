@@ -106,6 +106,16 @@ export const known: readonly KnownSchedule[] = [
     name: 'who keeps up with much in one turn loses nothing',
     setup: setupOf({}, FAST, [{}]),
     steps: [CONNECT, SETTLE, publish(0, ...Array.from({ length: 8 }, () => 70_000))]
+  },
+  {
+    name: 'who comes back and waits for a log to open is not slow',
+    setup: late(setupOf({ slow: 'disconnect' }, FAST, [{}, { channel: 1 }])),
+    steps: [CONNECT, SETTLE, CUT, SETTLE, publish(0, 0, 0), CONNECT, END]
+  },
+  {
+    name: 'where a log stands that opens late is told, though the other was told before',
+    setup: late(setupOf({}, FAST, [{}, { channel: 1 }])),
+    steps: [CONNECT, { do: 'come', node: 0, logs: 1 }, SETTLE, publish(1, 0)]
   }
 ]
 
@@ -142,4 +152,8 @@ function setupOf(
 
 function twice(setup: Setup): Setup {
   return { ...setup, clients: [...setup.clients, ...setup.clients] }
+}
+
+function late(setup: Setup): Setup {
+  return { ...setup, late: { pageBytes: Infinity } }
 }

@@ -43,6 +43,10 @@ async function take(world: World, step: Step): Promise<void> {
       return world.wait(step.ms)
     case 'restart':
       return world.restart()
+    case 'come':
+      return world.come(step.node, step.logs)
+    case 'jump':
+      return world.jump(step.node)
     case 'pace':
       world.loop.paceMs = step.ms
       return

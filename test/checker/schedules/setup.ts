@@ -25,12 +25,19 @@ export interface ClientSetup {
   readonly highWaterBytes: number
 }
 
+/** How late the history is: its logs open late, and so comes what all who keep up have left behind. */
+export interface LateSetup {
+  readonly pageBytes: number
+}
+
 /** What a schedule runs on. */
 export interface Setup {
   readonly limits: MemoryLimits
   readonly maxBufferedBytes: number
   readonly channels: readonly ChannelSetup[]
   readonly clients: readonly ClientSetup[]
+  /** Not there: everything can be read at once. */
+  readonly late?: LateSetup
 }
 
 const often = <T>(value: T, weight: number) => ({ arbitrary: fc.constant(value), weight })
@@ -89,3 +96,7 @@ export const setup: fc.Arbitrary<Setup> = fc.record({
   channels: fc.tuple(channel, channel, channel),
   clients: fc.array(client, { minLength: 1, maxLength: 4 })
 })
+
+export const lateSetup: fc.Arbitrary<Setup> = fc
+  .tuple(setup, fc.record({ pageBytes: fc.oneof(fc.integer({ min: 1, max: 400 }), fc.constant(Infinity)) }))
+  .map(([setup, late]) => ({ ...setup, late }))

@@ -30,6 +30,8 @@ export type Step =
   | { readonly do: 'pace'; readonly ms: number }
   | { readonly do: 'wait'; readonly ms: number }
   | { readonly do: 'restart' }
+  | { readonly do: 'come'; readonly node: number; readonly logs: number }
+  | { readonly do: 'jump'; readonly node: number }
 
 const clientNumber = fc.nat({ max: 3 })
 const channelNumber = fc.nat({ max: CHANNEL_NAMES.length - 1 })
@@ -54,46 +56,54 @@ function step<Name extends Step['do']>(
   return { arbitrary, weight }
 }
 
-const rest: fc.Arbitrary<Step[]> = fc.array(
-  fc.oneof(
-    step(14, 'publish', {
-      channel: channelNumber,
-      node: fc.nat({ max: 1 }),
-      key: fc.nat({ max: 2 }),
-      sizes: fc.array(size, { minLength: 1, maxLength: 9 })
-    }),
-    step(9, 'connect', {
-      client: clientNumber,
-      resume,
-      isLate: fc.oneof(...[false, false, false, true].map((late) => fc.constant(late)))
-    }),
-    step(2, 'open', { client: clientNumber }),
-    step(4, 'stop reading', { client: clientNumber }),
-    step(3, 'read on', { client: clientNumber }),
-    step(5, 'read', {
-      client: clientNumber,
-      bytes: fc.oneof(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: 100_000 }))
-    }),
-    step(6, 'cut', { client: clientNumber, after: fc.nat({ max: 999 }), unnoticedTurns: fc.nat({ max: 3 }) }),
-    step(4, 'send', { client: clientNumber, size }),
-    step(2, 'unsubscribe', { client: clientNumber, index: fc.nat({ max: 2 }) }),
-    step(2, 'subscribe again', { client: clientNumber, index: fc.nat({ max: 2 }) }),
-    step(1, 'close', { client: clientNumber }),
-    step(1, 'destroy', { client: clientNumber }),
-    step(9, 'end turn', {}),
-    step(4, 'settle', {}),
-    step(2, 'pace', { ms: fc.constantFrom(PACE_MS, 1, 5) }),
-    step(3, 'wait', { ms: fc.integer({ min: 1, max: 1_500 }) }),
-    step(1, 'restart', {})
-  ),
-  { minLength: 1, maxLength: 80, size: 'max' }
-)
+const anySteps: fc.WeightedArbitrary<Step>[] = [
+  step(14, 'publish', {
+    channel: channelNumber,
+    node: fc.nat({ max: 1 }),
+    key: fc.nat({ max: 2 }),
+    sizes: fc.array(size, { minLength: 1, maxLength: 9 })
+  }),
+  step(9, 'connect', {
+    client: clientNumber,
+    resume,
+    isLate: fc.oneof(...[false, false, false, true].map((late) => fc.constant(late)))
+  }),
+  step(2, 'open', { client: clientNumber }),
+  step(4, 'stop reading', { client: clientNumber }),
+  step(3, 'read on', { client: clientNumber }),
+  step(5, 'read', {
+    client: clientNumber,
+    bytes: fc.oneof(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: 100_000 }))
+  }),
+  step(6, 'cut', { client: clientNumber, after: fc.nat({ max: 999 }), unnoticedTurns: fc.nat({ max: 3 }) }),
+  step(4, 'send', { client: clientNumber, size }),
+  step(2, 'unsubscribe', { client: clientNumber, index: fc.nat({ max: 2 }) }),
+  step(2, 'subscribe again', { client: clientNumber, index: fc.nat({ max: 2 }) }),
+  step(1, 'close', { client: clientNumber }),
+  step(1, 'destroy', { client: clientNumber }),
+  step(9, 'end turn', {}),
+  step(4, 'settle', {}),
+  step(2, 'pace', { ms: fc.constantFrom(PACE_MS, 1, 5) }),
+  step(3, 'wait', { ms: fc.integer({ min: 1, max: 1_500 }) }),
+  step(1, 'restart', {})
+]
+
+/** What only a late history heeds. */
+const lateOnly: fc.WeightedArbitrary<Step>[] = [
+  step(9, 'come', { node: fc.nat({ max: 1 }), logs: fc.integer({ min: 1, max: 3 }) }),
+  step(2, 'jump', { node: fc.nat({ max: 1 }) })
+]
 
 const connectAll = [0, 1, 2, 3].map(
   (client): Step => ({ do: 'connect', client, resume: 'none', isLate: false })
 )
 
 /** Most begin with everybody there. */
-export const steps: fc.Arbitrary<Step[]> = fc
-  .tuple(fc.constantFrom([], connectAll, connectAll), rest)
-  .map((parts) => parts.flat())
+function stepsOf(choice: readonly fc.WeightedArbitrary<Step>[]): fc.Arbitrary<Step[]> {
+  const rest = fc.array(fc.oneof(...choice), { minLength: 1, maxLength: 80, size: 'max' })
+  return fc.tuple(fc.constantFrom([], connectAll, connectAll), rest).map((parts) => parts.flat())
+}
+
+export const steps: fc.Arbitrary<Step[]> = stepsOf(anySteps)
+
+export const lateSteps: fc.Arbitrary<Step[]> = stepsOf([...anySteps, ...lateOnly])

@@ -6,18 +6,19 @@ import { memoryHistory } from '../../../lib/history/memory-history.ts'
 import { Hub } from '../../../lib/hub.ts'
 import { type ResolvedOptions, resolveOptions } from '../../../lib/options.ts'
 import type { ChannelMessage, ChannelOptions, Gap, GapAnswer, SubscribeOptions } from '../../../lib/types.ts'
+import { Ear } from '../../helpers/history.ts'
+import { LateHistory } from '../../helpers/late-history.ts'
 import { FILTERS } from '../filters.ts'
 import { MemoryRetention, memoryBytes } from '../memory-retention.ts'
 import { bytesOnWire, payloadOf } from '../payload.ts'
 import type { ChannelLog, EpochLog, Moment, Published, RunLog, Sample } from '../run-log.ts'
 import { type EventLoop, microtasks, PACE_MS } from './event-loop.ts'
-import { Ear } from '../../helpers/history.ts'
 import { CHANNEL_NAMES, type ChannelSetup, type Setup, type SubscriptionSetup } from './setup.ts'
 import type { Resume } from './steps.ts'
 import { type LiveSubscription, Stream } from './stream.ts'
 
 const NODES = 2
-const MAX_TURNS = 2_000
+const MAX_TURNS = 10_000
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
 type WritableChannelLog = ChannelLog & { messages: Writable<Published>[]; epochs: EpochLog[] }
@@ -33,6 +34,8 @@ export class World {
   /** The clock at the end of each moment. */
   readonly #msAt: number[] = []
   #history: History
+  /** Through which the nodes see the history, if it is late. */
+  #views: readonly LateHistory[] = []
   #options: ResolvedOptions
   #hubs: readonly Hub[] = []
   #published = 0
@@ -44,7 +47,7 @@ export class World {
     this.loop = loop
     this.setup = setup
     this.#history = memoryHistory(setup.limits)
-    this.#options = this.#resolve()
+    this.#options = this.#resolve(this.#history)
     this.channels = setup.channels.map(({ slow, afterGap }, number) => ({
       name: CHANNEL_NAMES[number] ?? '',
       slow,
@@ -123,14 +126,14 @@ export class World {
     if (stream === undefined || setup === undefined || subscription === undefined) return
     if (subscription.live.active || !isAccepting(stream)) return
     const { live, log } = subscription
-    const wanted = setup.subscriptions[index]?.filter ?? 'all'
+    const { from, filter = 'all' } = setup.subscriptions[index] ?? { from: 'now' }
     log.endedAt = undefined
-    log.starts.push(this.tick())
+    log.starts.splice(live.cursor === undefined ? 0 : log.starts.length, log.starts.length, this.tick())
     const channel = this.#hub(setup.node).channel(log.channel)
     subscription.live = channel.subscribe(stream.connection, {
       resume: false,
-      ...(live.cursor === undefined ? {} : { from: live.cursor }),
-      ...filterOption(wanted)
+      from: live.cursor ?? from,
+      ...filterOption(filter)
     })
   }
 
@@ -151,11 +154,24 @@ export class World {
     this.#takeSamples()
   }
 
-  /** Turn after turn, until there is nothing to do. */
+  /** Some of what a node waits for. */
+  come(node: number, logs: number): void {
+    this.#views[node]?.come(logs)
+  }
+
+  /** Clients of a node do not keep up, through no fault of theirs. */
+  jump(node: number): void {
+    this.#views[node]?.jump()
+    for (const stream of this.#streamsOf(node)) stream.stood.length = 0
+  }
+
+  /** Turn after turn, until there is nothing to do, and nothing to wait for. */
   async settle(): Promise<void> {
     for (let turn = 0; turn < MAX_TURNS; turn++) {
       await this.endTurn()
-      if (this.loop.immediates === 0 && this.streams.every(({ isQuiet }) => isQuiet)) return
+      if (this.loop.immediates > 0 || this.streams.some(({ isQuiet }) => !isQuiet)) continue
+      if (this.#views.every(({ pending }) => pending === 0)) return
+      for (const view of this.#views) view.come()
     }
     throw new Error('the event loop never comes to rest')
   }
@@ -172,7 +188,7 @@ export class World {
     await Promise.all(this.#hubs.map((hub) => hub.close()))
     await this.settle()
     this.#history = memoryHistory(this.setup.limits)
-    this.#options = this.#resolve()
+    this.#options = this.#resolve(this.#history)
     this.#start()
   }
 
@@ -201,9 +217,28 @@ export class World {
     return ++this.#moment
   }
 
-  #resolve(): ResolvedOptions {
+  #resolve(history: History): ResolvedOptions {
     const { maxBufferedBytes } = this.setup
-    return resolveOptions({ history: this.#history, maxBufferedBytes, heartbeatMs: 1_000, stallMs: false })
+    return resolveOptions({ history, maxBufferedBytes, heartbeatMs: 1_000, stallMs: false })
+  }
+
+  #viewOf(node: number): LateHistory {
+    const pageBytes = this.setup.late?.pageBytes ?? Infinity
+    const onOpen = (channel: string): void => this.#startAgain(node, channel)
+    return new LateHistory({ history: this.#history, isForgetful: true, pageBytes, onOpen })
+  }
+
+  /** Those who are subscribed to a channel start where its log stands when it opens. */
+  #startAgain(node: number, channel: string): void {
+    for (const { log, live } of this.#streamsOf(node).flatMap(({ subscriptions }) => subscriptions)) {
+      if (live.active && log.channel === channel) log.starts[log.starts.length - 1] = this.tick()
+    }
+  }
+
+  #streamsOf(node: number): Stream[] {
+    return this.clients
+      .filter((_, client) => this.setup.clients[client]?.node === node)
+      .flatMap(({ streams }) => streams)
   }
 
   #hub(node: number): Hub {
@@ -214,7 +249,9 @@ export class World {
 
   #start(): void {
     const instance = { server: {}, initialConfig: {}, log: { error() {} } } as unknown as FastifyInstance
-    this.#hubs = Array.from({ length: NODES }, () => new Hub(instance, this.#options))
+    const nodes = Array.from({ length: NODES }, (_, node) => node)
+    this.#views = this.setup.late === undefined ? [] : nodes.map((node) => this.#viewOf(node))
+    this.#hubs = nodes.map((node) => new Hub(instance, this.#resolve(this.#views[node] ?? this.#history)))
     for (const [number, log] of this.channels.entries()) {
       const following = this.#history.follow(log.name, new Ear())
       log.epochs.push({ since: this.tick(), start: log.messages.length, origin: following.head })
@@ -257,10 +294,14 @@ export class World {
 
   #noteStanding(): void {
     const at = this.tick()
+    const waiting = new Set(
+      this.#views.flatMap(({ pending }, node) => (pending ? this.#streamsOf(node) : []))
+    )
     for (const stream of this.streams) {
       const isOpen = stream.isOpen && stream.connection.state === 'open'
       stream.isHeadDue ||= isOpen
-      if (isOpen && stream.pipe.isWritable) stream.stood.push({ at, bytes: stream.pipe.writtenBytes })
+      if (!isOpen || !stream.pipe.isWritable || waiting.has(stream)) continue
+      stream.stood.push({ at, bytes: stream.pipe.writtenBytes })
     }
   }
 
@@ -357,6 +398,7 @@ export class World {
       clients: this.clients.map(({ streams }) => streams.map((stream) => stream.log())),
       retention: new MemoryRetention(this.channels, () => limits, msAt, limits.maxTotalBytes > 10_000),
       isExact: true,
+      isLate: this.setup.late !== undefined,
       samples: this.samples,
       leftovers
     }

@@ -10,12 +10,12 @@ import eventStream, {
   type GapEvent,
   memoryHistory
 } from '../../../lib/index.ts'
+import { Ear } from '../../helpers/history.ts'
 import { payloadOf } from '../payload.ts'
 import { now } from './clock.ts'
 import { print } from './line.ts'
 import { ObservedStream } from './observed-stream.ts'
 import { Publisher } from './publisher.ts'
-import { Ear } from '../../helpers/history.ts'
 import { Random } from './random.ts'
 import { Sampler } from './sampler.ts'
 import { CHANNELS, type ChannelSetup, LAST_SENT, type SubscriptionSetup } from './setup.ts'

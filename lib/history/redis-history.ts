@@ -1,0 +1,391 @@
+import { randomUUID } from 'node:crypto'
+import { checkBytes, checkCount, checked, checkMs, invalid } from '../check.ts'
+import { FrameBudget } from './frame-budget.ts'
+import type { Cursor, History, HistoryListener, Log, LogListener } from './history.ts'
+import { type RedisKeys, redisKeys } from './redis-keys.ts'
+import { type LineListener, RedisLine } from './redis-line.ts'
+import {
+  type Dial,
+  dialClient,
+  dialUrl,
+  isRedisClient,
+  type RedisClient,
+  type RedisLink,
+  RedisReplyError
+} from './redis-link.ts'
+import { type Notice, RedisLog, type RedisLogHost } from './redis-log.ts'
+import { type NoticesHost, RedisNotices } from './redis-notices.ts'
+import { PageCache } from './redis-pages.ts'
+import { type Publication, type PublisherHost, RedisPublisher } from './redis-publisher.ts'
+import { CHECK, PUBLISH, type RedisScript, SCRIPTS } from './redis-scripts.ts'
+import { randomPart } from './stream-id.ts'
+
+export interface RedisHistoryOptions {
+  /**
+   * A client of `redis` 6 or `ioredis` 6. Two connections of our own are made with its options; it is not used itself,
+   * need not be connected, and stays as it is. Not that of a cluster. Either this or `url` is given.
+   */
+  client?: RedisClient
+  /** `redis://…` or `rediss://…`. Needs the package `redis`, or else `ioredis`, to be installed. */
+  url?: string
+  /**
+   * What the names of all keys and Pub/Sub channels begin with: up to 64 characters without braces.
+   * @defaultValue `'eventstream:'`
+   */
+  prefix?: string
+  /**
+   * Messages kept per channel. Up to about 100 more are, because Redis drops them by the node of its stream.
+   * @defaultValue 1000
+   */
+  maxLength?: number
+  /**
+   * Milliseconds after which Redis forgets a channel that nobody has published to or subscribed to, and idempotency keys.
+   * At least 10000.
+   * @defaultValue 3600000
+   */
+  ttlMs?: number
+  /**
+   * Milliseconds after which `publish()` rejects if Redis has not confirmed.
+   * @defaultValue 5000
+   */
+  publishTimeoutMs?: number
+  /**
+   * Bytes of the text of messages kept in this process for each channel that has subscriptions. Who is further behind is
+   * served from Redis.
+   * @defaultValue 1048576
+   */
+  maxBytes?: number
+  /**
+   * The same for all channels, with 256 bytes for each message and 768 for each channel.
+   * @defaultValue 67108864
+   */
+  maxTotalBytes?: number
+}
+
+type Settings = Readonly<Required<Omit<RedisHistoryOptions, 'client' | 'url'>>>
+
+const DEFAULTS: Settings = Object.freeze({
+  prefix: 'eventstream:',
+  maxLength: 1_000,
+  ttlMs: 3_600_000,
+  publishTimeoutMs: 5_000,
+  maxBytes: 1_048_576,
+  maxTotalBytes: 67_108_864
+})
+const MIN_TTL_MS = 10_000
+const CHECKS = {
+  client: checkClient,
+  url: checkUrl,
+  prefix: checkPrefix,
+  maxLength: checkCount,
+  ttlMs: checkTtl,
+  publishTimeoutMs: checkMs,
+  maxBytes: checkBytes,
+  maxTotalBytes: checkBytes
+}
+
+/** How often streams are looked at of which nothing was heard, and how many at a time. */
+const CHECK_MS = 1_500
+const CHECK_LOGS = 500
+const MAX_KEYS = 10_000
+/** After which time without an answer Redis counts as out of reach, and a connection as broken. */
+const SILENT_MS = 2_000
+const BROKEN_MS = 5_000
+
+/**
+ * A history in Redis 6.2 or later, or Valkey, which all nodes share: each channel is a stream. Its cursors are the ids of
+ * the stream's entries.
+ *
+ * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION
+ */
+export function redisHistory(options: RedisHistoryOptions): History {
+  const { client, url, ...settings } = checked(options, CHECKS)
+  if ((client === undefined) === (url === undefined)) {
+    throw invalid('the options of redisHistory()', 'with either client or url', options)
+  }
+  const dial = client === undefined ? dialUrl(url ?? '') : dialClient(client)
+  return new RedisHistory(Object.freeze({ ...DEFAULTS, ...settings }), dial)
+}
+
+class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost, LineListener {
+  readonly options: Settings
+  readonly budget: FrameBudget
+  readonly pages = new PageCache()
+  readonly #listeners = new Set<HistoryListener>()
+  /** Of the channels that were used lately. */
+  readonly #keys = new Map<string, RedisKeys>()
+  readonly #logs = new Map<string, RedisLog>()
+  readonly #logsByNotices = new Map<string, RedisLog>()
+  readonly #line: RedisLine
+  readonly #notices: RedisNotices
+  readonly #publisher = new RedisPublisher(this)
+  #timer: NodeJS.Timeout | undefined
+  #isDegraded = false
+  #isClosed = false
+
+  constructor(options: Settings, dial: Dial) {
+    this.options = options
+    this.budget = new FrameBudget(options.maxTotalBytes)
+    this.#line = new RedisLine(dial, this)
+    this.#notices = new RedisNotices(this, dial, `${options.prefix}probe:${randomUUID()}`)
+  }
+
+  get degraded(): boolean {
+    return this.#isDegraded
+  }
+
+  get isConnected(): boolean {
+    return this.#line.link !== undefined
+  }
+
+  get noticeNames(): Iterable<string> {
+    return this.#logsByNotices.keys()
+  }
+
+  open(listener: HistoryListener): void {
+    this.#listeners.add(listener)
+    this.#start()
+  }
+
+  async append(
+    channel: string,
+    { text, byteLength }: { text: string; byteLength: number },
+    key: string,
+    idempotencyKey?: string
+  ): Promise<Cursor> {
+    this.#start()
+    const publication = this.#publicationOf(this.#keysOf(channel), text, key, idempotencyKey)
+    const [id, previous, oldest] = (await this.#publisher.publish(publication)) as [string, string, string]
+    await this.#logs.get(channel)?.takeOwn({ id, previous, oldest, key, text, byteLength })
+    return id
+  }
+
+  follow(channel: string, listener: LogListener): Log {
+    this.#start()
+    return (this.#logs.get(channel) ?? this.#followFirst(channel)).follow(listener)
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearInterval(this.#timer)
+    this.#notices.close()
+    await this.#publisher.close()
+    this.#line.close()
+    this.budget.clear()
+  }
+
+  run(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    const { link } = this.#line
+    return link === undefined
+      ? Promise.reject(new Error('There is no connection to Redis'))
+      : this.#runOn(link, script, keys, args)
+  }
+
+  send({ keys, args }: Publication): Promise<unknown> {
+    return this.run(PUBLISH, keys, args)
+  }
+
+  publisherOnTimeout(): void {
+    void this.#check([])
+  }
+
+  isWanted(name: string): boolean {
+    return this.#logsByNotices.has(name)
+  }
+
+  logOnIdle(log: RedisLog): void {
+    this.#logs.delete(log.channel)
+    this.#logsByNotices.delete(log.keys.notices)
+    this.#notices.change(log.keys.notices)
+  }
+
+  /** Scripts are there before anything needs them. */
+  async lineOnLink(link: RedisLink): Promise<void> {
+    await Promise.all(SCRIPTS.map(({ source }) => link.call(['SCRIPT', 'LOAD', source])))
+  }
+
+  lineOnReady(): void {
+    for (const log of this.#logs.values()) if (!log.isOpen) open(log)
+    this.#publisher.resume()
+    void this.#check(this.#openLogs())
+  }
+
+  lineOnLost(error: Error): void {
+    this.#degrade(error)
+  }
+
+  lineOnMessage(): void {}
+
+  noticesOnReady(): void {
+    void this.#check(this.#openLogs())
+  }
+
+  noticesOnLost(error: Error): void {
+    this.#degrade(error)
+  }
+
+  noticesOnSubscribe(names: readonly string[]): void {
+    const logs = names.map((name) => this.#logsByNotices.get(name))
+    void this.#check(logs.filter((log) => log?.isOpen) as RedisLog[])
+  }
+
+  noticesOnNotice(name: string, notice: Notice): void {
+    const log = this.#logsByNotices.get(name)
+    if (log?.takeNotice(notice) === false) prove(log)
+  }
+
+  #start(): void {
+    if (this.#isClosed) return
+    this.#line.start()
+    this.#notices.start()
+    this.#timer ??= setInterval(() => void this.#checkQuiet(), CHECK_MS).unref()
+  }
+
+  #keysOf(channel: string): RedisKeys {
+    const known = this.#keys.get(channel)
+    if (known !== undefined) return known
+    const keys = redisKeys(this.options.prefix, channel)
+    if (this.#keys.size >= MAX_KEYS) this.#keys.clear()
+    this.#keys.set(channel, keys)
+    return keys
+  }
+
+  #publicationOf(
+    { log, tag, notices, once }: RedisKeys,
+    text: string,
+    key: string,
+    idempotencyKey: string | undefined
+  ): Publication {
+    const { maxLength, ttlMs } = this.options
+    const isIdempotent = idempotencyKey !== undefined
+    return {
+      keys: isIdempotent ? [log, once(idempotencyKey)] : [log],
+      args: [
+        notices,
+        String(maxLength + 1),
+        String(ttlMs),
+        String(tag),
+        randomPart(),
+        String(key.length),
+        key,
+        text
+      ],
+      byteLength: text.length,
+      isIdempotent
+    }
+  }
+
+  #followFirst(channel: string): RedisLog {
+    const log = new RedisLog(this, channel, this.#keysOf(channel))
+    this.#logs.set(channel, log)
+    this.#logsByNotices.set(log.keys.notices, log)
+    if (this.isConnected) open(log)
+    this.#notices.change(log.keys.notices)
+    return log
+  }
+
+  #openLogs(): RedisLog[] {
+    return [...this.#logs.values()].filter(({ isOpen }) => isOpen)
+  }
+
+  async #runOn(
+    link: RedisLink,
+    { sha, source }: RedisScript,
+    keys: readonly string[],
+    args: readonly string[]
+  ): Promise<unknown> {
+    const rest = [String(keys.length), ...keys, ...args]
+    try {
+      return await link.call(['EVALSHA', sha, ...rest])
+    } catch (error) {
+      if (!(error instanceof RedisReplyError)) this.#giveUp(link, error as Error)
+      else if (error.code === 'READONLY') this.#giveUp(link, error)
+      else if (error.code === 'NOSCRIPT') return await link.call(['EVAL', source, ...rest])
+      throw error
+    }
+  }
+
+  #giveUp(link: RedisLink, error: Error): void {
+    if (this.#line.link === link) this.#line.reset(error)
+  }
+
+  async #checkQuiet(): Promise<void> {
+    const quiet = [...this.#logs.values()].filter((log) => log.takeQuiet())
+    for (const log of quiet) if (!log.isOpen && this.isConnected) open(log)
+    if (this.#logs.size > 0 || this.#isDegraded) await this.#check(quiet.filter(({ isOpen }) => isOpen))
+  }
+
+  /** Proves the heads of logs which their streams do not have any more, and finds out whether Redis answers. */
+  async #check(logs: readonly RedisLog[]): Promise<void> {
+    const { link } = this.#line
+    if (link === undefined) return
+    try {
+      for (let i = 0; i === 0 || i < logs.length; i += CHECK_LOGS) {
+        await this.#checkSome(link, logs.slice(i, i + CHECK_LOGS))
+      }
+      this.#recover()
+    } catch (error) {
+      this.#degrade(error as Error)
+    }
+  }
+
+  async #checkSome(link: RedisLink, logs: readonly RedisLog[]): Promise<void> {
+    const silent = setTimeout(() => this.#degrade(new Error('Redis does not answer')), SILENT_MS)
+    const broken = setTimeout(() => this.#giveUp(link, new Error('Redis does not answer')), BROKEN_MS)
+    try {
+      const keys = logs.map((log) => log.keys.log)
+      const args = [this.#notices.probe(), '', String(this.options.ttlMs), ...logs.map(({ head }) => head)]
+      const moved = (await this.#runOn(link, CHECK, keys, args)) as number[]
+      for (const index of moved) {
+        const log = logs[index]
+        if (log !== undefined) prove(log)
+      }
+    } finally {
+      clearTimeout(silent)
+      clearTimeout(broken)
+    }
+  }
+
+  #degrade(error: Error): void {
+    if (this.#isDegraded || this.#isClosed) return
+    this.#isDegraded = true
+    for (const listener of this.#listeners) listener.historyOnDegrade(error)
+  }
+
+  #recover(): void {
+    if (!this.#isDegraded || !this.#notices.isReady || this.#isClosed) return
+    this.#isDegraded = false
+    for (const log of this.#logs.values()) log.retry()
+    for (const listener of this.#listeners) listener.historyOnRecover()
+  }
+}
+
+/** What fails now is tried again when there is a connection, or when the log is looked at. */
+function open(log: RedisLog): void {
+  log.open().catch(() => {})
+}
+
+function prove(log: RedisLog): void {
+  log.prove().catch(() => {})
+}
+
+function checkClient(name: string, value: unknown): void {
+  if (!isRedisClient(value)) throw invalid(name, 'a client of redis or ioredis, not of a cluster', value)
+}
+
+function checkUrl(name: string, value: unknown): void {
+  if (typeof value !== 'string' || !/^rediss?:\/\/./.test(value)) {
+    throw invalid(name, 'a URL that begins with redis:// or rediss://', value)
+  }
+}
+
+function checkPrefix(name: string, value: unknown): void {
+  if (typeof value !== 'string' || value.length > 64 || /[{}]/.test(value) || !value.isWellFormed()) {
+    throw invalid(name, 'a well-formed string of up to 64 characters without braces', value)
+  }
+}
+
+function checkTtl(name: string, value: unknown): void {
+  checkMs(name, value)
+  if (Number(value) < MIN_TTL_MS) throw invalid(name, `at least ${MIN_TTL_MS}`, value)
+}

@@ -1,0 +1,456 @@
+import { arrive } from '../arrivals.ts'
+import { type FollowedLog, Followers } from './followers.ts'
+import type { FrameBudget, FrameOwner } from './frame-budget.ts'
+import { Frames } from './frames.ts'
+import type { Cursor, GapReason, Log, LogListener, Page, ReadLimits } from './history.ts'
+import type { RedisKeys } from './redis-keys.ts'
+import { type PageCache, type RedisEntry, RedisPages } from './redis-pages.ts'
+import { FIND, OPEN, READ, type RedisScript } from './redis-scripts.ts'
+import { comparePlaces, entryAt, isBefore, isForeign, isPlace, placeBefore, randomPart } from './stream-id.ts'
+
+/** What a log needs of its history. */
+export interface RedisLogHost {
+  readonly options: { readonly maxBytes: number; readonly ttlMs: number }
+  readonly budget: FrameBudget
+  readonly pages: PageCache
+  /** @throws when Redis refuses, or cannot be reached. */
+  run(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown>
+  /** Nobody follows it any more. */
+  logOnIdle(log: RedisLog): void
+}
+
+/** A message that was appended, as its publisher and all who follow are told. */
+export interface Notice {
+  readonly id: string
+  /** The id of the entry before it. */
+  readonly previous: string
+  /** The place before the oldest entry, if that has moved. */
+  readonly oldest: Cursor
+  readonly key: string
+  readonly text: string
+  readonly byteLength: number
+}
+
+/** What is read at a time. */
+const READ_BYTES = 65_536
+/** How many of the latest ids are looked for at a time, when the newest of them is not there any more. */
+const FIND_IDS = 256
+/** How long a publisher waits for what was published before his message to come by itself. */
+const NOTICE_MS = 50
+const MAX_REFUSED = 256
+
+/**
+ * One channel's stream as this node knows it: the newest frames, in memory and without a hole, from which all who follow
+ * are served, and pages of older ones that were asked for.
+ *
+ * What is told is a hint. A message is taken only if the entry before it is the head; otherwise what comes after the
+ * head is read, if the head is still there. If it is not, entries were lost that this node has: it goes back to the
+ * newest one that is left.
+ */
+export class RedisLog implements FrameOwner, FollowedLog {
+  readonly channel: string
+  readonly keys: RedisKeys
+  readonly #host: RedisLogHost
+  readonly #frames: Frames
+  readonly #followers = new Followers()
+  readonly #pages: RedisPages
+  #head: Cursor = ''
+  #headArrival = 0
+  /** The place before the first of `#frames`, and the arrival of what came right before it. */
+  #base: Cursor = ''
+  #baseArrival = 0
+  /** What the stream had when the following began has no arrival. */
+  #start: Cursor = ''
+  #oldest: Cursor = ''
+  /** Places that were asked for and are not there. */
+  readonly #wanted = new Set<Cursor>()
+  /** Places that there are not. */
+  readonly #refused = new Set<Cursor>()
+  /** Where the last page ended. */
+  #readTo: Cursor = ''
+  #isFetching = false
+  #proof: Promise<void> | undefined
+  #nextProof: Promise<void> | undefined
+  /** Publishers of messages that come after what is not here yet. */
+  #waiting: { readonly id: string; resolve(): void }[] = []
+  /** Whether nothing was heard of the head since `takeQuiet()`. */
+  #isQuiet = false
+  /** Whether something was told before the head was known. */
+  #isHinted = false
+  #isClosed = false
+
+  constructor(host: RedisLogHost, channel: string, keys: RedisKeys) {
+    this.channel = channel
+    this.keys = keys
+    this.#host = host
+    this.#frames = new Frames(host.budget, this, 0)
+    this.#pages = new RedisPages(host.pages, this.#frames)
+  }
+
+  get head(): Cursor {
+    return this.#head
+  }
+
+  get headNumber(): number {
+    return this.#frames.headNumber
+  }
+
+  get headArrival(): number {
+    return this.#headArrival
+  }
+
+  get length(): number {
+    return this.#frames.length
+  }
+
+  get oldest(): Cursor {
+    return comparePlaces(this.#base, this.#oldest) < 0 ? this.#base : this.#oldest
+  }
+
+  get isHeld(): boolean {
+    return this.#frames.baseNumber >= this.#followers.releasedNumber
+  }
+
+  get isOpen(): boolean {
+    return this.#head !== ''
+  }
+
+  /** Whether nothing was heard of the head since this was last called. */
+  takeQuiet(): boolean {
+    const isQuiet = this.#isQuiet
+    this.#isQuiet = true
+    this.#pages.sweep()
+    return isQuiet
+  }
+
+  follow(listener: LogListener): Log {
+    return this.#followers.add(this, listener)
+  }
+
+  dropOldest(): void {
+    const dropped = this.#frames.dropOldest()
+    if (dropped === undefined) return
+    this.#base = dropped.cursor
+    this.#baseArrival = dropped.arrival
+  }
+
+  followersOnRelease(): void {
+    this.#trim()
+    if (this.#followers.size > 0) return
+    this.#isClosed = true
+    this.#restart('')
+    for (const { resolve } of this.#waiting) resolve()
+    this.#host.logOnIdle(this)
+  }
+
+  arrivalAfter(after: Cursor): number | undefined {
+    const number = this.numberAt(after)
+    return number === undefined ? undefined : this.#frames.after(number)?.arrival
+  }
+
+  read(after: Cursor, limits: ReadLimits): Page | undefined {
+    if (!this.isOpen) return undefined
+    const number = this.numberAt(after)
+    if (number !== undefined) return this.#pageOf(after, number, limits)
+    const reason = this.#refusalOf(after)
+    if (reason !== undefined) return { complete: false, frames: [], reason }
+    const page = this.#pages.read(after, limits)
+    if (page === undefined) this.#want(after)
+    return page
+  }
+
+  numberAt(cursor: Cursor): number | undefined {
+    if (cursor === this.#head) return this.headNumber
+    if (cursor === this.#base) return this.#frames.baseNumber
+    if (!isPlace(cursor)) return undefined
+    let low = this.#frames.baseNumber
+    let high = this.headNumber
+    const id = entryAt(cursor)
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2)
+      const order = comparePlaces(this.#frames.after(middle)?.cursor ?? '', id)
+      if (order === 0) return isBefore(cursor) ? middle : middle + 1
+      if (order < 0) low = middle + 1
+      else high = middle
+    }
+    return undefined
+  }
+
+  /** Asks for the head. Everything that is appended after this call was made will come. */
+  async open(): Promise<void> {
+    const { log, tag } = this.keys
+    const args = [String(this.#host.options.ttlMs), String(tag), randomPart()]
+    const [head, oldest] = (await this.#run(OPEN, [log], args)) as [string, string]
+    const wasOpen = this.isOpen
+    this.#restart(head)
+    this.#start = head
+    this.#oldest = oldest
+    if (wasOpen) this.#followers.tellAppend()
+    else this.#followers.tellOpen()
+    if (!this.#isHinted) return
+    this.#isHinted = false
+    await this.prove()
+  }
+
+  /** What was asked for and could not be fetched may be asked for again. */
+  retry(): void {
+    this.#followers.tellLoad()
+  }
+
+  /** Makes sure that the head is the stream's, also if something was appended right before this call. */
+  prove(): Promise<void> {
+    if (this.#proof === undefined) {
+      this.#proof = this.#prove().finally(() => {
+        this.#proof = undefined
+      })
+      return this.#proof
+    }
+    this.#nextProof ??= this.#proof
+      .catch(() => {})
+      .then(() => {
+        this.#nextProof = undefined
+        return this.prove()
+      })
+    return this.#nextProof
+  }
+
+  /** @returns whether it is clear what it says. If not, the head must be proved. */
+  takeNotice(notice: Notice): boolean {
+    if (!this.isOpen) {
+      this.#isHinted = true
+      return true
+    }
+    if (notice.oldest !== '') this.#setOldest(notice.oldest)
+    if (notice.previous === this.#head) {
+      this.#append(notice)
+      this.#followers.tellAppend()
+      return true
+    }
+    return this.numberAt(notice.id) !== undefined || comparePlaces(notice.id, this.#base) < 0
+  }
+
+  /** Of a message of this node. Resolves when all who follow were told, or it is clear that they cannot be. */
+  async takeOwn(notice: Notice): Promise<void> {
+    if (this.takeNotice(notice)) return
+    if (await this.#isReached(notice.id)) return
+    await this.prove().catch(() => {})
+  }
+
+  #isReached(id: string): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#waiting = this.#waiting.filter((other) => other !== waiting)
+        resolve(false)
+      }, NOTICE_MS)
+      const waiting = {
+        id,
+        resolve: () => {
+          clearTimeout(timer)
+          resolve(true)
+        }
+      }
+      this.#waiting.push(waiting)
+    })
+  }
+
+  async #prove(): Promise<void> {
+    if (!this.isOpen) return
+    const head = this.#head
+    const [newest, entries] = await this.#read(head)
+    if (entries[0]?.id !== head) {
+      await this.#goBack()
+      return
+    }
+    this.#isQuiet = false
+    const before = this.#head
+    if (entries.at(-1)?.id === newest) this.#extend(entries)
+    else this.#jump(head, entries, newest)
+    if (this.#head !== before) this.#followers.tellAppend()
+  }
+
+  async #read(from: Cursor): Promise<[newest: string, entries: RedisEntry[]]> {
+    const reply = await this.#run(READ, [this.keys.log], [entryAt(from), String(READ_BYTES)])
+    const [oldest, newest, flat] = reply as [string, string, (string | null)[]]
+    if (oldest !== '') this.#setOldest(oldest)
+    return [newest, entriesOf(flat)]
+  }
+
+  /** Takes what is new of entries that follow the head, or one before it. */
+  #extend(entries: readonly RedisEntry[]): void {
+    for (const { id, key, text } of entries) {
+      if (comparePlaces(id, this.#head) <= 0) continue
+      if (text === null) this.#head = id
+      else this.#append({ id, key, text, byteLength: Buffer.byteLength(text) })
+    }
+  }
+
+  /** There is more than fits into one page: those who follow take it page by page, like all who come back. */
+  #jump(from: Cursor, entries: readonly RedisEntry[], newest: string): void {
+    if (comparePlaces(newest, this.#head) <= 0) return
+    this.#restart(newest)
+    this.#baseArrival = arrive()
+    this.#headArrival = this.#baseArrival
+    this.#addPage(from, entries)
+    this.#tellWaiting()
+  }
+
+  /** The head is gone: entries were lost, in a failover or because somebody deleted them. */
+  async #goBack(): Promise<void> {
+    const number = await this.#findLast()
+    if (number === undefined) {
+      await this.open()
+      return
+    }
+    this.#frames.cut(number)
+    this.#followers.cut(number)
+    this.#head = this.#frames.after(number - 1)?.cursor ?? this.#base
+    this.#refused.clear()
+    this.#pages.clear()
+    this.#followers.tellAppend()
+    await this.#prove()
+  }
+
+  /** How many of the frames are left in Redis; `undefined` if there is nothing. */
+  async #findLast(): Promise<number | undefined> {
+    const base = this.#frames.baseNumber
+    for (let number = this.headNumber; number >= base; number -= FIND_IDS) {
+      const ids: string[] = []
+      for (let i = number; i > number - FIND_IDS && i > base; i--) {
+        ids.push(this.#frames.after(i - 1)?.cursor ?? '')
+      }
+      if (ids.length < FIND_IDS) ids.push(this.#base)
+      const index = Number(await this.#run(FIND, [this.keys.log], ids))
+      if (index >= 0) return number - index
+    }
+    return undefined
+  }
+
+  /** @throws also when nobody follows any more. */
+  async #run(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    const reply = await this.#host.run(script, keys, args)
+    if (this.#isClosed) throw new Error('nobody follows any more')
+    return reply
+  }
+
+  #restart(head: Cursor): void {
+    this.#frames.cut(this.#frames.baseNumber)
+    this.#followers.cut(this.#frames.headNumber)
+    this.#pages.clear()
+    this.#refused.clear()
+    this.#head = head
+    this.#base = head
+    this.#readTo = ''
+    this.#isQuiet = false
+  }
+
+  #append({ id, key, text, byteLength }: Pick<Notice, 'id' | 'key' | 'text' | 'byteLength'>): void {
+    this.#head = id
+    this.#headArrival = arrive()
+    this.#isQuiet = false
+    this.#frames.append(id, text, byteLength, key, this.#headArrival)
+    this.#trim()
+    this.#host.budget.trim()
+    this.#tellWaiting()
+  }
+
+  #setOldest(oldest: Cursor): void {
+    if (oldest === this.#oldest) return
+    this.#oldest = oldest
+    this.#trim()
+  }
+
+  /** Drops what is over the limits or no longer in Redis, and not held. */
+  #trim(): void {
+    while (this.length > 0 && !this.isHeld && this.#isTooMuch) this.dropOldest()
+  }
+
+  get #isTooMuch(): boolean {
+    if (this.#frames.bytes > this.#host.options.maxBytes) return this.length > 1
+    const first = this.#frames.after(this.#frames.baseNumber)?.cursor ?? ''
+    return comparePlaces(placeBefore(first), this.#oldest) < 0
+  }
+
+  #tellWaiting(): void {
+    if (this.#waiting.length === 0) return
+    const waiting = this.#waiting
+    this.#waiting = waiting.filter(({ id }) => comparePlaces(id, this.#head) > 0)
+    for (const other of waiting) if (comparePlaces(other.id, this.#head) <= 0) other.resolve()
+  }
+
+  #pageOf(after: Cursor, start: number, limits: ReadLimits): Page {
+    const { frames, number } = this.#frames.read(start, limits)
+    return { complete: true, frames, cursor: this.#placeAt(number, start, after) }
+  }
+
+  #placeAt(number: number, start: number, after: Cursor): Cursor {
+    if (number === this.headNumber) return this.#head
+    return number === start ? after : (this.#frames.after(number - 1)?.cursor ?? '')
+  }
+
+  /** Why there is nothing at a place, if that is known. */
+  #refusalOf(place: Cursor): Exclude<GapReason, 'slow'> | undefined {
+    if (!isPlace(place)) return 'unknown'
+    if (isForeign(place, this.keys.tag)) return 'foreign'
+    if (comparePlaces(place, this.#oldest) < 0) return isBefore(this.#oldest) ? 'expired' : 'foreign'
+    if (!this.#refused.has(place)) return undefined
+    return comparePlaces(place, this.#head) > 0 ? 'future' : 'unknown'
+  }
+
+  #want(place: Cursor): void {
+    this.#wanted.add(place)
+    if (this.#isFetching) return
+    this.#isFetching = true
+    queueMicrotask(() => void this.#fetch())
+  }
+
+  /** Fetches one page. Those who wait for another ask again then. */
+  async #fetch(): Promise<void> {
+    const place = this.#nextWanted()
+    this.#wanted.clear()
+    try {
+      if (comparePlaces(place, this.#head) > 0) await this.#catchUpWith(place)
+      else await this.#fetchPage(place)
+      this.#isFetching = false
+      this.#followers.tellLoad()
+    } catch {
+      this.#isFetching = false
+    }
+  }
+
+  /** The next one in the order of the stream, and then the first again, so that one read serves many and nobody waits for ever. */
+  #nextWanted(): Cursor {
+    const places = [...this.#wanted].sort(comparePlaces)
+    return places.find((place) => comparePlaces(place, this.#readTo) >= 0) ?? places[0] ?? ''
+  }
+
+  async #catchUpWith(place: Cursor): Promise<void> {
+    await this.prove()
+    if (comparePlaces(place, this.#head) > 0) this.#refuse(place)
+  }
+
+  async #fetchPage(place: Cursor): Promise<void> {
+    const [newest, entries] = await this.#read(place)
+    const last = entries.at(-1)?.id ?? ''
+    this.#readTo = last
+    if (entries[0]?.id !== entryAt(place)) this.#refuse(place)
+    else if (comparePlaces(last, place) > 0) this.#addPage(place, entries)
+    if (comparePlaces(newest, this.#head) < 0) await this.prove()
+  }
+
+  #addPage(from: Cursor, entries: readonly RedisEntry[]): void {
+    this.#pages.add(from, entries, (id) => (comparePlaces(id, this.#start) <= 0 ? 0 : this.#baseArrival))
+  }
+
+  #refuse(place: Cursor): void {
+    if (this.#refused.size >= MAX_REFUSED) this.#refused.clear()
+    this.#refused.add(place)
+  }
+}
+
+function entriesOf(flat: readonly (string | null)[]): RedisEntry[] {
+  const entries: RedisEntry[] = []
+  for (let i = 0; i < flat.length; i += 3) {
+    entries.push({ id: flat[i] ?? '', key: flat[i + 1] ?? '', text: flat[i + 2] ?? null })
+  }
+  return entries
+}

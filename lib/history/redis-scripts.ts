@@ -1,0 +1,174 @@
+import { createHash } from 'node:crypto'
+import { RANDOM_RANGE } from './stream-id.ts'
+
+/** What Redis runs as one atomic step. */
+export interface RedisScript {
+  readonly source: string
+  readonly sha: string
+}
+
+function script(source: string): RedisScript {
+  return { source, sha: createHash('sha1').update(source).digest('hex') }
+}
+
+/**
+ * A stream begins with an entry that is no message, so that there is a place before the first one.
+ *
+ * `add` gives ids as `stream-id.ts` says. An id must be above all that the stream ever had, also of entries that were
+ * deleted since, or of a clock that has gone back.
+ */
+const COMMON = `
+local function oldest(stream)
+  local entry = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  if not entry then return '' end
+  if entry[2][1] == 'start' then return entry[1] end
+  return '~' .. entry[1]
+end
+
+local function newest(stream)
+  local entry = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  return entry and entry[1] or ''
+end
+
+local function idAfter(last, tag, random)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local least = tag * ${RANDOM_RANGE}
+  local ms, number = now, least + random
+  local lastMs, lastNumber = string.match(last, '^(%d+)-(%d+)$')
+  lastMs, lastNumber = tonumber(lastMs), tonumber(lastNumber)
+  if lastMs and lastMs >= now then
+    ms = lastMs
+    if lastNumber >= least then number = lastNumber + 1 + random % 1024 end
+    if number >= least + ${RANDOM_RANGE} then ms, number = lastMs + 1, least + random end
+  end
+  return string.format('%.0f-%.0f', ms, number)
+end
+
+local function add(stream, last, tag, random, ...)
+  local id = idAfter(last, tag, random)
+  local added = redis.pcall('XADD', stream, id, ...)
+  if type(added) == 'table' and string.find(added.err, 'smaller') then
+    local info = redis.call('XINFO', 'STREAM', stream)
+    for i = 1, #info, 2 do
+      if info[i] == 'last-generated-id' then id = idAfter(info[i + 1], tag, random) end
+    end
+    added = redis.pcall('XADD', stream, id, ...)
+  end
+  if type(added) == 'table' then return nil, added end
+  return added
+end
+`
+
+/**
+ * Appends a message, and tells the nodes that follow the channel.
+ *
+ * KEYS: the stream, the string of the idempotency key if there is one.
+ * ARGV: the Pub/Sub channel, the stream's length, its milliseconds, the tag, a random number, the length of the key in
+ * UTF-16, the key, the text.
+ * Returns the message's id, that of the entry before it, and the oldest place if it has moved.
+ */
+export const PUBLISH: RedisScript = script(`${COMMON}
+local stream, once = KEYS[1], KEYS[2]
+if once then
+  local known = redis.call('GET', once)
+  if known then return {known, '', ''} end
+end
+local tag, random = tonumber(ARGV[4]), tonumber(ARGV[5])
+local id, failure
+local previous = newest(stream)
+if previous == '' then
+  previous, failure = add(stream, '', tag, random, 'start', '1')
+  if failure then return failure end
+end
+id, failure = add(stream, previous, tag, random, 'key', ARGV[7], 'text', ARGV[8])
+if failure then return failure end
+if once then redis.call('SET', once, id, 'PX', ARGV[3]) end
+redis.call('PEXPIRE', stream, ARGV[3])
+local place = ''
+if redis.call('XTRIM', stream, 'MAXLEN', '~', ARGV[2]) > 0 then place = oldest(stream) end
+redis.call('PUBLISH', ARGV[1], table.concat({previous, id, place, ARGV[6], ARGV[7] .. ARGV[8]}, ' '))
+return {id, previous, place}
+`)
+
+/**
+ * Makes sure that there is a stream.
+ *
+ * KEYS: the stream. ARGV: its milliseconds, the tag, a random number.
+ * Returns the newest id and the oldest place.
+ */
+export const OPEN: RedisScript = script(`${COMMON}
+local stream = KEYS[1]
+local head = newest(stream)
+if head == '' then
+  local failure
+  head, failure = add(stream, '', tonumber(ARGV[2]), tonumber(ARGV[3]), 'start', '1')
+  if failure then return failure end
+end
+redis.call('PEXPIRE', stream, ARGV[1])
+return {head, oldest(stream)}
+`)
+
+/**
+ * Reads from an entry on.
+ *
+ * KEYS: the stream. ARGV: the entry's id, bytes.
+ * Returns the oldest place, the newest id, and an id, a key and a text of each entry from that one on, up to the one that
+ * reaches the bytes. No text: the entry is no message.
+ */
+export const READ: RedisScript = script(`${COMMON}
+local stream, from, bytes, count = KEYS[1], ARGV[1], tonumber(ARGV[2]), 16
+local entries = {}
+local isEnd
+repeat
+  local page = redis.call('XRANGE', stream, from, '+', 'COUNT', count)
+  for _, entry in ipairs(page) do
+    local key, text = '', false
+    for i = 1, #entry[2], 2 do
+      if entry[2][i] == 'key' then key = entry[2][i + 1] end
+      if entry[2][i] == 'text' then text = entry[2][i + 1] end
+    end
+    table.insert(entries, entry[1])
+    table.insert(entries, key)
+    table.insert(entries, text)
+    bytes = bytes - #(text or '') - #key - 64
+    if bytes <= 0 and #entries > 3 then break end
+  end
+  isEnd = #page < count
+  from = '(' .. (entries[#entries - 2] or '0')
+  count = math.min(2 * count, 256)
+until isEnd or bytes <= 0
+return {oldest(stream), newest(stream), entries}
+`)
+
+/**
+ * Looks which streams end otherwise than is thought, and keeps the others from expiring.
+ *
+ * KEYS: the streams. ARGV: a Pub/Sub channel, what is published there, the streams' milliseconds, and the id at which
+ * each is thought to end.
+ * Returns the numbers of those that do not, from 0 on.
+ */
+export const CHECK: RedisScript = script(`${COMMON}
+redis.call('PUBLISH', ARGV[1], ARGV[2])
+local ttl = tonumber(ARGV[3])
+local moved = {}
+for i, stream in ipairs(KEYS) do
+  local entries = redis.pcall('XREVRANGE', stream, '+', '-', 'COUNT', 1)
+  if not entries[1] or entries[1][1] ~= ARGV[i + 3] then table.insert(moved, i - 1)
+  elseif redis.call('PTTL', stream) < ttl / 2 then redis.call('PEXPIRE', stream, ttl) end
+end
+return moved
+`)
+
+/**
+ * KEYS: the stream. ARGV: ids.
+ * Returns which of them is the first that the stream has, from 0 on, or -1.
+ */
+export const FIND: RedisScript = script(`
+for i, id in ipairs(ARGV) do
+  if redis.call('XRANGE', KEYS[1], id, id)[1] then return i - 1 end
+end
+return -1
+`)
+
+export const SCRIPTS: readonly RedisScript[] = [PUBLISH, OPEN, READ, CHECK, FIND]
