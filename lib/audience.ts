@@ -199,6 +199,6 @@ export class Audience implements SubscriptionHost, LogListener, Work {
 }
 
 function nextBehind(pass: Pass): LiveSubscription | undefined {
-  for (const subscription of pass) if (subscription.isBehind) return subscription
+  for (const subscription of pass) if (subscription.isBehind || subscription.isAsked) return subscription
   return undefined
 }

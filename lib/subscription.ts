@@ -90,6 +90,7 @@ export class LiveSubscription implements Subscription, Feed {
   /** Whether the last id that was written to the connection has its cursor. */
   #isTold = true
   #isActive = true
+  #isAsked = false
   #ready: Deferred<void> | undefined
 
   constructor(
@@ -126,7 +127,7 @@ export class LiveSubscription implements Subscription, Feed {
   }
 
   get ready(): Promise<void> {
-    if (this.#cursor !== '' || !this.#isActive) return Promise.resolve()
+    if (this.#isReady || !this.#isActive) return Promise.resolve()
     this.#ready ??= new Deferred()
     return this.#ready.promise
   }
@@ -201,7 +202,7 @@ export class LiveSubscription implements Subscription, Feed {
 
   /** Nothing was left to take. */
   caughtUp(): void {
-    if (this.#gap !== undefined) return
+    if (this.#gap !== undefined || this.#cursor !== this.#host.head) return
     this.#isCatchingUp = false
     this.#isProven = true
     this.#passedBytes = 0
@@ -218,6 +219,7 @@ export class LiveSubscription implements Subscription, Feed {
 
   /** An id that was written to the connection has its cursor. */
   idOnWrite(): void {
+    if (this.#cursor === '') return
     this.#isTold = true
     this.#start = undefined
   }
@@ -263,15 +265,29 @@ export class LiveSubscription implements Subscription, Feed {
    */
   isOwn(cursor: Cursor): boolean | undefined {
     const page = this.#host.log.read(cursor, NOTHING)
+    this.#isAsked = page === undefined
     return page && (page.complete || page.reason === 'expired')
+  }
+
+  /** Whether another subscription of the connection waits for what `isOwn()` says. */
+  get isAsked(): boolean {
+    return this.#isAsked
   }
 
   /** The log has opened: a start that depends on it is here. */
   logOnOpen(): void {
     this.#instead &&= this.#placed(this.#instead)
-    if (this.#start === undefined || this.#cursor !== '') return
-    this.#begin(this.#placed(this.#start))
-    this.#ready?.resolve()
+    if (this.#start !== undefined && this.#cursor === '') this.#begin(this.#placed(this.#start))
+    this.#tellReady()
+    this.connection.feedOnChange()
+  }
+
+  get #isReady(): boolean {
+    return this.#cursor !== '' && this.#instead === undefined
+  }
+
+  #tellReady(): void {
+    if (this.#isReady) this.#ready?.resolve()
   }
 
   #placed(start: Start): Start {
@@ -298,12 +314,15 @@ export class LiveSubscription implements Subscription, Feed {
     if (isOthers === undefined) return false
     this.#instead = undefined
     if (isOthers) this.#begin(start)
+    this.#tellReady()
     return true
   }
 
   #isOthers(cursor: Cursor): boolean | undefined {
     const isOwn = this.isOwn(cursor)
-    return isOwn === false ? this.#host.isAnothers(cursor, this) : isOwn && false
+    if (isOwn === true) return false
+    const isAnothers = this.#host.isAnothers(cursor, this)
+    return isAnothers === true || isOwn === false ? isAnothers : undefined
   }
 
   /** After much that was passed over in one go comes an id, so that others have their turn, and it is not for nothing. */

@@ -84,9 +84,10 @@ const CHECKS = {
   maxTotalBytes: checkBytes
 }
 
-/** How often streams are looked at of which nothing was heard, and how many at a time. */
-const CHECK_MS = 1_500
-const CHECK_LOGS = 500
+/** After which time streams are looked at of which nothing was heard, how often that is seen to, and how many at a time. */
+const QUIET_MS = 1_000
+const CHECK_MS = 500
+const CHECK_LOGS = 1_000
 const MAX_KEYS = 10_000
 /** After which time without an answer Redis counts as out of reach, and a connection as broken. */
 const SILENT_MS = 2_000
@@ -120,6 +121,7 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
   readonly #notices: RedisNotices
   readonly #publisher = new RedisPublisher(this)
   #timer: NodeJS.Timeout | undefined
+  #isChecking = false
   #isDegraded = false
   #isClosed = false
 
@@ -154,9 +156,11 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
     idempotencyKey?: string
   ): Promise<Cursor> {
     this.#start()
+    const deadline = performance.now() + this.options.publishTimeoutMs
     const publication = this.#publicationOf(this.#keysOf(channel), text, key, idempotencyKey)
     const [id, previous, oldest] = (await this.#publisher.publish(publication)) as [string, string, string]
-    await this.#logs.get(channel)?.takeOwn({ id, previous, oldest, key, text, byteLength })
+    const timeoutMs = deadline - performance.now()
+    await this.#logs.get(channel)?.takeOwn({ id, previous, oldest, key, text, byteLength }, timeoutMs)
     return id
   }
 
@@ -310,9 +314,17 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
   }
 
   async #checkQuiet(): Promise<void> {
-    const quiet = [...this.#logs.values()].filter((log) => log.takeQuiet())
-    for (const log of quiet) if (!log.isOpen && this.isConnected) open(log)
-    if (this.#logs.size > 0 || this.#isDegraded) await this.#check(quiet.filter(({ isOpen }) => isOpen))
+    const before = performance.now() - QUIET_MS
+    const quiet: RedisLog[] = []
+    for (const log of this.#logs.values()) {
+      log.sweep()
+      if (!log.isOpen && this.isConnected) open(log)
+      else if (log.heardAt <= before) quiet.push(log)
+    }
+    if (this.#isChecking || (quiet.length === 0 && !this.#isDegraded)) return
+    this.#isChecking = true
+    await this.#check(quiet)
+    this.#isChecking = false
   }
 
   /** Proves the heads of logs which their streams do not have any more, and finds out whether Redis answers. */
@@ -336,9 +348,10 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
       const keys = logs.map((log) => log.keys.log)
       const args = [this.#notices.probe(), '', String(this.options.ttlMs), ...logs.map(({ head }) => head)]
       const moved = (await this.#runOn(link, CHECK, keys, args)) as number[]
-      for (const index of moved) {
-        const log = logs[index]
-        if (log !== undefined) prove(log)
+      const isMoved = new Set(moved)
+      for (const [index, log] of logs.entries()) {
+        if (isMoved.has(index)) prove(log)
+        else log.hear()
       }
     } finally {
       clearTimeout(silent)

@@ -73,8 +73,10 @@ export class RedisLog implements FrameOwner, FollowedLog {
   #nextProof: Promise<void> | undefined
   /** Publishers of messages that come after what is not here yet. */
   #waiting: { readonly id: string; resolve(): void }[] = []
-  /** Whether nothing was heard of the head since `takeQuiet()`. */
-  #isQuiet = false
+  /** When the head was last heard of: milliseconds of the monotonic clock. */
+  #heardAt = 0
+  /** Whether something that was asked for could not be fetched. */
+  #hasFailed = false
   /** Whether something was told before the head was known. */
   #isHinted = false
   #isClosed = false
@@ -115,12 +117,20 @@ export class RedisLog implements FrameOwner, FollowedLog {
     return this.#head !== ''
   }
 
-  /** Whether nothing was heard of the head since this was last called. */
-  takeQuiet(): boolean {
-    const isQuiet = this.#isQuiet
-    this.#isQuiet = true
+  /** When the head was last heard of: milliseconds of the monotonic clock. */
+  get heardAt(): number {
+    return this.#heardAt
+  }
+
+  /** The head was found to be right. */
+  hear(): void {
+    this.#heardAt = performance.now()
+  }
+
+  /** Drops what is not needed any more, and tries again what has failed. To be called now and then. */
+  sweep(): void {
     this.#pages.sweep()
-    return isQuiet
+    if (this.#hasFailed) this.retry()
   }
 
   follow(listener: LogListener): Log {
@@ -194,6 +204,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
 
   /** What was asked for and could not be fetched may be asked for again. */
   retry(): void {
+    this.#hasFailed = false
     this.#followers.tellLoad()
   }
 
@@ -220,7 +231,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
       this.#isHinted = true
       return true
     }
-    if (notice.oldest !== '') this.#setOldest(notice.oldest)
+    if (comparePlaces(notice.oldest, this.#oldest) > 0) this.#setOldest(notice.oldest)
     if (notice.previous === this.#head) {
       this.#append(notice)
       this.#followers.tellAppend()
@@ -229,19 +240,19 @@ export class RedisLog implements FrameOwner, FollowedLog {
     return this.numberAt(notice.id) !== undefined || comparePlaces(notice.id, this.#base) < 0
   }
 
-  /** Of a message of this node. Resolves when all who follow were told, or it is clear that they cannot be. */
-  async takeOwn(notice: Notice): Promise<void> {
-    if (this.takeNotice(notice)) return
-    if (await this.#isReached(notice.id)) return
-    await this.prove().catch(() => {})
+  /** Of a message of this node. Resolves when all who follow were told, or after a time. */
+  async takeOwn(notice: Notice, timeoutMs: number): Promise<void> {
+    if (this.takeNotice(notice) || (await this.#isReached(notice.id, Math.min(NOTICE_MS, timeoutMs)))) return
+    this.prove().catch(() => {})
+    await this.#isReached(notice.id, timeoutMs - NOTICE_MS)
   }
 
-  #isReached(id: string): Promise<boolean> {
+  #isReached(id: string, timeoutMs: number): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
         this.#waiting = this.#waiting.filter((other) => other !== waiting)
         resolve(false)
-      }, NOTICE_MS)
+      }, timeoutMs)
       const waiting = {
         id,
         resolve: () => {
@@ -261,7 +272,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
       await this.#goBack()
       return
     }
-    this.#isQuiet = false
+    this.hear()
     const before = this.#head
     if (entries.at(-1)?.id === newest) this.#extend(entries)
     else this.#jump(head, entries, newest)
@@ -340,13 +351,13 @@ export class RedisLog implements FrameOwner, FollowedLog {
     this.#head = head
     this.#base = head
     this.#readTo = ''
-    this.#isQuiet = false
+    this.hear()
   }
 
   #append({ id, key, text, byteLength }: Pick<Notice, 'id' | 'key' | 'text' | 'byteLength'>): void {
     this.#head = id
     this.#headArrival = arrive()
-    this.#isQuiet = false
+    this.hear()
     this.#frames.append(id, text, byteLength, key, this.#headArrival)
     this.#trim()
     this.#host.budget.trim()
@@ -414,6 +425,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
       this.#followers.tellLoad()
     } catch {
       this.#isFetching = false
+      this.#hasFailed = true
     }
   }
 
@@ -437,8 +449,10 @@ export class RedisLog implements FrameOwner, FollowedLog {
     if (comparePlaces(newest, this.#head) < 0) await this.prove()
   }
 
+  /** As far as it is not in memory. */
   #addPage(from: Cursor, entries: readonly RedisEntry[]): void {
-    this.#pages.add(from, entries, (id) => (comparePlaces(id, this.#start) <= 0 ? 0 : this.#baseArrival))
+    const older = entries.filter(({ id }) => comparePlaces(id, this.#base) <= 0)
+    this.#pages.add(from, older, (id) => (comparePlaces(id, this.#start) <= 0 ? 0 : this.#baseArrival))
   }
 
   #refuse(place: Cursor): void {

@@ -50,7 +50,7 @@ export class RedisPublisher {
   readonly #unsettled = new Set<Entry>()
   #timer: NodeJS.Timeout | undefined
   #onSettled: (() => void) | undefined
-  #isClosed = false
+  #closing: Promise<void> | undefined
 
   constructor(host: PublisherHost) {
     this.#host = host
@@ -62,7 +62,7 @@ export class RedisPublisher {
    * @throws FST_ERR_EVENTSTREAM_HISTORY_CLOSED
    */
   publish(publication: Publication): Promise<unknown> {
-    if (this.#isClosed) return Promise.reject(new FST_ERR_EVENTSTREAM_HISTORY_CLOSED())
+    if (this.#closing !== undefined) return Promise.reject(new FST_ERR_EVENTSTREAM_HISTORY_CLOSED())
     if (this.#waiting.size >= MAX_WAITING || this.#waitingBytes > MAX_WAITING_BYTES) {
       return Promise.reject(new FST_ERR_EVENTSTREAM_PUBLISH_FAILED('too many messages wait for Redis'))
     }
@@ -91,8 +91,12 @@ export class RedisPublisher {
   }
 
   /** Rejects what was not sent, and resolves when all that was has been answered, or has waited for long enough. */
-  async close(): Promise<void> {
-    this.#isClosed = true
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     for (const entry of this.#waiting) {
       this.#unwait(entry)
       this.#settle(entry, () => entry.reject(new FST_ERR_EVENTSTREAM_HISTORY_CLOSED()))
@@ -121,7 +125,7 @@ export class RedisPublisher {
       this.#settle(entry, () =>
         entry.reject(new FST_ERR_EVENTSTREAM_PUBLISH_FAILED(error.message, { cause: error }))
       )
-    } else if (entry.isIdempotent && this.#unsettled.has(entry) && !this.#isClosed) {
+    } else if (entry.isIdempotent && this.#unsettled.has(entry) && this.#closing === undefined) {
       this.#lost.push(entry)
     } else {
       this.#settle(entry, () => entry.reject(unconfirmed('the connection broke', error)))

@@ -6,7 +6,9 @@ import type { Cursor } from './history.ts'
  * channel's key and end with a random part: no entry of another channel has the same id, nor one that took the place of
  * an entry which a failover has lost.
  */
-const ID = /^(?:0|[1-9]\d*)-(?:0|[1-9]\d*)$/
+const ID = /^(0|[1-9]\d{0,19})-(0|[1-9]\d{0,19})$/
+/** What fits into 64 bits, which each part of an id does. */
+const MAX_PART = '18446744073709551615'
 
 /** Comes before an entry's id to say: the place right before it. */
 const BEFORE = '~'
@@ -20,7 +22,8 @@ export function randomPart(): string {
 }
 
 export function isPlace(text: string): boolean {
-  return ID.test(entryAt(text))
+  const parts = ID.exec(entryAt(text))?.slice(1)
+  return parts?.every((part) => part.length < MAX_PART.length || part <= MAX_PART) === true
 }
 
 /** The place before an entry. */
