@@ -2,24 +2,30 @@ import { subscribe } from 'node:diagnostics_channel'
 import { readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import fastifyRedis from '@fastify/redis'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import { createClient } from 'redis'
 import t from 'tap'
 import ts from 'typescript'
 import { CHANNEL_CHECKS } from '../lib/channel-options.ts'
 import * as errors from '../lib/errors.ts'
 import { MEMORY_DEFAULTS } from '../lib/history/memory-history.ts'
-import eventStream, { memoryHistory } from '../lib/index.ts'
+import { REDIS_DEFAULTS } from '../lib/history/redis-history.ts'
+import eventStream, { memoryHistory, redisHistory } from '../lib/index.ts'
 import { resolveOptions } from '../lib/options.ts'
 import { RawClient } from './helpers/raw-client.ts'
 import { blocks, table } from './helpers/readme.ts'
+import { RedisServer } from './helpers/redis-server.ts'
 import { build, listen, until } from './helpers/server.ts'
 
 const FAREWELL = 'event: close\ndata: Closing the connection\n\n'
 const [quickStart = '', ...guides] = blocks('ts')
+/** Guides that begin with a server of their own. */
+const isOfServer = (code: string): boolean => code.includes('app.register(eventStream')
 const IMPORT = /^import .*\n/gm
 
 /** What guides use and only the first of them would import. */
-const SCOPE = `import { memoryHistory, type ChannelMessage, type GapEvent, type Subscription } from 'fastify-eventstream'\n`
+const SCOPE = `import { memoryHistory, type ChannelMessage, type GapEvent, type HistoryEvent, type Subscription } from 'fastify-eventstream'\n`
 
 /** Runs TypeScript as the body of an async function, with what it imports in its scope. */
 function run(code: string, scope: Record<string, unknown>): Promise<unknown> {
@@ -55,7 +61,9 @@ t.test('README › the guides do what they say', async (t) => {
   t.teardown(() => upstream.close())
   const upstreamUrl = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`
   const app = await build(t)
-  for (const code of guides) await run(code, { app, upstreamUrl, subscribe, memoryHistory })
+  for (const code of guides.filter((code) => !isOfServer(code))) {
+    await run(code, { app, upstreamUrl, subscribe, memoryHistory })
+  }
   const { url, port } = await listen(app)
 
   const streams: [string, string, RequestInit, string | RegExp][] = [
@@ -84,7 +92,8 @@ t.test('README › the guides do what they say', async (t) => {
     ['GET', '/log?lastEventId=2', {}, `id: 3\ndata: third\n\n${FAREWELL}`],
     ['GET', '/session', {}, /^data: until your session ends\n\nretry: \d+\n\n$/],
     ['GET', '/streams', {}, /^\{"connections":0,"opened":\d+,"channels":0,.*,"users":\[\]\}$/],
-    ['DELETE', '/streams/nobody', {}, '{"closed":0}']
+    ['DELETE', '/streams/nobody', {}, '{"closed":0}'],
+    ['GET', '/health', {}, '{"degraded":false}']
   ]
   for (const [method, path, init, expected] of streams) {
     const body = await (await fetch(url + path, { method, ...init })).text()
@@ -120,7 +129,8 @@ t.test('README › the guides do what they say', async (t) => {
     ],
     ['/warehouse?lastEventId=lost', undefined, /^id: \S+\nevent: stock\ndata: {"apples":4}\n\n$/],
     ['/ticker', () => post('/ticker/ACME', 42), /event: quote\ndata: 42\n\n$/],
-    ['/lobby', undefined, /event: present\ndata: 1\n\n$/]
+    ['/lobby', undefined, /event: present\ndata: 1\n\n$/],
+    ['/seats', undefined, /^id: \S+\n\nevent: seats\ndata: {"free":12}\n\n$/]
   ]
   for (const [path, act, expected] of subscribers) {
     const client = RawClient.get(port, path)
@@ -133,11 +143,15 @@ t.test('README › the guides do what they say', async (t) => {
     client.socket.destroy()
     await until(() => app.sse.connections.size === 0)
   }
+  const order = await post('/orders', { id: '42' })
+  t.match(order, /^{"cursor":"\S+"}$/)
+  t.equal(await post('/orders', { id: '42' }), order, 'POST /orders, once')
   const routes = guides.flatMap((code) => [...code.matchAll(/app\.(\w+)(?:<.*>)?\('(\/[^':]*)/g)])
   const tested = [
     ...streams.map(([method, path]) => `${method} ${path}`),
     ...subscribers.map(([path]) => `GET ${path}`),
     'POST /news',
+    'POST /orders',
     'POST /ticker/',
     'PUT /warehouse/apples'
   ]
@@ -146,6 +160,31 @@ t.test('README › the guides do what they say', async (t) => {
       tested.some((test) => test.startsWith(`${method.toUpperCase()} ${path}`)),
       `${method} ${path} is tested`
     )
+  }
+})
+
+t.test('README › with Redis, what one node publishes reaches the subscribers of another', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  const node = async (code: string): Promise<FastifyInstance> => {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    const url = redis.url
+    const program = code.replace('redis://localhost:6379', url)
+    await run(program, { app, eventStream, redisHistory, createClient, fastifyRedis })
+    app.get('/news', async (_request, reply) => {
+      app.sse.channel('news').subscribe(reply.sseStart(), { from: 'oldest' })
+    })
+    return app
+  }
+  const ways = guides.filter(isOfServer)
+  t.equal(ways.length, 3)
+  for (const code of ways) {
+    const [a, b] = [await node(code), await node(code)]
+    const client = RawClient.get((await listen(b)).port, '/news')
+    const id = await a.sse.channel('news').publish('hello')
+    await client.until(new RegExp(`id: ${id}\\ndata: hello\\n\\n`))
+    client.socket.destroy()
   }
 })
 
@@ -213,6 +252,10 @@ t.test('README › the tables of options hold every option and its default', asy
   t.same(
     table('history option').map(([name, value]) => [name, value]),
     Object.entries(MEMORY_DEFAULTS).map(([name, value]) => [name, shown(value)])
+  )
+  t.same(
+    table('Redis option').map(([name, value]) => [name, value]),
+    Object.entries(REDIS_DEFAULTS).map(([name, value]) => [name, shown(value)])
   )
   t.ok(farewellFrame)
   t.notOk(shutdownFrame)

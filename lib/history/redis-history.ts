@@ -64,7 +64,7 @@ export interface RedisHistoryOptions {
 
 type Settings = Readonly<Required<Omit<RedisHistoryOptions, 'client' | 'url'>>>
 
-const DEFAULTS: Settings = Object.freeze({
+export const REDIS_DEFAULTS: Settings = Object.freeze({
   prefix: 'eventstream:',
   maxLength: 1_000,
   ttlMs: 3_600_000,
@@ -105,7 +105,7 @@ export function redisHistory(options: RedisHistoryOptions): History {
     throw invalid('the options of redisHistory()', 'with either client or url', options)
   }
   const dial = client === undefined ? dialUrl(url ?? '') : dialClient(client)
-  return new RedisHistory(Object.freeze({ ...DEFAULTS, ...settings }), dial)
+  return new RedisHistory(Object.freeze({ ...REDIS_DEFAULTS, ...settings }), dial)
 }
 
 class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost, LineListener {

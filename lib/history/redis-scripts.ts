@@ -92,7 +92,7 @@ return {id, previous, place}
 `)
 
 /**
- * Makes sure that there is a stream.
+ * Makes sure that there is a stream. Reading goes on where Redis takes no writes, because it has too few replicas.
  *
  * KEYS: the stream. ARGV: its milliseconds, the tag, a random number.
  * Returns the newest id and the oldest place.
@@ -105,7 +105,7 @@ if head == '' then
   head, failure = add(stream, '', tonumber(ARGV[2]), tonumber(ARGV[3]), 'start', '1')
   if failure then return failure end
 end
-redis.call('PEXPIRE', stream, ARGV[1])
+redis.pcall('PEXPIRE', stream, ARGV[1])
 return {head, oldest(stream)}
 `)
 
@@ -155,7 +155,7 @@ local moved = {}
 for i, stream in ipairs(KEYS) do
   local entries = redis.pcall('XREVRANGE', stream, '+', '-', 'COUNT', 1)
   if not entries[1] or entries[1][1] ~= ARGV[i + 3] then table.insert(moved, i - 1)
-  elseif redis.call('PTTL', stream) < ttl / 2 then redis.call('PEXPIRE', stream, ttl) end
+  elseif redis.call('PTTL', stream) < ttl / 2 then redis.pcall('PEXPIRE', stream, ttl) end
 end
 return moved
 `)
