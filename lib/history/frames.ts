@@ -88,17 +88,16 @@ export class Frames {
       const frame = this.#frames[i]
       if (frame === undefined || frame.arrival >= before) break
       end++
-      if (isLatestOnly && !this.isLatest(frame)) continue
+      if (isLatestOnly && this.newestOf(frame.key) !== frame) continue
       bytes += frame.byteLength + idBytes
       frames.push(frame)
     }
     return { frames, number: end }
   }
 
-  /** Whether no frame here replaces this one, which is older than all that are here or one of them. */
-  isLatest(frame: LoggedFrame): boolean {
-    const latest = this.#latest.get(frame.key)
-    return latest === undefined || latest === frame
+  /** The newest frame that has a key. */
+  newestOf(key: string): LoggedFrame | undefined {
+    return this.#latest.get(key)
   }
 
   #forget(frame: KeptFrame): void {

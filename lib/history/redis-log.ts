@@ -449,10 +449,16 @@ export class RedisLog implements FrameOwner, FollowedLog {
     if (comparePlaces(newest, this.#head) < 0) await this.prove()
   }
 
-  /** As far as it is not in memory. */
   #addPage(from: Cursor, entries: readonly RedisEntry[]): void {
-    const older = entries.filter(({ id }) => comparePlaces(id, this.#base) <= 0)
-    this.#pages.add(from, older, (id) => (comparePlaces(id, this.#start) <= 0 ? 0 : this.#baseArrival))
+    this.#pages.add(from, entries, (id) => this.#arrivalOf(id))
+  }
+
+  /** Of what is not in memory any more it is not known exactly. */
+  #arrivalOf(id: string): number {
+    if (comparePlaces(id, this.#start) <= 0) return 0
+    if (comparePlaces(id, this.#base) <= 0) return this.#baseArrival
+    const number = this.numberAt(id) ?? this.headNumber
+    return this.#frames.after(number - 1)?.arrival ?? this.#headArrival
   }
 
   #refuse(place: Cursor): void {

@@ -43,7 +43,7 @@ export class RedisPages {
   #pages: Stretch[] = []
   #isUsed = false
 
-  /** @param frames what comes after all pages. */
+  /** @param frames what is in memory, and may replace what was read. */
   constructor(cache: PageCache, frames: Frames) {
     this.#cache = cache
     this.#frames = frames
@@ -123,11 +123,16 @@ class Stretch {
     for (const frame of this.#frames.slice(start)) {
       if (bytes >= maxBytes || frame.arrival >= before) return { complete: true, frames, cursor }
       cursor = frame.cursor
-      if (isLatestOnly && (this.#latest.get(frame.key) !== frame || !newer.isLatest(frame))) continue
+      if (isLatestOnly && this.#isReplaced(frame, newer)) continue
       bytes += frame.byteLength + idBytes
       frames.push(frame)
     }
     return { complete: true, frames, cursor: this.#to }
+  }
+
+  #isReplaced(frame: LoggedFrame, newer: Frames): boolean {
+    const newest = newer.newestOf(frame.key)?.cursor ?? ''
+    return this.#latest.get(frame.key) !== frame || comparePlaces(newest, frame.cursor) > 0
   }
 
   #add({ id, key, text }: RedisEntry, arrivalOf: (id: string) => number): number {
