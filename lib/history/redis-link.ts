@@ -3,7 +3,8 @@ import { createIORedis, type IORedisClient, IORedisDriver, isIORedisClient } fro
 import { createNodeRedis, isNodeRedisClient, type NodeRedisClient, NodeRedisDriver } from './node-redis.ts'
 
 /**
- * One connection to Redis, which lasts until it breaks or is destroyed: it never reconnects, queues or resends by itself.
+ * One connection to Redis, which lasts until it breaks or is destroyed: it never reconnects, queues or resends by
+ * itself.
  *
  * It is either for commands or for Pub/Sub: once `subscribe()` was called, only PING may be.
  */
@@ -21,7 +22,7 @@ export interface RedisLink {
   subscribe(names: readonly string[]): Promise<void>
   /** Resolves when Redis has confirmed. Messages may come until then. */
   unsubscribe(names: readonly string[]): Promise<void>
-  /** Breaks it at once. What has no answer yet is rejected; the listener is not called any more. May be called again. */
+  /** Breaks it at once. What has no answer is rejected; the listener is not called any more. May be called again. */
   destroy(): void
 }
 
@@ -30,8 +31,8 @@ export interface LinkListener {
   /** A message of a Pub/Sub channel that was subscribed. */
   linkOnMessage(name: string, body: string): void
   /**
-   * Called once, when the connection has broken by itself: nothing of it is left then. What has no answer may be rejected
-   * before or after.
+   * Called once, when the connection has broken by itself: nothing of it is left then. What has no answer may be
+   * rejected before or after.
    */
   linkOnLost(error: Error): void
 }
@@ -75,8 +76,8 @@ export function dialClient(client: RedisClient, timeoutMs: number = CONNECT_TIME
 type Create = (url: string) => Promise<RedisClient>
 
 /**
- * Needs `redis`, or else `ioredis`, to be installed. It is loaded once, by the first dial; when neither can be found, all
- * dials reject.
+ * Needs `redis`, or else `ioredis`, to be installed. It is loaded once, by the first dial; when neither can be found,
+ * all dials reject.
  */
 export function dialUrl(
   url: string,

@@ -440,13 +440,17 @@ export class RedisLog implements FrameOwner, FollowedLog {
     if (comparePlaces(place, this.#head) > 0) this.#refuse(place)
   }
 
+  /** What is beyond the head is not proved, and may be lost before it is. */
   async #fetchPage(place: Cursor): Promise<void> {
     const [newest, entries] = await this.#read(place)
-    const last = entries.at(-1)?.id ?? ''
+    const proved = entries.filter(({ id }) => comparePlaces(id, this.#head) <= 0)
+    const last = proved.at(-1)?.id ?? ''
     this.#readTo = last
-    if (entries[0]?.id !== entryAt(place)) this.#refuse(place)
-    else if (comparePlaces(last, place) > 0) this.#addPage(place, entries)
-    if (comparePlaces(newest, this.#head) < 0) await this.prove()
+    const isThere = entries[0]?.id === entryAt(place)
+    if (!isThere) this.#refuse(place)
+    else if (comparePlaces(last, place) > 0) this.#addPage(place, proved)
+    if (comparePlaces(newest, this.#head) < 0 || (isThere && comparePlaces(last, place) <= 0))
+      await this.prove()
   }
 
   #addPage(from: Cursor, entries: readonly RedisEntry[]): void {
@@ -456,9 +460,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
   /** Of what is not in memory any more it is not known exactly. */
   #arrivalOf(id: string): number {
     if (comparePlaces(id, this.#start) <= 0) return 0
-    if (comparePlaces(id, this.#base) <= 0) return this.#baseArrival
-    const number = this.numberAt(id) ?? this.headNumber
-    return this.#frames.after(number - 1)?.arrival ?? this.#headArrival
+    return this.arrivalAfter(placeBefore(id)) ?? this.#baseArrival
   }
 
   #refuse(place: Cursor): void {
