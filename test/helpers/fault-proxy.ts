@@ -186,10 +186,7 @@ class Connection {
 
   reset(): void {
     this.#stop()
-    for (const socket of [this.#client, this.#upstream]) {
-      if (socket.pending) socket.destroy()
-      else socket.resetAndDestroy()
-    }
+    for (const socket of [this.#client, this.#upstream]) reset(socket)
   }
 
   destroy(): void {
@@ -313,7 +310,7 @@ class Pipe {
       return
     }
     if (what === 'reset') {
-      this.#sink.resetAndDestroy()
+      reset(this.#sink)
       return
     }
     counts[this.#direction] += bytes.length
@@ -354,4 +351,10 @@ function hasBeenRead({ localPort = 0, remotePort = 0 }: Socket): boolean {
   const unacknowledged = new RegExp(`${here} ${there} .. (\\w+):`).exec(table)
   const unread = new RegExp(`${there} ${here} .. \\w+:(\\w+)`).exec(table)
   return [unacknowledged, unread].every((match) => Number.parseInt(match?.[1] ?? '0', 16) === 0)
+}
+
+/** What was ended cannot be reset: Node would report that as an error, and never close the socket. */
+function reset(socket: Socket): void {
+  if (socket.pending || socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }

@@ -267,11 +267,14 @@ for (const row of rows) {
     t.test('call() › waits as long as Redis takes', async (t) => {
       const proxy = await proxied(t)
       const { link, recorder } = await open(t, row, proxy)
+      const key = `${row.name} late`
+      const answers = Promise.all([link.call(['BLPOP', key, '0']), link.call(['PING'])])
+      await passed(A_WHILE_MS)
+      await server.command('RPUSH', key, 'late')
       proxy.blackhole(true)
-      const answer = link.call(['ECHO', 'late'])
       await passed(A_WHILE_MS)
       proxy.blackhole(false)
-      t.equal(await answer, 'late')
+      t.same(await answers, [[key, 'late'], 'PONG'])
       t.same(recorder.losses, [])
     })
 
@@ -466,6 +469,23 @@ for (const row of rows) {
       t.same(recorder, new Recorder())
     })
 
+    t.test('dial › asks Redis for nothing that a link has no use for', async (t) => {
+      let asked = ''
+      const port = await serving(t, (socket) => {
+        socket.setEncoding('latin1').on('data', (text: string) => {
+          asked += text
+          for (const command of text.split('*').slice(1)) {
+            socket.write(/hello/i.test(command) ? '%0\r\n' : '+OK\r\n')
+          }
+        })
+      })
+      const link = await row.dial({ port })(new Recorder())
+      await passed(A_WHILE_MS)
+      link.destroy()
+      t.notMatch(asked, /MAINT_NOTIFICATIONS|TRACKING|MONITOR/i)
+      t.equal(asked.split('PING').length, 2)
+    })
+
     t.test('dial › rejects when Redis does not answer, and leaves nothing behind', async (t) => {
       const { port, left } = await silent(t)
       const recorder = new Recorder()
@@ -531,8 +551,10 @@ for (const { name, create } of libraries) {
     t.test('dialClient() › TLS with a server that does not shake hands', async (t) => {
       const { port, left } = await silent(t)
       const client = create({ port, tls: { ca: fixture('cert'), servername: 'localhost' } })
+      const start = performance.now()
       await t.rejects(dialClient(client, SHORT_MS)(new Recorder()), { message: /did not answer/ })
       await left
+      t.ok(performance.now() - start < CONNECT_TIMEOUT_MS / 2, 'it is not the library that gives up')
     })
 
     t.test('dialClient() › a Unix socket', async (t) => {
@@ -564,14 +586,17 @@ for (const { name, create } of libraries) {
         const { createIORedis } = await import('./lib/history/ioredis.ts')
         const { createNodeRedis } = await import('./lib/history/node-redis.ts')
         const libraries = [${name === 'ioredis' ? 'createIORedis' : 'createNodeRedis'}]
-        const listener = { linkOnMessage() {}, linkOnLost() { console.log('lost') } }
+        let tellLost
+        const hasLost = new Promise((resolve) => { tellLost = resolve })
+        const listener = { linkOnMessage() {}, linkOnLost: () => tellLost(console.log('lost')) }
         const dial = (port) => dialUrl('redis://127.0.0.1:' + port, 1_000, libraries)(listener)
+        await dial(${port}).catch(() => console.log('late'))
+        await dial(1).catch(() => console.log('refused'))
         const [link, subscribed, lost] = await Promise.all([1, 2, 3].map(() => dial(${server.port})))
         await subscribed.subscribe(['a'])
         const id = await lost.call(['CLIENT', 'ID'])
         await link.call(['CLIENT', 'KILL', 'ID', String(id)])
-        await dial(${port}).catch(() => console.log('late'))
-        await dial(1).catch(() => console.log('refused'))
+        await hasLost
         link.call(['PING']).catch(() => console.log('rejected'))
         link.destroy()
         subscribed.destroy()
@@ -580,7 +605,7 @@ for (const { name, create } of libraries) {
       })()`
       const child = new Child(t, `--eval=${code}`)
       t.same(await child.exited, { code: 0, signal: null })
-      t.equal(child.output, 'lost\nlate\nrefused\nrejected\nsoon\n')
+      t.equal(child.output, 'late\nrefused\nlost\nrejected\nsoon\n')
     })
   })
 }
@@ -618,40 +643,57 @@ t.test(
 )
 
 t.test('ioredis › Sentinels that do not answer leave time for the others', async (t) => {
-  const mute = await silent(t)
-  const ports = [mute.port, await sentinelOf(t, server.port)]
-  const sentinels = ports.map((port) => ({ host: '127.0.0.1', port }))
+  const [mute, sentinel] = [await silent(t), await sentinelOf(t, server.port)]
   for (const protocol of [2, 3] as const) {
-    const client = new Redis({ sentinels, name: 'main', protocol, lazyConnect: true })
-    const link = await dialClient(client, 1_500)(new Recorder())
+    const link = await dialClient(sentinelClient([mute, sentinel], { protocol }), 1_500)(new Recorder())
     t.equal(await link.call(['ECHO', 'from the master']), 'from the master')
     link.destroy()
   }
-  const none = new Redis({ sentinels: sentinels.slice(0, 1), name: 'main', lazyConnect: true })
-  await t.rejects(dialClient(none, 1_500)(new Recorder()), { message: /^All sentinels are unreachable/ })
+  const dialed = dialClient(sentinelClient([mute]), 1_500)(new Recorder())
+  await t.rejects(dialed, { message: /^All sentinels are unreachable/ })
+})
+
+t.test('ioredis › Sentinels that are watched are left with the link', async (t) => {
+  const sentinel = await sentinelOf(t, server.port)
+  const dial = dialClient(sentinelClient([sentinel], { failoverDetector: true }))
+  const recorder = new Recorder()
+  const links = await Promise.all([dial(recorder), dial(recorder)])
+  await until(() => sentinel.open.size === 2)
+  links[0]?.destroy()
+  await until(() => sentinel.open.size === 1)
+  await server.command('CLIENT', 'KILL', 'ID', `${await links[1]?.call(['CLIENT', 'ID'])}`)
+  await until(() => sentinel.open.size === 0)
+  t.equal(recorder.losses.length, 1)
 })
 
 t.test('ioredis › a master that has become a replica', async (t) => {
   const replica = await RedisServer.start({ args: ['--replicaof', '127.0.0.1', `${server.port}`] })
   t.teardown(() => replica.stop())
-  const sentinels = [{ host: '127.0.0.1', port: await sentinelOf(t, replica.port) }]
-  const client = new Redis({ sentinels, name: 'main', lazyConnect: true })
-  await t.rejects(dialClient(client, 1_500)(new Recorder()), { message: 'Redis has closed the connection' })
+  const dial = dialClient(sentinelClient([await sentinelOf(t, replica.port)]))
+  await t.rejects(dial(new Recorder()), { message: 'Redis has closed the connection' })
 })
 
+function sentinelClient(ports: readonly { port: number }[], options: IORedisOptions = {}): RedisClient {
+  const sentinels = ports.map(({ port }) => ({ host: '127.0.0.1', port }))
+  return new Redis({ sentinels, name: 'main', lazyConnect: true, ...options })
+}
+
 /** A Sentinel that always names the Redis on this port as the master. */
-function sentinelOf(t: Test, port: number): Promise<number> {
+async function sentinelOf(t: Test, port: number): Promise<{ port: number; open: Set<Socket> }> {
+  const open = new Set<Socket>()
   const answers: Record<string, string> = {
     hello: '-NOPROTO unsupported protocol version\r\n',
     client: '+OK\r\n',
     'get-master-addr-by-name': `*2\r\n$9\r\n127.0.0.1\r\n$${`${port}`.length}\r\n${port}\r\n`,
     sentinels: '*0\r\n'
   }
-  return serving(t, (socket) => {
+  const ownPort = await serving(t, (socket) => {
+    open.add(socket.on('close', () => open.delete(socket)))
     socket.setEncoding('latin1').on('data', (text: string) => {
       for (const word of text.toLowerCase().split('\r\n')) socket.write(answers[word] ?? '')
     })
   })
+  return { port: ownPort, open }
 }
 
 t.test('dialUrl()', async (t) => {
