@@ -267,11 +267,12 @@ export class RedisLog implements FrameOwner, FollowedLog {
   async #prove(): Promise<void> {
     if (!this.isOpen) return
     const head = this.#head
-    const [newest, entries] = await this.#read(head)
+    const { oldest, newest, entries } = await this.#read(head)
     if (entries[0]?.id !== head) {
       await this.#goBack()
       return
     }
+    this.#setOldest(oldest)
     this.hear()
     const before = this.#head
     if (entries.at(-1)?.id === newest) this.#extend(entries)
@@ -279,11 +280,10 @@ export class RedisLog implements FrameOwner, FollowedLog {
     if (this.#head !== before) this.#followers.tellAppend()
   }
 
-  async #read(from: Cursor): Promise<[newest: string, entries: RedisEntry[]]> {
+  async #read(from: Cursor): Promise<{ oldest: Cursor; newest: string; entries: RedisEntry[] }> {
     const reply = await this.#run(READ, [this.keys.log], [entryAt(from), String(READ_BYTES)])
     const [oldest, newest, flat] = reply as [string, string, (string | null)[]]
-    if (oldest !== '') this.#setOldest(oldest)
-    return [newest, entriesOf(flat)]
+    return { oldest, newest, entries: entriesOf(flat) }
   }
 
   /** Takes what is new of entries that follow the head, or one before it. */
@@ -440,17 +440,23 @@ export class RedisLog implements FrameOwner, FollowedLog {
     if (comparePlaces(place, this.#head) > 0) this.#refuse(place)
   }
 
-  /** What is beyond the head is not proved, and may be lost before it is. */
+  /**
+   * What is beyond the head is not proved, and may be lost before it is. What is said of a stream that has lost the head is
+   * not about the log that this node has: it must go back first.
+   */
   async #fetchPage(place: Cursor): Promise<void> {
-    const [newest, entries] = await this.#read(place)
+    const { oldest, newest, entries } = await this.#read(place)
     const proved = entries.filter(({ id }) => comparePlaces(id, this.#head) <= 0)
     const last = proved.at(-1)?.id ?? ''
-    this.#readTo = last
     const isThere = entries[0]?.id === entryAt(place)
+    this.#readTo = last
+    if (isThere && comparePlaces(last, place) > 0 && comparePlaces(newest, this.#head) >= 0) {
+      this.#setOldest(oldest)
+      this.#addPage(place, proved)
+      return
+    }
+    await this.prove()
     if (!isThere) this.#refuse(place)
-    else if (comparePlaces(last, place) > 0) this.#addPage(place, proved)
-    if (comparePlaces(newest, this.#head) < 0 || (isThere && comparePlaces(last, place) <= 0))
-      await this.prove()
   }
 
   #addPage(from: Cursor, entries: readonly RedisEntry[]): void {
