@@ -16,7 +16,7 @@ export interface FrameOwner {
 /** A frame in the list of all frames of a history. */
 export interface KeptFrame extends LoggedFrame {
   readonly owner: FrameOwner
-  /** Milliseconds of the monotonic clock. */
+  /** When it came, as `dropUntil()` is to know it. */
   readonly time: number
   older: KeptFrame | undefined
   newer: KeptFrame | undefined

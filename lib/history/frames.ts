@@ -1,6 +1,9 @@
 import type { FrameBudget, FrameOwner, KeptFrame } from './frame-budget.ts'
 import type { Cursor, LoggedFrame, ReadLimits } from './history.ts'
 
+/** How many of the newest frames are looked through one by one. */
+const NEAR = 8
+
 /** The frames of one log that are in memory, numbered without holes. */
 export class Frames {
   readonly #budget: FrameBudget
@@ -10,8 +13,8 @@ export class Frames {
   #start = 0
   #bytes = 0
   #headNumber: number
-  /** The newest frame of each key. */
-  readonly #latest = new Map<string, KeptFrame>()
+  /** The newest frame of each key, once somebody has asked. */
+  #latest: Map<string, KeptFrame> | undefined
 
   /** @param headNumber the number before that of the first frame. */
   constructor(budget: FrameBudget, owner: FrameOwner, headNumber: number) {
@@ -39,14 +42,13 @@ export class Frames {
     return this.#headNumber - this.length
   }
 
-  append(cursor: Cursor, text: string, byteLength: number, key: string, arrival: number): void {
+  append(cursor: Cursor, text: string, byteLength: number, key: string, arrival: number, time: number): void {
     const owner = this.#owner
-    const time = performance.now()
     const frame = { cursor, text, byteLength, key, arrival, owner, time, older: undefined, newer: undefined }
     this.#headNumber++
     this.#frames.push(frame)
     this.#bytes += byteLength
-    this.#latest.set(key, frame)
+    this.#latest?.set(key, frame)
     this.#budget.add(frame)
   }
 
@@ -68,6 +70,16 @@ export class Frames {
       this.#headNumber--
       if (frame !== undefined) this.#forget(frame)
     }
+  }
+
+  /** The number of one of the newest frames, which are asked for most often. */
+  nearNumber(cursor: Cursor): number | undefined {
+    const end = this.#frames.length
+    const start = Math.max(this.#start, end - NEAR)
+    for (let i = end - 1; i >= start; i--) {
+      if (this.#frames[i]?.cursor === cursor) return this.#headNumber - (end - 1 - i)
+    }
+    return undefined
   }
 
   /** The frame whose number is one more. */
@@ -97,13 +109,20 @@ export class Frames {
 
   /** The newest frame that has a key. */
   newestOf(key: string): LoggedFrame | undefined {
+    this.#latest ??= this.#latestFrames()
     return this.#latest.get(key)
   }
 
   #forget(frame: KeptFrame): void {
     this.#bytes -= frame.byteLength
-    if (this.#latest.get(frame.key) === frame) this.#latest.delete(frame.key)
+    if (this.#latest?.get(frame.key) === frame) this.#latest.delete(frame.key)
     this.#budget.remove(frame)
+  }
+
+  #latestFrames(): Map<string, KeptFrame> {
+    const latest = new Map<string, KeptFrame>()
+    for (const frame of this.#frames) if (frame !== undefined) latest.set(frame.key, frame)
+    return latest
   }
 
   #compact(): void {

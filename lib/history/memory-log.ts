@@ -68,7 +68,7 @@ export class MemoryLog implements FrameOwner, FollowedLog {
       this.#cursors.set(idempotencyKey, cursor)
       this.#idempotencyKeys.set(cursor, idempotencyKey)
     }
-    this.#frames.append(cursor, text, byteLength, key, this.#headArrival)
+    this.#frames.append(cursor, text, byteLength, key, this.#headArrival, performance.now())
     this.#trim()
     this.#host.budget.trim()
     this.#followers.tellAppend()

@@ -84,9 +84,9 @@ const CHECKS = {
   maxTotalBytes: checkBytes
 }
 
-/** After which time streams are looked at of which nothing was heard, how often that is seen to, and how many at a time. */
-const QUIET_MS = 1_000
-const CHECK_MS = 500
+/** How often is seen to streams of which nothing was heard for so many times, and how many are looked at at a time. */
+const TICK_MS = 500
+const QUIET_TICKS = 2
 const CHECK_LOGS = 1_000
 const MAX_KEYS = 10_000
 /** After which time without an answer Redis counts as out of reach, and a connection as broken. */
@@ -112,6 +112,7 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
   readonly options: Settings
   readonly budget: FrameBudget
   readonly pages = new PageCache()
+  tick = 0
   readonly #listeners = new Set<HistoryListener>()
   /** Of the channels that were used lately. */
   readonly #keys = new Map<string, RedisKeys>()
@@ -242,7 +243,7 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
     if (this.#isClosed) return
     this.#line.start()
     this.#notices.start()
-    this.#timer ??= setInterval(() => void this.#checkQuiet(), CHECK_MS).unref()
+    this.#timer ??= setInterval(() => void this.#checkQuiet(), TICK_MS).unref()
   }
 
   #keysOf(channel: string): RedisKeys {
@@ -314,12 +315,12 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
   }
 
   async #checkQuiet(): Promise<void> {
-    const before = performance.now() - QUIET_MS
+    this.tick++
     const quiet: RedisLog[] = []
     for (const log of this.#logs.values()) {
       log.sweep()
       if (!log.isOpen && this.isConnected) open(log)
-      else if (log.heardAt <= before) quiet.push(log)
+      else if (this.tick - log.heardAt >= QUIET_TICKS) quiet.push(log)
     }
     if (this.#isChecking || (quiet.length === 0 && !this.#isDegraded)) return
     this.#isChecking = true

@@ -59,6 +59,7 @@ export class RedisLine implements LinkListener {
     this.#link?.destroy()
     this.#newLink?.destroy()
     this.#link = undefined
+    this.#newLink = undefined
   }
 
   linkOnMessage(name: string, body: string): void {

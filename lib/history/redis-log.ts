@@ -12,6 +12,8 @@ import { comparePlaces, entryAt, isBefore, isForeign, isPlace, placeBefore, rand
 export interface RedisLogHost {
   readonly options: { readonly maxBytes: number; readonly ttlMs: number }
   readonly budget: FrameBudget
+  /** Counts how often was seen to quiet logs. */
+  readonly tick: number
   readonly pages: PageCache
   /** @throws when Redis refuses, or cannot be reached. */
   run(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown>
@@ -62,6 +64,8 @@ export class RedisLog implements FrameOwner, FollowedLog {
   /** What the stream had when the following began has no arrival. */
   #start: Cursor = ''
   #oldest: Cursor = ''
+  /** Frames up to this number are no longer in Redis. */
+  #oldestNumber = 0
   /** Places that were asked for and are not there. */
   readonly #wanted = new Set<Cursor>()
   /** Places that there are not. */
@@ -69,11 +73,11 @@ export class RedisLog implements FrameOwner, FollowedLog {
   /** Where the last page ended. */
   #readTo: Cursor = ''
   #isFetching = false
+  #opening: Promise<void> | undefined
   #proof: Promise<void> | undefined
   #nextProof: Promise<void> | undefined
   /** Publishers of messages that come after what is not here yet. */
   #waiting: { readonly id: string; resolve(): void }[] = []
-  /** When the head was last heard of: milliseconds of the monotonic clock. */
   #heardAt = 0
   /** Whether something that was asked for could not be fetched. */
   #hasFailed = false
@@ -117,14 +121,14 @@ export class RedisLog implements FrameOwner, FollowedLog {
     return this.#head !== ''
   }
 
-  /** When the head was last heard of: milliseconds of the monotonic clock. */
+  /** At which tick the head was last heard of. */
   get heardAt(): number {
     return this.#heardAt
   }
 
   /** The head was found to be right. */
   hear(): void {
-    this.#heardAt = performance.now()
+    this.#heardAt = this.#host.tick
   }
 
   /** Drops what is not needed any more, and tries again what has failed. To be called now and then. */
@@ -172,6 +176,8 @@ export class RedisLog implements FrameOwner, FollowedLog {
   numberAt(cursor: Cursor): number | undefined {
     if (cursor === this.#head) return this.headNumber
     if (cursor === this.#base) return this.#frames.baseNumber
+    const near = this.#frames.nearNumber(cursor)
+    if (near !== undefined) return near
     if (!isPlace(cursor)) return undefined
     let low = this.#frames.baseNumber
     let high = this.headNumber
@@ -187,7 +193,14 @@ export class RedisLog implements FrameOwner, FollowedLog {
   }
 
   /** Asks for the head. Everything that is appended after this call was made will come. */
-  async open(): Promise<void> {
+  open(): Promise<void> {
+    this.#opening ??= this.#open().finally(() => {
+      this.#opening = undefined
+    })
+    return this.#opening
+  }
+
+  async #open(): Promise<void> {
     const { log, tag } = this.keys
     const args = [String(this.#host.options.ttlMs), String(tag), randomPart()]
     const [head, oldest] = (await this.#run(OPEN, [log], args)) as [string, string]
@@ -309,11 +322,12 @@ export class RedisLog implements FrameOwner, FollowedLog {
   async #goBack(): Promise<void> {
     const number = await this.#findLast()
     if (number === undefined) {
-      await this.open()
+      await this.#open()
       return
     }
     this.#frames.cut(number)
     this.#followers.cut(number)
+    this.#oldestNumber = Math.min(this.#oldestNumber, number)
     this.#head = this.#frames.after(number - 1)?.cursor ?? this.#base
     this.#refused.clear()
     this.#pages.clear()
@@ -344,6 +358,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
   }
 
   #restart(head: Cursor): void {
+    this.#oldestNumber = 0
     this.#frames.cut(this.#frames.baseNumber)
     this.#followers.cut(this.#frames.headNumber)
     this.#pages.clear()
@@ -358,7 +373,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
     this.#head = id
     this.#headArrival = arrive()
     this.hear()
-    this.#frames.append(id, text, byteLength, key, this.#headArrival)
+    this.#frames.append(id, text, byteLength, key, this.#headArrival, 0)
     this.#trim()
     this.#host.budget.trim()
     this.#tellWaiting()
@@ -367,18 +382,18 @@ export class RedisLog implements FrameOwner, FollowedLog {
   #setOldest(oldest: Cursor): void {
     if (oldest === this.#oldest) return
     this.#oldest = oldest
+    this.#oldestNumber = this.numberAt(oldest) ?? 0
     this.#trim()
   }
 
   /** Drops what is over the limits or no longer in Redis, and not held. */
   #trim(): void {
-    while (this.length > 0 && !this.isHeld && this.#isTooMuch) this.dropOldest()
+    while (this.#isTooMuch && !this.isHeld) this.dropOldest()
   }
 
   get #isTooMuch(): boolean {
     if (this.#frames.bytes > this.#host.options.maxBytes) return this.length > 1
-    const first = this.#frames.after(this.#frames.baseNumber)?.cursor ?? ''
-    return comparePlaces(placeBefore(first), this.#oldest) < 0
+    return this.#frames.baseNumber < this.#oldestNumber
   }
 
   #tellWaiting(): void {

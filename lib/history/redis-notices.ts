@@ -113,14 +113,14 @@ function noticeIn(body: string): Notice {
   const second = body.indexOf(' ', first + 1)
   const third = body.indexOf(' ', second + 1)
   const fourth = body.indexOf(' ', third + 1)
-  const keyEnd = fourth + 1 + Number(body.slice(third + 1, fourth))
-  const text = body.slice(keyEnd)
+  const fifth = body.indexOf(' ', fourth + 1)
+  const keyEnd = fifth + 1 + Number(body.slice(fourth + 1, fifth))
   return {
     previous: body.slice(0, first),
     id: body.slice(first + 1, second),
     oldest: body.slice(second + 1, third),
-    key: body.slice(fourth + 1, keyEnd),
-    text,
-    byteLength: Buffer.byteLength(text)
+    key: body.slice(fifth + 1, keyEnd),
+    text: body.slice(keyEnd),
+    byteLength: Number(body.slice(third + 1, fourth))
   }
 }

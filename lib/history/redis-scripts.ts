@@ -87,7 +87,7 @@ if once then redis.call('SET', once, id, 'PX', ARGV[3]) end
 redis.call('PEXPIRE', stream, ARGV[3])
 local place = ''
 if redis.call('XTRIM', stream, 'MAXLEN', '~', ARGV[2]) > 0 then place = oldest(stream) end
-redis.call('PUBLISH', ARGV[1], table.concat({previous, id, place, ARGV[6], ARGV[7] .. ARGV[8]}, ' '))
+redis.call('PUBLISH', ARGV[1], table.concat({previous, id, place, #ARGV[8], ARGV[6], ARGV[7] .. ARGV[8]}, ' '))
 return {id, previous, place}
 `)
 
