@@ -59,6 +59,15 @@ export class Child<Methods extends object> {
     })
   }
 
+  /** It does nothing, and what it is sent waits, until `resume()`. */
+  pause(): void {
+    this.#process.kill('SIGSTOP')
+  }
+
+  resume(): void {
+    this.#process.kill('SIGCONT')
+  }
+
   /** Lets the process end by itself, and kills it when it does not. */
   async stop(): Promise<void> {
     if (!running.has(this.#process)) return

@@ -6,6 +6,11 @@ import { neverReads } from './never-reads.ts'
 import { pipelined } from './pipelined.ts'
 import { handlerErrors, plainRoute } from './plain.ts'
 import { publish } from './publish.ts'
+import { redisHop } from './redis-hop.ts'
+import { redisIdle } from './redis-idle.ts'
+import { redisLocal } from './redis-local.ts'
+import { redisReplay } from './redis-replay.ts'
+import { redisTail } from './redis-tail.ts'
 import { replay } from './replay.ts'
 import { responsiveness } from './responsiveness.ts'
 import type { Scenario } from './scenario.ts'
@@ -29,5 +34,10 @@ export const SCENARIOS: readonly Scenario[] = [
   neverReads,
   shutdown,
   pipelined,
-  churn
+  churn,
+  redisHop,
+  redisTail,
+  redisReplay,
+  redisLocal,
+  redisIdle
 ]

@@ -52,18 +52,22 @@ export async function deliverBatches(
 export function costRows<Name extends string>(
   results: ReadonlyMap<Name, readonly Cost[]>,
   where: string,
-  limits: Partial<Record<Name, number>>
+  limits: Partial<Record<Name, number>>,
+  ours: string = OURS
 ): Row[] {
   const measure = `server CPU per delivery${where}`
   return [
     ...compare(
       { measure, unit: 'µs' },
       pick(results, ({ all }) => all),
-      limits
+      limits,
+      ours
     ),
     ...compare(
       { measure: `${measure}, outside of the kernel`, unit: 'µs' },
-      pick(results, ({ user }) => user)
+      pick(results, ({ user }) => user),
+      {},
+      ours
     )
   ]
 }

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ChannelContestantName } from '../servers/channel-main.ts'
+import type { ChannelContestantName, ChannelListenOptions } from '../servers/channel-main.ts'
+import type { RedisCallCounts } from '../servers/redis/calls.ts'
 import { assertDelivered } from './delivery.ts'
 import { fill, heldBytes } from './fill.ts'
+import { callsSince } from './redis.ts'
 import {
   atMost,
   type Context,
@@ -13,9 +15,9 @@ import {
   type Scenario
 } from './scenario.ts'
 
-const CLIENTS = 5_000
-const MESSAGES = 100
-const DATA_BYTES = 100
+export const CLIENTS = 5_000
+export const MESSAGES = 100
+export const DATA_BYTES = 100
 const AT_ONCE = 500
 const WARM_UPS = 2
 const WARM_UP_CLIENTS = 2_000
@@ -27,17 +29,23 @@ const STUCK_DATA_BYTES = 1_000
 const MAX_STUCK_BYTES = 1_000
 const CONTESTANTS: readonly ChannelContestantName[] = ['ours', 'bare response.write']
 
-interface CaughtUp {
+export interface CaughtUp {
   tookMs: number
+  /** What was sent to Redis meanwhile. */
+  redisCalls: RedisCallCounts
   cpuUs: number
   heapBytes: number
   bytes: number
 }
 
-async function catchUpOnce(context: Context, contestant: ChannelContestantName): Promise<CaughtUp> {
+export async function catchUpOnce(
+  context: Context,
+  listening: ChannelListenOptions,
+  dataBytes: number = DATA_BYTES
+): Promise<CaughtUp> {
   const count = context.streams(context.count ?? CLIENTS)
-  return context.withChannelServer({ contestant }, async ({ port, child }, client) => {
-    const lastEventId = await child.call('keep', { messages: MESSAGES, dataBytes: DATA_BYTES })
+  return context.withChannelServer(listening, async ({ port, child }, client) => {
+    const lastEventId = await child.call('keep', { messages: MESSAGES, dataBytes })
     for (let i = 0; i < WARM_UPS; i++) {
       await catchUp(Math.min(count, WARM_UP_CLIENTS))
       await client.call('reset')
@@ -51,12 +59,14 @@ async function catchUpOnce(context: Context, contestant: ChannelContestantName):
     async function catchUp(clients: number) {
       const events = clients * MESSAGES
       const earlier = { ...(await client.call('totals')) }
+      const callsBefore = await child.call('redisCalls')
       const cpuBefore = await child.call('cpu')
       const options = { port, lastEventId, count: clients, atOnce: AT_ONCE, events }
       const { tookMs, totals } = await client.call('catchUp', options)
       const cpuUs = ((await child.call('cpu')) - cpuBefore) / clients
-      assertDelivered(context, contestant, totals.events - earlier.events - events)
-      return { tookMs, cpuUs, bytes: (totals.bytes - earlier.bytes) / clients }
+      const redisCalls = callsSince(callsBefore, await child.call('redisCalls'))
+      assertDelivered(context, listening.contestant, totals.events - earlier.events - events)
+      return { tookMs, cpuUs, redisCalls, bytes: (totals.bytes - earlier.bytes) / clients }
     }
   })
 }
@@ -75,7 +85,9 @@ async function stuckOnce(context: Context, contestant: ChannelContestantName): P
 }
 
 async function run(context: Context): Promise<Row[]> {
-  const caughtUp = await pairedRounds(context.rounds, CONTESTANTS, (name) => catchUpOnce(context, name))
+  const caughtUp = await pairedRounds(context.rounds, CONTESTANTS, (contestant) =>
+    catchUpOnce(context, { contestant })
+  )
   const stuck = await pairedRounds(context.rounds, CONTESTANTS, (name) => stuckOnce(context, name))
   const heldMeasure = `memory per client that is stuck ${MESSAGES} messages of ${STUCK_DATA_BYTES} bytes behind`
   const limits = { 'bare response.write': 1.5 }

@@ -3,6 +3,7 @@ import type { Child } from '../process/child.ts'
 import type { ChannelListenOptions, ChannelMethods } from '../servers/channel-main.ts'
 import type { ListenOptions, ServerMethods } from '../servers/main.ts'
 import type { PlainMethods, PlainVariant } from '../servers/plain-main.ts'
+import type { RedisContestantName, RedisMethods } from '../servers/redis-main.ts'
 import { median, ratios } from '../statistics.ts'
 
 export const OURS = 'ours'
@@ -20,6 +21,13 @@ export interface Context {
   withChannelServer<T>(
     options: ChannelListenOptions,
     measure: (server: ChannelServer, client: Client) => Promise<T>
+  ): Promise<T>
+
+  /** Starts processes on one Redis and a client, lets `measure` use them, and ends them. */
+  withRedisPeers<T>(
+    redisUrl: string,
+    contestants: readonly RedisContestantName[],
+    measure: (peers: RedisPeer[], client: Client) => Promise<T>
   ): Promise<T>
 
   /** Starts a client beside those there are, lets `measure` use it, and ends it. */
@@ -51,6 +59,12 @@ export interface PlainServer {
   readonly variant: PlainVariant
   readonly port: number
   readonly child: Child<PlainMethods>
+}
+/** One of the processes on a Redis. */
+export interface RedisPeer {
+  /** Of its event streams; 0 if it has none. */
+  readonly port: number
+  readonly child: Child<RedisMethods>
 }
 
 /** One line of the table. */
@@ -125,6 +139,11 @@ export function compare<Name extends string>(
 /** The goal that the median is not above `limit`. */
 export function atMost(limit: number, samples: readonly number[], unit: string): Goal {
   return { text: `≤ ${limit} ${unit}`, isMet: median(samples) <= limit }
+}
+
+/** The goal that the median is not below `limit`. */
+export function atLeast(limit: number, samples: readonly number[], unit: string): Goal {
+  return { text: `≥ ${limit} ${unit}`, isMet: median(samples) >= limit }
 }
 
 /** The goal that every sample is exactly `value`. */

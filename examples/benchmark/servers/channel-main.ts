@@ -11,6 +11,7 @@ import {
   spread
 } from './channels/workloads.ts'
 import { portOf } from './contestant.ts'
+import type { RedisCallCounts } from './redis/calls.ts'
 import { type CpuParts, collectGarbage, cpu, cpuParts, type Memory, memory } from './vitals.ts'
 import { dataOf } from './workloads.ts'
 
@@ -32,6 +33,8 @@ export interface ChannelListenOptions {
   contestant: ChannelContestantName
   /** One if it is left out. */
   channels?: number
+  /** Where ours keeps messages, instead of in memory. */
+  redisUrl?: string
 }
 
 export interface Messages {
@@ -48,9 +51,9 @@ function running(): ChannelContestant {
 
 /** A server that sends to many: what the runner may ask of it. */
 const methods = {
-  async listen({ contestant: name, channels = 1 }: ChannelListenOptions): Promise<number> {
+  async listen({ contestant: name, channels = 1, redisUrl }: ChannelListenOptions): Promise<number> {
     const start = await CONTESTANTS[name]()
-    contestant = await start({ channels })
+    contestant = await start({ channels, redisUrl })
     await contestant.listen()
     return portOf(contestant)
   },
@@ -58,6 +61,7 @@ const methods = {
   cpuParts: (): CpuParts => cpuParts(),
   collectGarbage: (): Promise<void> => collectGarbage(),
   memory: (): Promise<Memory> => memory(),
+  redisCalls: (): RedisCallCounts => running().redisCalls?.counts() ?? {},
   stuck: (): number | undefined => running().stuck?.(),
   broadcast: (options: BroadcastOptions): Promise<void> => broadcast(running(), options),
   spread: (options: SpreadOptions): Promise<number> => spread(running(), options),

@@ -39,7 +39,7 @@ export const SSE_HEADERS = {
   'x-accel-buffering': 'no'
 } as const
 
-export function portOf({ server }: Contestant): number {
+export function portOf({ server }: Pick<Contestant, 'server'>): number {
   return (server.address() as AddressInfo).port
 }
 

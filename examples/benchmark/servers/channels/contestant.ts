@@ -1,8 +1,11 @@
 import type { Contestant, StartContestant, Stream } from '../contestant.ts'
+import type { RedisCalls } from '../redis/calls.ts'
 
 export interface ChannelStartOptions {
   /** Streams are spread over so many channels, one by one in the order in which they come. */
   channels: number
+  /** Where messages are kept, instead of in memory. */
+  redisUrl?: string | undefined
 }
 
 /** A server whose streams get what is published. It adds nothing to what the contestant itself does. */
@@ -15,6 +18,8 @@ export interface ChannelContestant extends Contestant {
   written?(): Promise<void>
   /** Keeps messages for clients that come back. @returns the id that these bring. */
   keep?(data: string, messages: number): Promise<string>
+  /** What was sent to Redis. */
+  readonly redisCalls?: RedisCalls
   /** Streams whose client takes nothing more. */
   stuck?(): number
   /** Tells how long each turn took in which something was written, where that is not `publish()` itself. */

@@ -1,23 +1,30 @@
 import { subscribe } from 'node:diagnostics_channel'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { redisHistory } from '../../../../lib/history/redis-history.ts'
 import eventStream from '../../../../lib/index.ts'
 import type { Channel, Subscription } from '../../../../lib/types.ts'
 import { LISTEN } from '../contestant.ts'
 import { OurStream } from '../ours.ts'
+import { RedisCalls } from '../redis/calls.ts'
 import { fillUp } from '../workloads.ts'
 import { type ChannelContestant, type ChannelStartOptions, PLAIN_ANSWER, PLAIN_PATH } from './contestant.ts'
 
 export async function start(options: ChannelStartOptions): Promise<ChannelContestant> {
+  const { redisUrl } = options
   const app = Fastify()
-  await app.register(eventStream)
-  const channels = new OurChannels(app, options)
+  const redisCalls = new RedisCalls()
+  const given =
+    redisUrl === undefined ? {} : { history: redisHistory({ client: redisCalls.client(redisUrl) }) }
+  await app.register(eventStream, given)
+  const channels = new OurChannels(app, options, redisCalls)
   app.get(PLAIN_PATH, async () => PLAIN_ANSWER)
   app.get('/', (request, reply) => channels.open(request, reply))
   return channels
 }
 
 class OurChannels implements ChannelContestant {
+  readonly redisCalls: RedisCalls
   readonly #app: FastifyInstance
   readonly #channels: readonly Channel[]
   readonly #subscriptions: readonly Subscription[][]
@@ -25,7 +32,8 @@ class OurChannels implements ChannelContestant {
   readonly #published = new Map<number, Promise<string>>()
   #opened = 0
 
-  constructor(app: FastifyInstance, { channels }: ChannelStartOptions) {
+  constructor(app: FastifyInstance, { channels }: ChannelStartOptions, redisCalls: RedisCalls) {
+    this.redisCalls = redisCalls
     this.#app = app
     this.#channels = Array.from({ length: channels }, (_, i) => app.sse.channel(`channel-${i}`))
     this.#subscriptions = this.#channels.map(() => [])
