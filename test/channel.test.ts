@@ -1,4 +1,5 @@
 import { subscribe as subscribeTo, unsubscribe as unsubscribeFrom } from 'node:diagnostics_channel'
+import { inspect } from 'node:util'
 import t from 'tap'
 import type { History } from '../lib/history/history.ts'
 import {
@@ -130,6 +131,45 @@ t.test('Channel › publish › the key', async (t) => {
   }
 })
 
+t.test('Channel › publish › the idempotency key', async (t) => {
+  t.test('is handed to the history, and what has the same one is published once', async (t) => {
+    const bench = new ChannelBench()
+    const channel = bench.channel()
+    const reader = bench.reader()
+    channel.subscribe(reader.connection)
+    const keys = ['a', ' ', '0', '__proto__', '😀'.repeat(128), 'x'.repeat(256)]
+    const given: string[] = []
+    for (const idempotencyKey of keys) {
+      const first = await channel.publish(idempotencyKey, { idempotencyKey })
+      t.equal(await channel.publish('again', { idempotencyKey, key: 'k' }), first)
+      given.push(first)
+    }
+    t.equal(new Set(given).size, keys.length)
+    bench.endTurn()
+    t.same(reader.data, keys)
+    const other = bench.channel('other', { history: channel.options.history })
+    t.not(await other.publish('x', { idempotencyKey: 'a' }), given[0], 'in one channel')
+  })
+
+  t.test('that is undefined is none', async (t) => {
+    const channel = new ChannelBench().channel()
+    const options = { idempotencyKey: undefined } as unknown as PublishOptions
+    t.not(await channel.publish('x', options), await channel.publish('x', options))
+  })
+
+  t.test('what is not published again does not keep its publisher waiting', async (t) => {
+    const bench = new ChannelBench()
+    const channel = bench.channel()
+    channel.subscribe(bench.reader().connection)
+    bench.endTurn()
+    const large = 'x'.repeat(100 * KIB)
+    const first = channel.publish(large, { idempotencyKey: 'a' })
+    bench.endTurn()
+    t.equal(await channel.publish(large, { idempotencyKey: 'a' }), await first)
+    t.equal(await channel.publish(large, { idempotencyKey: 'a' }), await first)
+  })
+})
+
 t.test('Channel › publish › refuses', async (t) => {
   const table: [string, unknown, unknown, string][] = [
     ['an id of its own', { id: 'a', data: '' }, undefined, 'INVALID_MESSAGE'],
@@ -144,6 +184,14 @@ t.test('Channel › publish › refuses', async (t) => {
     ['data that cannot be serialized', { data: 1n }, undefined, 'SERIALIZATION'],
     ['a message that is too large', 'x'.repeat(200), undefined, 'MESSAGE_TOO_LARGE'],
     ['a key that is no string', 'a', { key: 1 }, 'INVALID_OPTION'],
+    ...['', 'x'.repeat(257), '\ud83d', 1, null, true, ['a'], {}].map(
+      (idempotencyKey): [string, unknown, unknown, string] => [
+        `the idempotency key ${inspect(idempotencyKey, { maxStringLength: 10 })}`,
+        'a',
+        { idempotencyKey },
+        'INVALID_OPTION'
+      ]
+    ),
     ['an unknown option', 'a', { kye: 'x' }, 'INVALID_OPTION'],
     ['options that are none', 'a', null, 'INVALID_OPTION']
   ]
@@ -162,6 +210,13 @@ t.test('Channel › publish › refuses', async (t) => {
       t.equal(bench.published, 1)
     })
   }
+
+  t.test('with the option and its value', async (t) => {
+    const channel = new ChannelBench().channel()
+    t.throws(() => channel.publish('a', { idempotencyKey: '' }), {
+      message: "Expected idempotencyKey to be a well-formed string of 1 to 256 characters, got '' (string)"
+    })
+  })
 
   t.test('but not an id that is undefined', async (t) => {
     const bench = new ChannelBench()

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { LiveChannel } from '../lib/channel.ts'
 import { Channels } from '../lib/channels.ts'
-import type { History, HistoryListener } from '../lib/history/history.ts'
+import type { History, HistoryListener, Log } from '../lib/history/history.ts'
 import { memoryHistory } from '../lib/history/memory-history.ts'
 import type { ChannelOptions, EventStreamOptions, Subscription } from '../lib/index.ts'
 import { resolveOptions } from '../lib/options.ts'
@@ -243,6 +243,83 @@ t.test('Channels › a channel that comes and goes leaves nothing, while it is h
   const grown = (await heapBytes()) - before
   t.ok(grown < MB, `${grown} bytes for 30,000 times`)
   t.ok(bench.get('news') === channel)
+})
+
+/** A history that is told who listens, and can be out of reach. */
+class Store implements History {
+  readonly listeners: HistoryListener[] = []
+  degraded = false
+  closed = 0
+  readonly #history = memoryHistory()
+
+  open(listener: HistoryListener): void {
+    this.listeners.push(listener)
+  }
+
+  append(...args: Parameters<History['append']>): Promise<string> {
+    return this.#history.append(...args)
+  }
+
+  follow(...args: Parameters<History['follow']>): Log {
+    return this.#history.follow(...args)
+  }
+
+  async close(): Promise<void> {
+    this.closed++
+  }
+
+  tell(state: 'away' | 'back'): void {
+    this.degraded = state === 'away'
+    for (const listener of this.listeners) {
+      if (this.degraded) listener.historyOnDegrade(new Error('away'))
+      else listener.historyOnRecover()
+    }
+  }
+}
+
+t.test('Channels › a history is opened once, when it is first given, for the hub', async (t) => {
+  const [common, own, late, unused] = [new Store(), new Store(), new Store(), new Store()]
+  const stores = [common, own, late, unused]
+  const bench = new ChannelsBench({ history: common })
+  const counts = (): number[] => stores.map(({ listeners }) => listeners.length)
+  t.same(counts(), [1, 0, 0, 0], 'that of all channels at once')
+  bench.get('a', { history: own })
+  bench.get('b', { history: own })
+  bench.get('c', { history: common })
+  bench.get('d')
+  t.same(counts(), [1, 1, 0, 0])
+  bench.channels.ready()
+  bench.get('a', { history: late })
+  t.throws(() => bench.get('e', { history: unused, slow: 'x' } as unknown as ChannelOptions), { code: CODE })
+  bench.subscribe('b')
+  t.throws(() => bench.get('b', { history: unused }), { code: CODE }, 'while it has subscriptions')
+  t.same(counts(), [1, 1, 1, 0], 'but none that was refused')
+  for (const { listeners } of stores.slice(0, 3)) t.equal(listeners[0], bench)
+  own.tell('away')
+  own.tell('back')
+  t.same(bench.states, ['away', 'recovered'])
+  await bench.channels.close()
+  t.same(
+    stores.map(({ closed }) => closed),
+    [1, 1, 1, 0],
+    'and closed in the end, also if no channel has it any more'
+  )
+})
+
+t.test('Channels › are degraded as long as any of their histories is', async (t) => {
+  const [common, own] = [new Store(), new Store()]
+  const bench = new ChannelsBench({ history: common })
+  bench.get('a', { history: own })
+  bench.get('b', { history: memoryHistory() })
+  t.equal(bench.channels.degraded, false)
+  common.tell('away')
+  t.equal(bench.channels.degraded, true)
+  own.tell('away')
+  common.tell('back')
+  t.equal(bench.channels.degraded, true)
+  own.tell('back')
+  t.equal(bench.channels.degraded, false)
+  t.equal(new ChannelsBench().channels.degraded, false, 'those in memory never are')
 })
 
 t.test('Channels › close() closes every history that is theirs, each once', async (t) => {

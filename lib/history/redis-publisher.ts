@@ -32,6 +32,8 @@ const MAX_WAITING_BYTES = 16_777_216
 interface Entry extends Publication {
   readonly number: number
   readonly deadline: number
+  /** Whether it was sent, and the connection broke before there was an answer. */
+  wasLost: boolean
   resolve(reply: unknown): void
   reject(error: Error): void
 }
@@ -68,7 +70,7 @@ export class RedisPublisher {
     }
     return new Promise((resolve, reject) => {
       const deadline = performance.now() + this.#host.options.publishTimeoutMs
-      const entry = { ...publication, number: ++this.#count, deadline, resolve, reject }
+      const entry = { ...publication, number: ++this.#count, deadline, wasLost: false, resolve, reject }
       this.#unsettled.add(entry)
       this.#waiting.add(entry)
       this.#waitingBytes += entry.byteLength
@@ -120,12 +122,13 @@ export class RedisPublisher {
     this.resume()
   }
 
+  /** What was sent before, and is refused now, may have been done then. */
   #fail(entry: Entry, error: Error): void {
     if (error instanceof RedisReplyError) {
-      this.#settle(entry, () =>
-        entry.reject(new FST_ERR_EVENTSTREAM_PUBLISH_FAILED(error.message, { cause: error }))
-      )
+      const failed = new FST_ERR_EVENTSTREAM_PUBLISH_FAILED(error.message, { cause: error })
+      this.#settle(entry, () => entry.reject(entry.wasLost ? unconfirmed(error.message, error) : failed))
     } else if (entry.isIdempotent && this.#unsettled.has(entry) && this.#closing === undefined) {
+      entry.wasLost = true
       this.#lost.push(entry)
     } else {
       this.#settle(entry, () => entry.reject(unconfirmed('the connection broke', error)))

@@ -559,6 +559,74 @@ t.test('memoryHistory › channels that were forgotten', async (t) => {
   })
 })
 
+t.test('memoryHistory › idempotency keys', async (t) => {
+  const appendOnce = (
+    history: History,
+    text: string,
+    idempotencyKey: string,
+    channel = 'a'
+  ): Promise<Cursor> => history.append(channel, frame(text), '', idempotencyKey)
+
+  t.test('are remembered as long as the message is kept', async (t) => {
+    const history = memoryHistory({ maxMessages: 3 })
+    const first = await appendOnce(history, textOf(0), 'order')
+    await fill(history, 'a', 2, 1)
+    t.equal(await appendOnce(history, textOf(99), 'order'), first)
+    await fill(history, 'a', 1, 3)
+    const again = await appendOnce(history, textOf(4), 'order')
+    t.not(again, first)
+    t.equal(await appendOnce(history, textOf(99), 'order'), again)
+    t.same(await kept(history, 'a'), [2, 3, 4])
+  })
+
+  t.test('that are not found cost the others nothing', async (t) => {
+    const history = memoryHistory({ maxMessages: 3 })
+    const cursors: Cursor[] = []
+    for (let n = 0; n < 6; n++) cursors.push(await appendOnce(history, textOf(n), `key ${n % 4}`))
+    t.same(await kept(history, 'a'), [3, 4, 5])
+    for (const n of [3, 4, 5]) t.equal(await appendOnce(history, textOf(99), `key ${n % 4}`), cursors[n])
+    t.same(await kept(history, 'a'), [3, 4, 5])
+  })
+
+  t.test('are held with what readers were not offered', async (t) => {
+    const history = memoryHistory({ maxMessages: 1 })
+    const log = history.follow('a', new Ear())
+    const first = await appendOnce(history, textOf(0), 'order')
+    await fill(history, 'a', 5, 1)
+    t.equal(await appendOnce(history, textOf(99), 'order'), first)
+    log.release(log.head)
+    t.not(await appendOnce(history, textOf(6), 'order'), first)
+  })
+
+  t.test('go with the age of the message, and with the memory of all channels', async (t) => {
+    await FakeClock.run(async (clock) => {
+      const history = memoryHistory({ maxAgeMs: 1_000 })
+      const first = await appendOnce(history, 'x', 'order')
+      clock.advance(900)
+      t.equal(await appendOnce(history, 'x', 'order'), first)
+      clock.advance(200)
+      t.not(await appendOnce(history, 'x', 'order'), first)
+      await history.close()
+    })
+    const history = forgetful()
+    const first = await appendOnce(history, 'x', 'order')
+    await fill(history, 'b', 1)
+    t.not(await appendOnce(history, 'x', 'order'), first)
+  })
+
+  t.test('leave nothing behind', async (t) => {
+    const history = memoryHistory({ maxMessages: 10 })
+    const run = async (start: number) => {
+      for (let n = start; n < start + 20_000; n++) await appendOnce(history, 'x', `${n}${'k'.repeat(200)}`)
+    }
+    await run(0)
+    const before = await heapBytes()
+    await run(20_000)
+    const grown = (await heapBytes()) - before
+    t.ok(grown < 1_000_000, `${grown} bytes for 20,000 more`)
+  })
+})
+
 t.test('MemoryLog › there is nothing to drop in an empty log', async (t) => {
   const told: string[] = []
   const log = new MemoryLog(

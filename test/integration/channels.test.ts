@@ -9,6 +9,8 @@ import eventStream, {
   type DiagnosticsEvents,
   type EventStreams,
   type GapAnswer,
+  type History,
+  type HistoryListener,
   memoryHistory,
   type SSEConnection,
   type StartOptions,
@@ -56,7 +58,8 @@ t.test('app.sse › stats()', async (t) => {
       gaps: 0,
       evictions: 0,
       flushSlices: 0,
-      longestFlushSliceMs: 0
+      longestFlushSliceMs: 0,
+      degraded: false
     }
     t.same(app.sse.stats(), nothing)
     const { port } = await listen(app)
@@ -77,7 +80,8 @@ t.test('app.sse › stats()', async (t) => {
       messages: 3 + 2 + 1,
       bytes: both.body.length + one.body.length,
       gaps: 1,
-      evictions: 0
+      evictions: 0,
+      degraded: false
     }
     const { flushSlices, longestFlushSliceMs, ...counted } = app.sse.stats()
     t.same(counted, counts)
@@ -172,6 +176,76 @@ t.test('node:diagnostics_channel › tells what happens to streams and channels'
   )
   t.ok(slices.length > 0)
   for (const { durationMs } of slices) t.type(durationMs, 'number')
+})
+
+t.test('app.sse › a history that cannot be reached', async (t) => {
+  /** A history that is out of reach when the test says so. */
+  const store = (): History & { tell(error?: Error): void } => {
+    const listeners: HistoryListener[] = []
+    let degraded = false
+    const memory = memoryHistory()
+    return {
+      get degraded() {
+        return degraded
+      },
+      open: (listener) => void listeners.push(listener),
+      append: (...args) => memory.append(...args),
+      follow: (...args) => memory.follow(...args),
+      close: () => memory.close(),
+      tell(error) {
+        degraded = error !== undefined
+        for (const listener of listeners) {
+          if (error === undefined) listener.historyOnRecover()
+          else listener.historyOnDegrade(error)
+        }
+      }
+    }
+  }
+
+  t.test('is in stats() and, once, in the log and on a diagnostics channel', async (t) => {
+    const told = toldOn(t, 'fastify-eventstream:history')
+    const { lines, options } = logger()
+    const history = store()
+    const app = await build(t, { history }, { logger: options })
+    await app.ready()
+    t.equal(app.sse.stats().degraded, false)
+    const error = new Error('connect ECONNREFUSED')
+    history.tell(error)
+    t.equal(app.sse.stats().degraded, true)
+    t.same(told, [{ degraded: true, error }])
+    history.tell()
+    t.equal(app.sse.stats().degraded, false)
+    t.same(told.slice(1), [{ degraded: false, error: undefined }])
+    t.match(lines, [
+      { level: 50, msg: 'a history cannot be reached', err: { message: 'connect ECONNREFUSED' } },
+      { level: 30, msg: 'the history can be reached again' }
+    ])
+    t.equal(lines.length, 2)
+  })
+
+  t.test('is told each of the servers that have it', async (t) => {
+    const history = store()
+    const apps = [await build(t, { history }), await build(t)]
+    apps[1]?.sse.channel('a', { history })
+    history.tell(new Error('away'))
+    t.same(
+      apps.map((app) => app.sse.stats().degraded),
+      [true, true]
+    )
+  })
+
+  t.test('disturbs no stream', async (t) => {
+    const history = store()
+    const app = await build(t, { history })
+    subscribeRoute(app)
+    const { port } = await listen(app)
+    const client = RawClient.get(port, '/a')
+    await client.until('id: ')
+    history.tell(new Error('away'))
+    await app.sse.channel('a').publish('x')
+    await client.until('data: x')
+    t.equal(app.sse.connections.size, 1)
+  })
 })
 
 t.test('app.sse › closeWhere() closes the streams that are chosen, with their farewell', async (t) => {

@@ -1,0 +1,396 @@
+import t from 'tap'
+import { RedisReplyError } from '../../lib/history/redis-link.ts'
+import { type Publication, type PublisherHost, RedisPublisher } from '../../lib/history/redis-publisher.ts'
+import { FakeClock } from '../helpers/fake-clock.ts'
+import { hasSettled } from '../helpers/settled.ts'
+import { turn } from './fake-link.ts'
+
+const FAILED = 'FST_ERR_EVENTSTREAM_PUBLISH_FAILED'
+const UNCONFIRMED = 'FST_ERR_EVENTSTREAM_PUBLISH_UNCONFIRMED'
+const CLOSED = 'FST_ERR_EVENTSTREAM_HISTORY_CLOSED'
+const TIMEOUT_MS = 1_000
+const MIB = 1_048_576
+
+interface Sent {
+  readonly name: string
+  resolve(reply: unknown): void
+  reject(error: Error): void
+}
+
+/** A Redis that answers when the test says so. */
+class Bench implements PublisherHost {
+  readonly options = { publishTimeoutMs: TIMEOUT_MS }
+  readonly publisher: RedisPublisher = new RedisPublisher(this)
+  isConnected = true
+  /** What was sent and has no answer. */
+  underWay: Sent[] = []
+  /** All that was ever sent. */
+  readonly sent: string[] = []
+  timeouts = 0
+
+  send({ args: [name = ''] }: Publication): Promise<unknown> {
+    this.sent.push(name)
+    return new Promise((resolve, reject) => this.underWay.push({ name, resolve, reject }))
+  }
+
+  publisherOnTimeout(): void {
+    this.timeouts++
+  }
+
+  publish(name: string, isIdempotent = false, byteLength = 10): Promise<unknown> {
+    return this.publisher.publish({ keys: ['stream'], args: [name], byteLength, isIdempotent })
+  }
+
+  /** Redis has done the first of what is under way. */
+  async answer(count = 1): Promise<void> {
+    for (const { name, resolve } of this.underWay.splice(0, count)) resolve(`id of ${name}`)
+    await turn()
+  }
+
+  async break(): Promise<void> {
+    this.isConnected = false
+    for (const { reject } of this.underWay.splice(0)) reject(new Error('reset'))
+    await turn()
+  }
+
+  async connect(): Promise<void> {
+    this.isConnected = true
+    this.publisher.resume()
+    await turn()
+  }
+}
+
+/** What became of each: its value, or the code of its error; `undefined` if that is not clear yet. */
+async function outcomes(all: readonly Promise<unknown>[]): Promise<unknown[]> {
+  const found: unknown[] = all.map(() => undefined)
+  for (const [i, promise] of all.entries()) {
+    promise.then(
+      (value) => {
+        found[i] = value
+      },
+      (error: Error & { code?: string }) => {
+        found[i] = error.code
+      }
+    )
+  }
+  await turn()
+  return found
+}
+
+function names(start: number, end: number): string[] {
+  return Array.from({ length: end - start }, (_, i) => String(start + i))
+}
+
+t.test('RedisPublisher › sends', async (t) => {
+  t.test('at once, in the order of calls, and gives each its own answer', async (t) => {
+    const bench = new Bench()
+    const all = ['a', 'b', 'c'].map((name) => bench.publish(name))
+    t.same(bench.sent, ['a', 'b', 'c'], 'before any of them is answered')
+    await bench.answer(3)
+    t.same(await Promise.all(all), ['id of a', 'id of b', 'id of c'])
+  })
+
+  t.test('when there is a connection, in the order of calls', async (t) => {
+    const bench = new Bench()
+    bench.isConnected = false
+    const all = ['a', 'b', 'c'].map((name) => bench.publish(name))
+    t.same(bench.sent, [])
+    await bench.connect()
+    t.same(bench.sent, ['a', 'b', 'c'])
+    await bench.answer(3)
+    t.same(await outcomes(all), ['id of a', 'id of b', 'id of c'])
+  })
+
+  t.test('up to 1,000 without an answer, and the others when there is room', async (t) => {
+    const bench = new Bench()
+    const all = names(0, 1_200).map((name) => bench.publish(name))
+    t.same(bench.sent, names(0, 1_000))
+    await bench.answer()
+    t.same(bench.sent, names(0, 1_001))
+    await bench.answer(150)
+    t.same(bench.sent, names(0, 1_151))
+    await bench.answer(1_200)
+    await bench.answer(1_200)
+    t.same(
+      await outcomes(all),
+      names(0, 1_200).map((name) => `id of ${name}`)
+    )
+  })
+
+  t.test('nothing more when the connection breaks while it is at it', async (t) => {
+    const bench = new Bench()
+    bench.isConnected = false
+    const all = ['a', 'b', 'c'].map((name) => bench.publish(name))
+    const { send } = bench
+    bench.send = (publication) => {
+      bench.isConnected = false
+      return send.call(bench, publication)
+    }
+    await bench.connect()
+    t.same(bench.sent, ['a'])
+    t.same(await outcomes(all), [undefined, undefined, undefined])
+  })
+})
+
+t.test('RedisPublisher › refuses', async (t) => {
+  t.test('when 10,000 wait already', async (t) => {
+    const bench = new Bench()
+    bench.isConnected = false
+    const waiting = names(0, 10_000).map((name) => bench.publish(name))
+    await t.rejects(bench.publish('one more'), { code: FAILED, message: /too many messages wait/ })
+    await bench.connect()
+    t.equal(await hasSettled(bench.publish('now')), false)
+    while (bench.underWay.length > 0) await bench.answer(1_000)
+    t.equal(await waiting[9_999], 'id of 9999')
+  })
+
+  t.test('when 16 MiB wait already', async (t) => {
+    const bench = new Bench()
+    bench.isConnected = false
+    const waiting = names(0, 17).map((name) => bench.publish(name, false, MIB))
+    await t.rejects(bench.publish('one more'), { code: FAILED, statusCode: 503 })
+    await bench.connect()
+    await bench.answer(17)
+    t.equal((await outcomes(waiting))[16], 'id of 16')
+    bench.isConnected = false
+    t.equal(await hasSettled(bench.publish('what was answered counts no more')), false)
+  })
+
+  t.test('what Redis refuses, in its own words', async (t) => {
+    const bench = new Bench()
+    const published = bench.publish('a')
+    const cause = new RedisReplyError(new Error('OOM command not allowed'))
+    bench.underWay.shift()?.reject(cause)
+    const message = 'The message was not published: OOM command not allowed'
+    await t.rejects(published, { code: FAILED, statusCode: 503, message, cause })
+  })
+})
+
+t.test('RedisPublisher › a connection that breaks', async (t) => {
+  t.test('leaves it open whether what was sent is published', async (t) => {
+    const bench = new Bench()
+    const published = bench.publish('a')
+    await Promise.all([
+      t.rejects(published, {
+        code: UNCONFIRMED,
+        statusCode: 503,
+        message: 'The message may have been published or not: the connection broke',
+        cause: { message: 'reset' }
+      }),
+      bench.break()
+    ])
+    await bench.connect()
+    t.same(bench.sent, ['a'], 'so it is not sent again')
+  })
+
+  t.test(
+    'unless it has an idempotency key: it is sent again, before all others, in the order of calls',
+    async (t) => {
+      const bench = new Bench()
+      const all = [
+        bench.publish('a', true),
+        bench.publish('b'),
+        bench.publish('c', true),
+        bench.publish('d', true)
+      ]
+      // Redis had done the first of them, and the others have failed in another order than that of the calls.
+      const [a, b, c, d] = bench.underWay.splice(0)
+      a?.resolve('id of a')
+      bench.isConnected = false
+      for (const lost of [d, b, c]) lost?.reject(new Error('reset'))
+      await turn()
+      all.push(bench.publish('e'))
+      t.same(await outcomes(all), ['id of a', UNCONFIRMED, undefined, undefined, undefined])
+      await bench.connect()
+      t.same(bench.sent.slice(4), ['c', 'd', 'e'])
+      await bench.break()
+      await bench.connect()
+      t.same(bench.sent.slice(7), ['c', 'd'], 'as often as it takes')
+      await bench.answer(2)
+      t.same((await outcomes(all)).slice(2), ['id of c', 'id of d', UNCONFIRMED])
+    }
+  )
+
+  t.test('and breaks again while it is sent again', async (t) => {
+    const bench = new Bench()
+    const all = ['a', 'b', 'c'].map((name) => bench.publish(name, true))
+    await bench.break()
+    await bench.connect()
+    await bench.break()
+    await bench.connect()
+    t.same(bench.sent.slice(6), ['a', 'b', 'c'])
+    await bench.answer(3)
+    t.same(await outcomes(all), ['id of a', 'id of b', 'id of c'])
+  })
+})
+
+t.test('RedisPublisher › publishTimeoutMs', async (t) => {
+  t.test('what was not sent by then was not published', async (t) => {
+    await FakeClock.run(async (clock) => {
+      const bench = new Bench()
+      bench.isConnected = false
+      const first = bench.publish('a', true)
+      clock.advance(400)
+      const second = bench.publish('b')
+      clock.advance(599)
+      t.same(await outcomes([first, second]), [undefined, undefined])
+      clock.advance(1)
+      t.same(await outcomes([first, second]), [FAILED, undefined])
+      await t.rejects(first, {
+        message: 'The message was not published: Redis did not take it within 1000 ms'
+      })
+      clock.advance(400)
+      t.same(await outcomes([second]), [FAILED])
+      await bench.connect()
+      t.same(bench.sent, [], 'and never will be')
+      t.equal(clock.pending.all, 0)
+    })
+  })
+
+  t.test('what has no answer by then may have been published', async (t) => {
+    await FakeClock.run(async (clock) => {
+      const bench = new Bench()
+      const all = [bench.publish('a'), bench.publish('b', true)]
+      clock.advance(TIMEOUT_MS)
+      t.same(await outcomes(all), [UNCONFIRMED, UNCONFIRMED])
+      await t.rejects(all[0] ?? Promise.resolve(), {
+        message: 'The message may have been published or not: no answer within 1000 ms'
+      })
+      t.equal(bench.timeouts, 1, 'and it is asked what Redis is about')
+      await bench.answer(2)
+      t.same(await outcomes(all), [UNCONFIRMED, UNCONFIRMED], 'an answer that comes later is none')
+    })
+  })
+
+  t.test('what was lost and not sent again by then may have been published', async (t) => {
+    await FakeClock.run(async (clock) => {
+      const bench = new Bench()
+      const all = [bench.publish('a', true), bench.publish('b', true)]
+      await bench.break()
+      clock.advance(300)
+      all.push(bench.publish('c', true))
+      clock.advance(700)
+      t.same(await outcomes(all), [UNCONFIRMED, UNCONFIRMED, undefined])
+      await bench.connect()
+      t.same(bench.sent, ['a', 'b', 'c'], 'and is not sent again')
+      await bench.answer()
+      t.same((await outcomes(all))[2], 'id of c')
+      t.equal(clock.pending.all, 0)
+    })
+  })
+
+  t.test('what is too late is not sent again when the connection breaks', async (t) => {
+    await FakeClock.run(async (clock) => {
+      const bench = new Bench()
+      const published = bench.publish('a', true)
+      clock.advance(TIMEOUT_MS)
+      t.same(await outcomes([published]), [UNCONFIRMED])
+      await bench.break()
+      await bench.connect()
+      t.same(bench.sent, ['a'])
+    })
+  })
+
+  t.test('what has no answer takes room until the connection breaks', async (t) => {
+    await FakeClock.run(async (clock) => {
+      const bench = new Bench()
+      const silent = names(0, 1_000).map((name) => bench.publish(name))
+      const next = bench.publish('next')
+      clock.advance(TIMEOUT_MS)
+      t.same(new Set(await outcomes(silent)), new Set([UNCONFIRMED]))
+      t.same(await outcomes([next]), [FAILED])
+      const later = bench.publish('later')
+      t.equal(bench.sent.length, 1_000)
+      await bench.break()
+      await bench.connect()
+      t.equal(bench.sent.at(-1), 'later')
+      await bench.answer()
+      t.same(await outcomes([later]), ['id of later'])
+    })
+  })
+
+  t.test('leaves no timer when everything is settled', async (t) => {
+    await FakeClock.run(async (clock) => {
+      const bench = new Bench()
+      const all = [bench.publish('a'), bench.publish('b')]
+      t.same(clock.pending, { all: 1, withRef: 1 })
+      await bench.answer()
+      t.equal(clock.pending.all, 1)
+      await bench.answer()
+      t.equal(clock.pending.all, 0)
+      await Promise.all(all)
+      clock.advance(10 * TIMEOUT_MS)
+      t.equal(bench.timeouts, 0)
+    })
+  })
+})
+
+t.test('RedisPublisher › close()', async (t) => {
+  t.test('rejects what was not sent, and what comes then', async (t) => {
+    const bench = new Bench()
+    bench.isConnected = false
+    const waiting = [bench.publish('a'), bench.publish('b', true)]
+    const closed = bench.publisher.close()
+    t.same(await outcomes(waiting), [CLOSED, CLOSED])
+    await closed
+    await t.rejects(bench.publish('c'), { code: CLOSED })
+    await bench.connect()
+    t.same(bench.sent, [])
+  })
+
+  t.test('waits for the answers to what was sent', async (t) => {
+    const bench = new Bench()
+    const all = [bench.publish('a'), bench.publish('b')]
+    const closed = bench.publisher.close()
+    t.equal(await hasSettled(closed), false)
+    await bench.answer()
+    t.equal(await hasSettled(closed), false)
+    await bench.answer()
+    await closed
+    t.same(await outcomes(all), ['id of a', 'id of b'])
+  })
+
+  t.test('may be called again, at any time', async (t) => {
+    const bench = new Bench()
+    const published = bench.publish('a')
+    const closed = [bench.publisher.close(), bench.publisher.close()]
+    await bench.answer()
+    await Promise.all([...closed, bench.publisher.close(), published])
+    t.pass()
+  })
+
+  t.test('waits no longer than a publisher does', async (t) => {
+    await FakeClock.run(async (clock) => {
+      const bench = new Bench()
+      const published = bench.publish('a')
+      const closed = bench.publisher.close()
+      clock.advance(TIMEOUT_MS)
+      t.same(await outcomes([published]), [UNCONFIRMED])
+      await closed
+      t.equal(clock.pending.all, 0)
+    })
+  })
+
+  t.test('what is lost from then on is not sent again', async (t) => {
+    const bench = new Bench()
+    const published = bench.publish('a', true)
+    const closed = bench.publisher.close()
+    await bench.break()
+    t.same(await outcomes([published]), [UNCONFIRMED])
+    await closed
+  })
+
+  t.test('what was lost before is, if there is a connection in time', async (t) => {
+    await FakeClock.run(async (clock) => {
+      const bench = new Bench()
+      const published = bench.publish('a', true)
+      await bench.break()
+      const closed = bench.publisher.close()
+      await bench.connect()
+      await bench.answer()
+      t.same(await outcomes([published]), ['id of a'])
+      await closed
+      t.equal(clock.pending.all, 0)
+    })
+  })
+})

@@ -1,0 +1,102 @@
+import t from 'tap'
+import { Random } from '../checker/sockets/random.ts'
+import { Load } from './load.ts'
+import { verdictOn } from './verdict.ts'
+import { World } from './world.ts'
+
+const PUBLISH_TIMEOUT_MS = 500
+/** By how much a busy machine may be late. */
+const SLACK_MS = 1_000
+
+t.test(
+  'Redis restarted without persistence › every client is told one gap, publishers get errors',
+  async (t) => {
+    const world = await World.start(t, { nodes: 3, history: { publishTimeoutMs: PUBLISH_TIMEOUT_MS } })
+    for (const node of [0, 1, 2, 0, 1, 2]) world.clientOf(node)
+    const [client] = world.clients
+    await Promise.all(world.clients.map((one) => one.placed()))
+    const load = new Load(world, new Random(2), { perSecond: 100 }).start()
+    await client?.receives(50)
+
+    await world.store.restart({
+      meanwhile: async () => {
+        const [first, second] = await world.publishMany(2)
+        t.match(first?.outcome, /^(unconfirmed|failed)$/, 'the node may not know yet')
+        t.equal(second?.lastAnswer.code, 'FST_ERR_EVENTSTREAM_PUBLISH_FAILED')
+        for (const { lastAnswer } of [first, second].filter((publication) => publication !== undefined)) {
+          t.ok(lastAnswer.tookMs < PUBLISH_TIMEOUT_MS + SLACK_MS)
+        }
+      }
+    })
+    await Promise.all(world.clients.map((one) => one.isTold(1)))
+    await client?.receives(100)
+    await load.stop()
+    t.equal(await verdictOn(world), '')
+    t.same(
+      world.clients.map(({ gaps }) => gaps.length),
+      world.clients.map(() => 1)
+    )
+  }
+)
+
+t.test(
+  'Redis that stands still › publishes are refused in time, streams stay up, all is caught up with',
+  async (t) => {
+    const world = await World.start(t, { nodes: 2, history: { publishTimeoutMs: 1_000 }, library: 1 })
+    for (const node of [0, 1, 0, 1]) world.clientOf(node)
+    const [client] = world.clients
+    await Promise.all(world.clients.map((one) => one.placed()))
+    await Promise.all([world.publishMany(20), client?.receives(20)])
+
+    const nodes = [world.node(0), world.node(1)]
+
+    world.store.redis.pause()
+    const comments = world.clients.map((one) => one.comments)
+    const publications = await Promise.all([0, 1, 0, 1].map((node) => world.publish('news', { node })))
+    for (const { lastAnswer } of publications) {
+      t.equal(lastAnswer.code, 'FST_ERR_EVENTSTREAM_PUBLISH_UNCONFIRMED')
+      t.ok(lastAnswer.tookMs < 1_000 + SLACK_MS)
+    }
+    await Promise.all([0, 1].map((node) => world.isDegraded(node, true)))
+    await Promise.all(world.clients.map((one, i) => one.hears((comments[i] ?? 0) + 10)))
+    world.store.redis.resume()
+    await Promise.all([0, 1].map((node) => world.isDegraded(node, false)))
+
+    await Promise.all([world.publishMany(20), client?.receives(20)])
+    t.equal(await verdictOn(world), '')
+    for (const { connections, gaps } of world.clients)
+      t.same({ connections, gaps }, { connections: 1, gaps: [] })
+    for (const node of nodes) {
+      const lines = node.log.map(({ msg }) => msg)
+      t.equal(lines.filter((line) => line === 'a history cannot be reached').length, 1)
+      t.equal(lines.filter((line) => line === 'the history can be reached again').length, 1)
+    }
+  }
+)
+
+t.test('Redis without memory › publishes are refused, subscribers are not disturbed', async (t) => {
+  const world = await World.start(t, { nodes: 2, channels: ['news', 'new'], library: 2 })
+  const live = world.clientOf(0, ['news'])
+  const back = world.clientOf(1, ['news'])
+  await Promise.all(world.clients.map((client) => client.placed()))
+  back.move(() => undefined)
+  const [first] = await world.publishMany(50)
+  await live.receives(50 - live.messages.length)
+
+  await world.store.redis.command('CONFIG', 'SET', 'maxmemory', '1')
+  const refused = await world.publish('news')
+  t.equal(refused.lastAnswer.code, 'FST_ERR_EVENTSTREAM_PUBLISH_FAILED')
+  t.match(refused.lastAnswer.message, /OOM/)
+  const comer = world.clientOf(1, ['new'])
+  back.move(() => world.node(1).port)
+  await back.gets(first?.data ?? '')
+  await Promise.all(world.clients.map((client) => client.hears(client.comments + 2)))
+  t.equal((await world.node(0).stats()).degraded, false)
+
+  await world.store.redis.command('CONFIG', 'SET', 'maxmemory', '0')
+  await comer.placed()
+  await world.publish('new')
+  t.equal((await world.publish('news')).outcome, 'acknowledged')
+  t.equal(await verdictOn(world), '')
+  for (const { gaps } of world.clients) t.same(gaps, [])
+})
