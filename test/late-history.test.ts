@@ -716,7 +716,7 @@ t.test('Late history › two channels on one connection, one of them late', asyn
       )
       const [x, y] = [await channels[0]?.publish('x'), await channels[1]?.publish('y')]
       const reader = bench.reader(x)
-      const subscriptions = channels.map((channel) => channel.subscribe(reader.connection))
+      const subscriptions = channels.map((channel) => channel.subscribe(reader.connection, { from: y ?? '' }))
       bench.endTurn()
       for (const i of order) {
         histories[i]?.come()

@@ -872,6 +872,13 @@ t.test('RedisLog › a fork', async (t) => {
     t.ok(bench.takeRuns().includes('FIND') || reader.head === given[6])
   })
 
+  t.test('is found by whoever asks for what is lost', async (t) => {
+    const { bench, reader, given } = await forked(t, 6, TINY)
+    t.not(await gapAfter(reader, given[8] ?? ''), undefined)
+    t.equal(reader.head, given[6])
+    t.ok(bench.takeRuns().length < 10)
+  })
+
   t.test('beyond all that is in memory begins anew', async (t) => {
     const { bench, reader, given } = await forked(t, 3, TINY)
     const { id } = await bench.publish('x')

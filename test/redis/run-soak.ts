@@ -46,11 +46,8 @@ export async function runSoak(run: Run, seconds: number, seed: number): Promise<
   return {
     violations: judge(log),
     log,
-    summary: { ...summaryOf(log), faults: Object.fromEntries(chaos.counts), crashes: world.crashes },
-    before: (moment) =>
-      chaos.journal
-        .filter(({ at }) => at <= moment && at > moment - CONTEXT_MS)
-        .map(({ at, text }) => `${Math.round(at - moment)} ms: ${text}`)
+    summary: { ...summaryOf(log), faults: chaos.counts, crashes: world.crashes },
+    before: (moment) => chaos.before(moment, CONTEXT_MS)
   }
 }
 

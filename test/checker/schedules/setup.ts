@@ -26,7 +26,7 @@ export interface ClientSetup {
 }
 
 /** How late the history is: its logs open late, and so comes what all who keep up have left behind. */
-export interface LateSetup {
+interface LateSetup {
   readonly pageBytes: number
 }
 
