@@ -100,11 +100,11 @@ const BROKEN_MS = 5_000
  * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION
  */
 export function redisHistory(options: RedisHistoryOptions): History {
-  const { client, url, ...settings } = checked(options, CHECKS)
-  if ((client === undefined) === (url === undefined)) {
+  const { client, url = '', ...settings } = checked(options, CHECKS)
+  if ((client === undefined) === (url === '')) {
     throw invalid('the options of redisHistory()', 'with either client or url', options)
   }
-  const dial = client === undefined ? dialUrl(url ?? '') : dialClient(client)
+  const dial = client === undefined ? dialUrl(url) : dialClient(client)
   return new RedisHistory(Object.freeze({ ...REDIS_DEFAULTS, ...settings }), dial)
 }
 
@@ -218,8 +218,6 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
   lineOnLost(error: Error): void {
     this.#degrade(error)
   }
-
-  lineOnMessage(): void {}
 
   noticesOnReady(): void {
     void this.#check(this.#openLogs())

@@ -7,7 +7,8 @@ export interface LineListener {
   lineOnReady(): void
   /** There is none any more, or none could be made. Called once, until there is one again. */
   lineOnLost(error: Error): void
-  lineOnMessage(name: string, body: string): void
+  /** Not needed for a line that subscribes nothing. */
+  lineOnMessage?(name: string, body: string): void
 }
 
 const MIN_DELAY_MS = 50
@@ -63,7 +64,7 @@ export class RedisLine implements LinkListener {
   }
 
   linkOnMessage(name: string, body: string): void {
-    this.#listener.lineOnMessage(name, body)
+    this.#listener.lineOnMessage?.(name, body)
   }
 
   linkOnLost(error: Error): void {

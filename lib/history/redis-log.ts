@@ -184,7 +184,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
     const id = entryAt(cursor)
     while (low < high) {
       const middle = Math.floor((low + high) / 2)
-      const order = comparePlaces(this.#frames.after(middle)?.cursor ?? '', id)
+      const order = comparePlaces(this.#idOf(middle + 1), id)
       if (order === 0) return isBefore(cursor) ? middle : middle + 1
       if (order < 0) low = middle + 1
       else high = middle
@@ -328,7 +328,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
     this.#frames.cut(number)
     this.#followers.cut(number)
     this.#oldestNumber = Math.min(this.#oldestNumber, number)
-    this.#head = this.#frames.after(number - 1)?.cursor ?? this.#base
+    this.#head = this.#idOf(number)
     this.#refused.clear()
     this.#pages.clear()
     this.#followers.tellAppend()
@@ -340,10 +340,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
     const base = this.#frames.baseNumber
     for (let number = this.headNumber; number >= base; number -= FIND_IDS) {
       const ids: string[] = []
-      for (let i = number; i > number - FIND_IDS && i > base; i--) {
-        ids.push(this.#frames.after(i - 1)?.cursor ?? '')
-      }
-      if (ids.length < FIND_IDS) ids.push(this.#base)
+      for (let i = number; i > number - FIND_IDS && i >= base; i--) ids.push(this.#idOf(i))
       const index = Number(await this.#run(FIND, [this.keys.log], ids))
       if (index >= 0) return number - index
     }
@@ -410,7 +407,12 @@ export class RedisLog implements FrameOwner, FollowedLog {
 
   #placeAt(number: number, start: number, after: Cursor): Cursor {
     if (number === this.headNumber) return this.#head
-    return number === start ? after : (this.#frames.after(number - 1)?.cursor ?? '')
+    return number === start ? after : this.#idOf(number)
+  }
+
+  /** The id of a frame, or of what is before the first. */
+  #idOf(number: number): Cursor {
+    return this.#frames.after(number - 1)?.cursor ?? this.#base
   }
 
   /** Why there is nothing at a place, if that is known. */
@@ -447,7 +449,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
   /** The next one in the order of the stream, and then the first again, so that one read serves many and nobody waits for ever. */
   #nextWanted(): Cursor {
     const places = [...this.#wanted].sort(comparePlaces)
-    return places.find((place) => comparePlaces(place, this.#readTo) >= 0) ?? places[0] ?? ''
+    return (places.find((place) => comparePlaces(place, this.#readTo) >= 0) ?? places[0]) as Cursor
   }
 
   async #catchUpWith(place: Cursor): Promise<void> {
@@ -493,7 +495,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
 function entriesOf(flat: readonly (string | null)[]): RedisEntry[] {
   const entries: RedisEntry[] = []
   for (let i = 0; i < flat.length; i += 3) {
-    entries.push({ id: flat[i] ?? '', key: flat[i + 1] ?? '', text: flat[i + 2] ?? null })
+    entries.push({ id: String(flat[i]), key: String(flat[i + 1]), text: flat[i + 2] as string | null })
   }
   return entries
 }

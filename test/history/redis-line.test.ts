@@ -70,6 +70,16 @@ t.test('RedisLine › start()', async (t) => {
       t.same(bench.told, ['new', 'a: early', 'ready', 'a: x'])
     })
   })
+
+  t.test('a listener need not take messages', async (t) => {
+    const dial = new FakeDial()
+    const line = new RedisLine(dial.dial, { async lineOnLink() {}, lineOnReady() {}, lineOnLost: t.fail })
+    line.start()
+    const link = await dial.connect()
+    link.listener.linkOnMessage('a', 'x')
+    t.equal(line.link, link)
+    line.close()
+  })
 })
 
 t.test('RedisLine › a connection that is lost', async (t) => {

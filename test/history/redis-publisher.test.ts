@@ -211,6 +211,20 @@ t.test('RedisPublisher › a connection that breaks', async (t) => {
     }
   )
 
+  t.test('what is refused when it is sent again may have been published the first time', async (t) => {
+    const bench = new Bench()
+    const published = bench.publish('a', true)
+    await bench.break()
+    await bench.connect()
+    const cause = new RedisReplyError(new Error('OOM command not allowed'))
+    bench.underWay.shift()?.reject(cause)
+    await t.rejects(published, {
+      code: UNCONFIRMED,
+      message: 'The message may have been published or not: OOM command not allowed',
+      cause
+    })
+  })
+
   t.test('and breaks again while it is sent again', async (t) => {
     const bench = new Bench()
     const all = ['a', 'b', 'c'].map((name) => bench.publish(name, true))
