@@ -1,6 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Node, PublishAnswer } from './node.ts'
 import type { Attempt } from './run-log.ts'
 
+const RETRY_MS = 20_000
+const POLL_MS = 20
 const FAILED = 'FST_ERR_EVENTSTREAM_PUBLISH_FAILED'
 
 /** One message and what became of it, however often its publisher tries. */
@@ -47,6 +50,15 @@ export class Publication implements Attempt {
     this.settledAt = Date.now()
     this.#isDoubtful ||= answer.code !== FAILED
     this.outcome = this.#isDoubtful ? 'unconfirmed' : 'failed'
+  }
+
+  /** Publishes it again until it is taken, as a publisher with an idempotency key may, but not for ever. */
+  async retry(node: () => Node): Promise<void> {
+    const deadline = Date.now() + RETRY_MS
+    while (this.mayBeRetried && Date.now() < deadline) {
+      await sleep(POLL_MS)
+      await this.sendTo(node())
+    }
   }
 
   /** It is there. */

@@ -72,7 +72,7 @@ t.test('publishing › over lines that break', async (t) => {
       t.equal(publication.lastAnswer.code, UNCONFIRMED)
       line.delay(0)
       line.blackhole(false)
-      await publication.sendTo(world.node(node))
+      await publication.retry(() => world.node(node))
       t.equal(publication.id, client?.lastEventId)
       t.equal(count(world, publication), 1)
     }
@@ -121,7 +121,7 @@ t.test('publishing › over lines that break', async (t) => {
       t.equal(publication.lastAnswer.code, UNCONFIRMED)
       world.store.line(node).retarget({ port: world.store.redis.port })
       world.store.line(node).cutAll()
-      await publication.sendTo(world.node(node))
+      await publication.retry(() => world.node(node))
       t.equal(publication.id, client?.lastEventId)
     }
   )

@@ -51,14 +51,10 @@ async function catchUp(world: World): Promise<number> {
 }
 
 async function publishLast(world: World, channel: string): Promise<[channel: string, data: string]> {
-  const deadline = Date.now() + DEADLINE_MS
   const node = world.nodes.findIndex((candidate) => candidate !== undefined)
   const idempotencyKey = `last ${world.publications.length}`
   const publication = await world.publish(channel, { node, idempotencyKey })
-  while (publication.mayBeRetried && Date.now() < deadline) {
-    await sleep(POLL_MS)
-    await publication.sendTo(world.node(node))
-  }
+  await publication.retry(() => world.node(node))
   return [channel, publication.data]
 }
 
