@@ -13,6 +13,9 @@ export class Frames {
   #start = 0
   #bytes = 0
   #headNumber: number
+  /** Where the last page ended, from which most are read on. */
+  #readCursor: Cursor = ''
+  #readNumber = 0
   /** The newest frame of each key, once somebody has asked. */
   #latest: Map<string, KeptFrame> | undefined
 
@@ -65,6 +68,7 @@ export class Frames {
 
   /** Takes back the frames after a number, as if they had never come. */
   cut(number: number): void {
+    if (this.#readNumber > number) this.#readCursor = ''
     while (this.#headNumber > number) {
       const frame = this.#frames.pop()
       this.#headNumber--
@@ -74,6 +78,7 @@ export class Frames {
 
   /** The number of one of the newest frames, which are asked for most often. */
   nearNumber(cursor: Cursor): number | undefined {
+    if (cursor === this.#readCursor && this.#readNumber > this.baseNumber) return this.#readNumber
     const end = this.#frames.length
     const start = Math.max(this.#start, end - NEAR)
     for (let i = end - 1; i >= start; i--) {
@@ -104,6 +109,8 @@ export class Frames {
       bytes += frame.byteLength + idBytes
       frames.push(frame)
     }
+    this.#readCursor = this.#frames[this.#start + end - 1 - base]?.cursor ?? ''
+    this.#readNumber = end
     return { frames, number: end }
   }
 

@@ -5,12 +5,12 @@ export interface NodeRedisClient {
   on(event: 'error', listener: (error: Error) => void): unknown
   connect(): Promise<unknown>
   sendCommand(args: readonly string[]): Promise<unknown>
-  subscribe(names: string[], listener: BufferListener, asBuffers: true): Promise<unknown>
-  unsubscribe(names: string[], listener: BufferListener, asBuffers: true): Promise<unknown>
+  subscribe(names: string[], listener: MessageListener): Promise<unknown>
+  unsubscribe(names: string[], listener: MessageListener): Promise<unknown>
   destroy(): void
 }
 
-type BufferListener = (body: Buffer, name: Buffer) => void
+type MessageListener = (body: string, name: string) => void
 
 /** Maps and doubles, which only RESP 3 has, are read as the arrays and strings that they are in RESP 2. */
 const RESP_2_SHAPES = { 37: Array, 44: String }
@@ -44,8 +44,7 @@ export async function createNodeRedis(url: string): Promise<NodeRedisClient> {
 /** A connection of node-redis. */
 export class NodeRedisDriver {
   readonly #client: NodeRedisClient
-  /** Of buffers, as the library makes no string of what is published to `__redis__:invalidate`. */
-  readonly #onMessage: BufferListener
+  readonly #onMessage: MessageListener
   /** Until it is connected, `client.destroy()` leaves the socket open, which then does connect. */
   readonly #abort = new AbortController()
 
@@ -63,7 +62,7 @@ export class NodeRedisDriver {
     }
     this.#client = client.duplicate({ ...OVERRIDES, socket })
     this.#client.on('error', onBreak)
-    this.#onMessage = (body, name) => onMessage(String(name), String(body))
+    this.#onMessage = (body, name) => onMessage(name, body)
   }
 
   connect(): Promise<unknown> {
@@ -75,12 +74,12 @@ export class NodeRedisDriver {
   }
 
   subscribe(names: readonly string[]): Promise<unknown> {
-    return this.#client.subscribe([...names], this.#onMessage, true)
+    return this.#client.subscribe([...names], this.#onMessage)
   }
 
   /** Without the listener, the library would take a name for subscribed that is being unsubscribed. */
   unsubscribe(names: readonly string[]): Promise<unknown> {
-    return this.#client.unsubscribe([...names], this.#onMessage, true)
+    return this.#client.unsubscribe([...names], this.#onMessage)
   }
 
   isReplyError(error: unknown): error is Error {

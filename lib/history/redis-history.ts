@@ -13,7 +13,7 @@ import {
   type RedisLink,
   RedisReplyError
 } from './redis-link.ts'
-import { type Notice, RedisLog, type RedisLogHost } from './redis-log.ts'
+import { RedisLog, type RedisLogHost } from './redis-log.ts'
 import { type NoticesHost, RedisNotices } from './redis-notices.ts'
 import { PageCache } from './redis-pages.ts'
 import { type Publication, type PublisherHost, RedisPublisher } from './redis-publisher.ts'
@@ -232,9 +232,9 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
     void this.#check(logs.filter((log) => log?.isOpen) as RedisLog[])
   }
 
-  noticesOnNotice(name: string, notice: Notice): void {
+  noticesOnNotice(name: string, told: string): void {
     const log = this.#logsByNotices.get(name)
-    if (log?.takeNotice(notice) === false) prove(log)
+    if (log?.takeNotice(told) === false) prove(log)
   }
 
   #start(): void {

@@ -21,8 +21,8 @@ export interface RedisLogHost {
   logOnIdle(log: RedisLog): void
 }
 
-/** A message that was appended, as its publisher and all who follow are told. */
-export interface Notice {
+/** What a publisher of this node has appended. */
+export interface OwnMessage {
   readonly id: string
   /** The id of the entry before it. */
   readonly previous: string
@@ -40,6 +40,7 @@ const FIND_IDS = 256
 /** How long a publisher waits for what was published before his message to come by itself. */
 const NOTICE_MS = 50
 const MAX_REFUSED = 256
+const SPACE = 0x20
 
 /**
  * One channel's stream as this node knows it: the newest frames, in memory and without a hole, from which all who follow
@@ -238,26 +239,58 @@ export class RedisLog implements FrameOwner, FollowedLog {
     return this.#nextProof
   }
 
-  /** @returns whether it is clear what it says. If not, the head must be proved. */
-  takeNotice(notice: Notice): boolean {
-    if (!this.isOpen) {
-      this.#isHinted = true
-      return true
-    }
-    if (comparePlaces(notice.oldest, this.#oldest) > 0) this.#setOldest(notice.oldest)
-    if (notice.previous === this.#head) {
-      this.#append(notice)
-      this.#followers.tellAppend()
-      return true
-    }
-    return this.numberAt(notice.id) !== undefined || comparePlaces(notice.id, this.#base) < 0
+  /**
+   * @param told `previous id oldest length keyLength key+text` as PUBLISH tells it: the length of the text in bytes, and
+   * that of the key in UTF-16.
+   * @returns whether it is clear what it says. If not, the head must be proved.
+   */
+  takeNotice(told: string): boolean {
+    if (!this.isOpen) return this.#hint()
+    const head = this.#head
+    const isNext = told.startsWith(head) && told.charCodeAt(head.length) === SPACE
+    const idStart = (isNext ? head.length : told.indexOf(' ')) + 1
+    const idEnd = told.indexOf(' ', idStart)
+    const id = told.slice(idStart, idEnd)
+    const oldestEnd = told.indexOf(' ', idEnd + 1)
+    this.#hearOldest(told.slice(idEnd + 1, oldestEnd))
+    if (!isNext) return this.#isKnown(id)
+    const lengthEnd = told.indexOf(' ', oldestEnd + 1)
+    const keyStart = told.indexOf(' ', lengthEnd + 1) + 1
+    const keyEnd = keyStart + Number(told.slice(lengthEnd + 1, keyStart - 1))
+    const byteLength = Number(told.slice(oldestEnd + 1, lengthEnd))
+    this.#append(id, told.slice(keyStart, keyEnd), told.slice(keyEnd), byteLength)
+    this.#followers.tellAppend()
+    return true
   }
 
-  /** Of a message of this node. Resolves when all who follow were told, or after a time. */
-  async takeOwn(notice: Notice, timeoutMs: number): Promise<void> {
-    if (this.takeNotice(notice) || (await this.#isReached(notice.id, Math.min(NOTICE_MS, timeoutMs)))) return
+  /** Resolves when all who follow were told of a message of this node, or after a time. */
+  async takeOwn(message: OwnMessage, timeoutMs: number): Promise<void> {
+    const isClear = this.#takeOwn(message)
+    if (isClear || (await this.#isReached(message.id, Math.min(NOTICE_MS, timeoutMs)))) return
     this.prove().catch(() => {})
-    await this.#isReached(notice.id, timeoutMs - NOTICE_MS)
+    await this.#isReached(message.id, timeoutMs - NOTICE_MS)
+  }
+
+  #takeOwn({ id, previous, oldest, key, text, byteLength }: OwnMessage): boolean {
+    if (!this.isOpen) return this.#hint()
+    this.#hearOldest(oldest)
+    if (previous !== this.#head) return this.#isKnown(id)
+    this.#append(id, key, text, byteLength)
+    this.#followers.tellAppend()
+    return true
+  }
+
+  #hint(): true {
+    this.#isHinted = true
+    return true
+  }
+
+  #hearOldest(oldest: Cursor): void {
+    if (oldest !== '' && comparePlaces(oldest, this.#oldest) > 0) this.#setOldest(oldest)
+  }
+
+  #isKnown(id: string): boolean {
+    return this.numberAt(id) !== undefined || comparePlaces(id, this.#base) < 0
   }
 
   #isReached(id: string, timeoutMs: number): Promise<boolean> {
@@ -304,7 +337,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
     for (const { id, key, text } of entries) {
       if (comparePlaces(id, this.#head) <= 0) continue
       if (text === null) this.#head = id
-      else this.#append({ id, key, text, byteLength: Buffer.byteLength(text) })
+      else this.#append(id, key, text, Buffer.byteLength(text))
     }
   }
 
@@ -366,7 +399,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
     this.hear()
   }
 
-  #append({ id, key, text, byteLength }: Pick<Notice, 'id' | 'key' | 'text' | 'byteLength'>): void {
+  #append(id: string, key: string, text: string, byteLength: number): void {
     this.#head = id
     this.#headArrival = arrive()
     this.hear()

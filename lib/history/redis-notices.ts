@@ -1,6 +1,5 @@
 import { type LineListener, RedisLine } from './redis-line.ts'
 import type { Dial, RedisLink } from './redis-link.ts'
-import type { Notice } from './redis-log.ts'
 
 export interface NoticesHost {
   /** All whose notices are wanted. */
@@ -10,7 +9,7 @@ export interface NoticesHost {
   noticesOnLost(error: Error): void
   /** From now on notices come for these, if the connection holds. */
   noticesOnSubscribe(names: readonly string[]): void
-  noticesOnNotice(name: string, notice: Notice): void
+  noticesOnNotice(name: string, told: string): void
 }
 
 /** Names that one command subscribes. */
@@ -81,7 +80,7 @@ export class RedisNotices implements LineListener {
 
   lineOnMessage(name: string, body: string): void {
     this.#probedAt = undefined
-    if (name !== this.#probeName) this.#host.noticesOnNotice(name, noticeIn(body))
+    if (name !== this.#probeName) this.#host.noticesOnNotice(name, body)
   }
 
   /** On a connection that is not ready yet, all is subscribed or in `#changed` when it is. */
@@ -105,22 +104,4 @@ async function subscribe(link: RedisLink, names: readonly string[]): Promise<voi
   const all: Promise<void>[] = []
   for (let i = 0; i < names.length; i += MAX_NAMES) all.push(link.subscribe(names.slice(i, i + MAX_NAMES)))
   await Promise.all(all)
-}
-
-/** `previous id oldest length key+text`, where the length is that of the key in UTF-16. */
-function noticeIn(body: string): Notice {
-  const first = body.indexOf(' ')
-  const second = body.indexOf(' ', first + 1)
-  const third = body.indexOf(' ', second + 1)
-  const fourth = body.indexOf(' ', third + 1)
-  const fifth = body.indexOf(' ', fourth + 1)
-  const keyEnd = fifth + 1 + Number(body.slice(fourth + 1, fifth))
-  return {
-    previous: body.slice(0, first),
-    id: body.slice(first + 1, second),
-    oldest: body.slice(second + 1, third),
-    key: body.slice(fifth + 1, keyEnd),
-    text: body.slice(keyEnd),
-    byteLength: Number(body.slice(third + 1, fourth))
-  }
 }

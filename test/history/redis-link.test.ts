@@ -280,18 +280,7 @@ for (const row of rows) {
 
     t.test('subscribe() › 1,000 names, and what is published to them', async (t) => {
       const { link, recorder } = await open(t, row)
-      const hostile = [
-        HOSTILE,
-        '',
-        ' ',
-        '*',
-        '__proto__',
-        'constructor',
-        'message',
-        'subscribe',
-        'pong',
-        '__redis__:invalidate'
-      ]
+      const hostile = [HOSTILE, '', ' ', '*', '__proto__', 'constructor', 'message', 'subscribe', 'pong']
       const names = [...hostile, ...Array.from({ length: 1_000 }, (_, i) => `${row.name} ${i} é`)]
       const published = names.map((name): [string, string] => [name, `${name}${HOSTILE}`])
       await link.subscribe(names)

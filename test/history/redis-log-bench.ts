@@ -3,7 +3,7 @@ import { FrameBudget } from '../../lib/history/frame-budget.ts'
 import type { Cursor, History, LogListener } from '../../lib/history/history.ts'
 import { type RedisKeys, redisKeys } from '../../lib/history/redis-keys.ts'
 import { dialUrl, type RedisLink } from '../../lib/history/redis-link.ts'
-import { type Notice, RedisLog, type RedisLogHost } from '../../lib/history/redis-log.ts'
+import { type OwnMessage, RedisLog, type RedisLogHost } from '../../lib/history/redis-log.ts'
 import { PageCache } from '../../lib/history/redis-pages.ts'
 import { CHECK, FIND, OPEN, PUBLISH, READ, type RedisScript } from '../../lib/history/redis-scripts.ts'
 import { randomPart } from '../../lib/history/stream-id.ts'
@@ -26,6 +26,11 @@ interface Limits {
 }
 
 let channels = 0
+
+/** What Redis tells the other nodes of a message. */
+export function toldOf({ previous, id, oldest, byteLength, key, text }: OwnMessage): string {
+  return `${previous} ${id} ${oldest} ${byteLength} ${key.length} ${key}${text}`
+}
 
 /** One RedisLog on a real Redis, without the history around it: nobody tells it anything but the test. */
 export class LogBench implements RedisLogHost {
@@ -106,7 +111,7 @@ export class LogBench implements RedisLogHost {
   }
 
   /** Publishes a message, of which nobody is told. */
-  async publish(text: string, key = ''): Promise<Notice> {
+  async publish(text: string, key = ''): Promise<OwnMessage> {
     const { log, notices, tag } = this.keys
     const { ttlMs } = this.options
     const numbers = [this.#maxLength + 1, ttlMs, tag, randomPart(), key.length]
@@ -120,7 +125,7 @@ export class LogBench implements RedisLogHost {
     const given: Cursor[] = []
     for (const text of texts) {
       const notice = await this.publish(text)
-      this.log.takeNotice(notice)
+      this.log.takeNotice(toldOf(notice))
       given.push(notice.id)
     }
     return given

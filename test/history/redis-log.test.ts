@@ -4,13 +4,13 @@ import t, { type Test } from 'tap'
 import { arrive } from '../../lib/arrivals.ts'
 import type { Cursor, LoggedFrame } from '../../lib/history/history.ts'
 import { RedisReplyError } from '../../lib/history/redis-link.ts'
-import type { Notice } from '../../lib/history/redis-log.ts'
+import type { OwnMessage } from '../../lib/history/redis-log.ts'
 import { comparePlaces, placeBefore } from '../../lib/history/stream-id.ts'
 import { ALL, cursors, Ear, gapAfter, numbered, type PatientLog, readAll, texts } from '../helpers/history.ts'
 import { RedisServer } from '../helpers/redis-server.ts'
 import { nextTurn } from '../helpers/server.ts'
 import { hasSettled } from '../helpers/settled.ts'
-import { LogBench } from './redis-log-bench.ts'
+import { LogBench, toldOf } from './redis-log-bench.ts'
 
 /** FC_SEED=… repeats a run. */
 const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || Math.floor(Math.random() * 2 ** 31)
@@ -140,16 +140,39 @@ t.test('RedisLog › takeNotice()', async (t) => {
     t.same(bench.takeRuns(), ['OPEN'])
   })
 
+  t.test('takes the key, the text and their lengths as they were given', async (t) => {
+    const bench = await open(t)
+    const rows: [key: string, text: string][] = [
+      ['', 'data: x\n\n'],
+      ['k', 'x'],
+      ['a b', ' x y'],
+      ['\n 1 \n', '\n'],
+      ['', ''],
+      ['😀', 'é'],
+      ['\ufeff', '\ufeff'],
+      ['\0', '\0']
+    ]
+    const place = bench.reader.head
+    for (const [key, text] of rows) {
+      t.equal(bench.log.takeNotice(toldOf(await bench.publish(text, key))), true)
+    }
+    const frames = await readAll(bench.reader, place)
+    t.same(
+      frames.map(({ key, text, byteLength }) => [key, text, byteLength]),
+      rows.map(([key, text]) => [key, text, Buffer.byteLength(text)])
+    )
+  })
+
   t.test('leaves what it has', async (t) => {
     const bench = await open(t)
     const { reader } = bench
     const place = reader.head
-    const notices: Notice[] = []
+    const notices: OwnMessage[] = []
     for (const text of ['a', 'b', 'c']) notices.push(await bench.publish(text))
-    for (const notice of notices) bench.log.takeNotice(notice)
+    for (const notice of notices) bench.log.takeNotice(toldOf(notice))
     const ear = new Ear()
     await bench.follow(ear)
-    for (const notice of notices) t.equal(bench.log.takeNotice(notice), true)
+    for (const notice of notices) t.equal(bench.log.takeNotice(toldOf(notice)), true)
     t.equal(ear.told, 0)
     t.same(texts(await readAll(reader, place)), ['a', 'b', 'c'])
   })
@@ -160,7 +183,7 @@ t.test('RedisLog › takeNotice()', async (t) => {
     await bench.publish('b')
     const reader = await bench.follow()
     const { head } = reader
-    t.equal(bench.log.takeNotice(notice), true)
+    t.equal(bench.log.takeNotice(toldOf(notice)), true)
     t.equal(reader.head, head)
   })
 
@@ -170,7 +193,7 @@ t.test('RedisLog › takeNotice()', async (t) => {
     const place = reader.head
     await bench.publish('a')
     const notice = await bench.publish('b')
-    t.equal(bench.log.takeNotice(notice), false)
+    t.equal(bench.log.takeNotice(toldOf(notice)), false)
     t.equal(reader.head, place)
     await bench.log.prove()
     t.equal(reader.head, notice.id)
@@ -181,7 +204,7 @@ t.test('RedisLog › takeNotice()', async (t) => {
   t.test('before the log is open: it is proved when it is', async (t) => {
     const bench = await start(t)
     const notice = await bench.publish('a')
-    t.equal(bench.log.takeNotice(notice), true)
+    t.equal(bench.log.takeNotice(toldOf(notice)), true)
     const reader = await bench.follow()
     await settled(bench)
     t.same(bench.takeRuns(), ['OPEN', 'READ'])
@@ -191,17 +214,17 @@ t.test('RedisLog › takeNotice()', async (t) => {
   t.test('that comes late does not bring back what is trimmed', async (t) => {
     const bench = await open(t, { ...TINY, maxLength: 100 })
     const { reader } = bench
-    const trims: Notice[] = []
+    const trims: OwnMessage[] = []
     for (let n = 0; trims.length < 3; n++) {
       const notice = await bench.publish(`${n}`)
-      bench.log.takeNotice(notice)
+      bench.log.takeNotice(toldOf(notice))
       if (notice.oldest !== '') trims.push(notice)
     }
     reader.release(reader.head)
     const [first, , last] = trims
     assert.ok(first && last)
     t.equal(reader.oldest, last.oldest)
-    bench.log.takeNotice(first)
+    bench.log.takeNotice(toldOf(first))
     t.equal(reader.oldest, last.oldest)
     t.equal(await gapAfter(reader, first.oldest), 'expired')
   })
@@ -215,11 +238,11 @@ t.test('RedisLog › takeNotice()', async (t) => {
         const bench = await open(t)
         const { reader } = bench
         const place = reader.head
-        const notices: Notice[] = []
+        const notices: OwnMessage[] = []
         for (const text of numbered(0, 12)) notices.push(await bench.publish(text))
         for (const [i, n] of order.entries()) {
           const notice = notices[n]
-          if (notice !== undefined && !bench.log.takeNotice(notice) && proofs.includes(i))
+          if (notice !== undefined && !bench.log.takeNotice(toldOf(notice)) && proofs.includes(i))
             await bench.log.prove()
           const told = texts(await readAll(reader, place))
           assert.deepEqual(told, numbered(0, told.length))
@@ -249,9 +272,9 @@ t.test('RedisLog › takeOwn()', async (t) => {
     const [before, own] = [await bench.publish('a'), await bench.publish('b')]
     const taken = bench.log.takeOwn(own, A_MINUTE_MS)
     t.equal(await hasSettled(taken), false)
-    bench.log.takeNotice(before)
+    bench.log.takeNotice(toldOf(before))
     t.equal(await hasSettled(taken), false)
-    bench.log.takeNotice(own)
+    bench.log.takeNotice(toldOf(own))
     await taken
     t.same(bench.takeRuns(), ['OPEN'])
   })
@@ -379,11 +402,11 @@ t.test('RedisLog › prove()', async (t) => {
     const bench = await open(t)
     const { reader } = bench
     const place = reader.head
-    const notices: Notice[] = []
+    const notices: OwnMessage[] = []
     const all = Array.from({ length: 20 }, (_, n) => `${n}:${'x'.repeat(10 * KIB)}`)
     for (const text of all) notices.push(await bench.publish(text))
     const proof = bench.log.prove()
-    for (const notice of notices) bench.log.takeNotice(notice)
+    for (const notice of notices) bench.log.takeNotice(toldOf(notice))
     await proof
     t.same(texts(await readAll(reader, place)), all)
     t.same(bench.takeRuns(), ['OPEN', 'READ'])
@@ -401,14 +424,14 @@ t.test('RedisLog › heardAt', async (t) => {
     }
     t.equal(await shows(() => log.open()), true)
     const notice = await bench.publish('a')
-    t.equal(await shows(() => log.takeNotice(notice)), true, 'a message that follows it')
-    t.equal(await shows(() => log.takeNotice(notice)), false, 'one that is known does not')
+    t.equal(await shows(() => log.takeNotice(toldOf(notice))), true, 'a message that follows it')
+    t.equal(await shows(() => log.takeNotice(toldOf(notice))), false, 'one that is known does not')
     t.equal(await shows(() => log.prove()), true)
     t.equal(await shows(() => log.hear()), true)
     t.equal(await shows(() => log.sweep()), false)
     await bench.publish('b')
     const late = await bench.publish('c')
-    t.equal(await shows(() => log.takeNotice(late)), false)
+    t.equal(await shows(() => log.takeNotice(toldOf(late))), false)
   })
 })
 
@@ -455,7 +478,7 @@ async function lay(t: Test, { entries, before, maxBytes }: Layout): Promise<Laid
     const text = `${n}:${'é'.repeat(size / 2)}`
     if (isMessage) {
       const notice = await bench.publish(text, key)
-      if (!bench.log.takeNotice(notice)) await bench.log.prove()
+      if (!bench.log.takeNotice(toldOf(notice))) await bench.log.prove()
       messages.push(notice)
     } else {
       await bench.xadd('*', 'key', key)
@@ -549,7 +572,7 @@ t.test('RedisLog › pages that are not in memory', async (t) => {
         const place = reader.head
         for (const text of ['1', '2', '3', '4', '5']) {
           const notice = await bench.publish(text.repeat(10), 'k')
-          if (!isProved) bench.log.takeNotice(notice)
+          if (!isProved) bench.log.takeNotice(toldOf(notice))
         }
         await bench.log.prove()
         reader.release(reader.head)
@@ -855,7 +878,7 @@ t.test('RedisLog › a fork', async (t) => {
       const rest = [await bench.publish('x'), await bench.publish('y')]
       const last = rest.at(-1)
       assert.ok(last)
-      t.equal(bench.log.takeNotice(last), false)
+      t.equal(bench.log.takeNotice(toldOf(last)), false)
       await bench.log.prove()
       t.equal(reader.head, last.id)
       for (const [n, place] of given.entries()) {
@@ -969,7 +992,7 @@ t.test('RedisLog › a fork', async (t) => {
         for (const step of steps) {
           if (step.do === 'publish') {
             const notice = await bench.publish(`${count++}`)
-            if (step.isTold && !bench.log.takeNotice(notice)) await bench.log.prove()
+            if (step.isTold && !bench.log.takeNotice(toldOf(notice))) await bench.log.prove()
           } else if (step.do === 'fork') {
             await bench.forkAfter(Math.max(1, (await bench.entries()).length - step.lost))
           } else if (step.do === 'prove') {
