@@ -338,7 +338,7 @@ export interface EventStreamStats {
   readonly flushSlices: number
   /** The longest of them, in milliseconds. */
   readonly longestFlushSliceMs: number
-  /** Whether a history cannot be reached or does not answer. */
+  /** Whether a history cannot be reached, does not answer or refuses a channel. */
   readonly degraded: boolean
 }
 

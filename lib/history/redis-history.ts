@@ -88,6 +88,8 @@ const CHECKS = {
 const TICK_MS = 500
 const QUIET_TICKS = 2
 const CHECK_LOGS = 1_000
+/** How many of the channels that Redis has refused are tried again at a time. */
+const OPENS_PER_TICK = 50
 const MAX_KEYS = 10_000
 /** After which time without an answer Redis counts as out of reach, and a connection as broken. */
 const SILENT_MS = 2_000
@@ -121,6 +123,8 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
   readonly #line: RedisLine
   readonly #notices: RedisNotices
   readonly #publisher = new RedisPublisher(this)
+  /** Channels that Redis has refused, those that were tried last at the end. */
+  readonly #refused = new Set<RedisLog>()
   #timer: NodeJS.Timeout | undefined
   #isChecking = false
   #isDegraded = false
@@ -152,16 +156,16 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
 
   async append(
     channel: string,
-    { text, byteLength }: { text: string; byteLength: number },
+    frame: { text: string; byteLength: number },
     key: string,
     idempotencyKey?: string
   ): Promise<Cursor> {
     this.#start()
     const deadline = performance.now() + this.options.publishTimeoutMs
-    const publication = this.#publicationOf(this.#keysOf(channel), text, key, idempotencyKey)
+    const publication = this.#publicationOf(this.#keysOf(channel), frame, key, idempotencyKey)
     const [id, previous, oldest] = (await this.#publisher.publish(publication)) as [string, string, string]
     const timeoutMs = deadline - performance.now()
-    await this.#logs.get(channel)?.takeOwn({ id, previous, oldest, key, text, byteLength }, timeoutMs)
+    await this.#logs.get(channel)?.takeOwn({ ...frame, id, previous, oldest, key }, timeoutMs)
     return id
   }
 
@@ -179,15 +183,16 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
     this.budget.clear()
   }
 
-  run(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown> {
-    const { link } = this.#line
-    return link === undefined
-      ? Promise.reject(new Error('There is no connection to Redis'))
-      : this.#runOn(link, script, keys, args)
+  async run(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    return await this.#runOn(this.#linked(), script, keys, args)
   }
 
-  send({ keys, args }: Publication): Promise<unknown> {
-    return this.run(PUBLISH, keys, args)
+  async send({ keys, args }: Publication): Promise<unknown> {
+    return await this.#call(this.#linked(), ['EVALSHA', PUBLISH.sha, String(keys.length), ...keys, ...args])
+  }
+
+  async loadScripts(): Promise<void> {
+    await this.lineOnLink(this.#linked())
   }
 
   publisherOnTimeout(): void {
@@ -200,6 +205,7 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
 
   logOnIdle(log: RedisLog): void {
     this.#logs.delete(log.channel)
+    this.#refused.delete(log)
     this.#logsByNotices.delete(log.keys.notices)
     this.#notices.change(log.keys.notices)
   }
@@ -210,7 +216,7 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
   }
 
   lineOnReady(): void {
-    for (const log of this.#logs.values()) if (!log.isOpen) open(log)
+    for (const log of this.#logs.values()) if (!log.isOpen) this.#open(log)
     this.#publisher.resume()
     void this.#check(this.#openLogs())
   }
@@ -234,7 +240,7 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
 
   noticesOnNotice(name: string, told: string): void {
     const log = this.#logsByNotices.get(name)
-    if (log?.takeNotice(told) === false) prove(log)
+    if (log?.takeNotice(told) === false) this.#prove(log)
   }
 
   #start(): void {
@@ -255,7 +261,7 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
 
   #publicationOf(
     { log, tag, notices, once }: RedisKeys,
-    text: string,
+    { text, byteLength }: { text: string; byteLength: number },
     key: string,
     idempotencyKey: string | undefined
   ): Publication {
@@ -273,7 +279,7 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
         key,
         text
       ],
-      byteLength: text.length,
+      byteLength,
       isIdempotent
     }
   }
@@ -282,7 +288,7 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
     const log = new RedisLog(this, channel, this.#keysOf(channel))
     this.#logs.set(channel, log)
     this.#logsByNotices.set(log.keys.notices, log)
-    if (this.isConnected) open(log)
+    if (this.isConnected) this.#open(log)
     this.#notices.change(log.keys.notices)
     return log
   }
@@ -299,13 +305,27 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
   ): Promise<unknown> {
     const rest = [String(keys.length), ...keys, ...args]
     try {
-      return await link.call(['EVALSHA', sha, ...rest])
+      return await this.#call(link, ['EVALSHA', sha, ...rest])
     } catch (error) {
-      if (!(error instanceof RedisReplyError)) this.#giveUp(link, error as Error)
-      else if (error.code === 'READONLY') this.#giveUp(link, error)
-      else if (error.code === 'NOSCRIPT') return await link.call(['EVAL', source, ...rest])
+      if (!(error instanceof RedisReplyError) || error.code !== 'NOSCRIPT') throw error
+      return await this.#call(link, ['EVAL', source, ...rest])
+    }
+  }
+
+  async #call(link: RedisLink, args: readonly string[]): Promise<unknown> {
+    try {
+      return await link.call(args)
+    } catch (error) {
+      const isUsable = error instanceof RedisReplyError && error.code !== 'READONLY'
+      if (!isUsable) this.#giveUp(link, error as Error)
       throw error
     }
+  }
+
+  #linked(): RedisLink {
+    const { link } = this.#line
+    if (link === undefined) throw new Error('There is no connection to Redis')
+    return link
   }
 
   #giveUp(link: RedisLink, error: Error): void {
@@ -317,9 +337,10 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
     const quiet: RedisLog[] = []
     for (const log of this.#logs.values()) {
       log.sweep()
-      if (!log.isOpen && this.isConnected) open(log)
+      if (!log.isOpen && this.isConnected && !this.#refused.has(log)) this.#open(log)
       else if (this.tick - log.heardAt >= QUIET_TICKS) quiet.push(log)
     }
+    for (const log of [...this.#refused].slice(0, OPENS_PER_TICK)) if (!log.isOpen) this.#open(log)
     if (this.#isChecking || (quiet.length === 0 && !this.#isDegraded)) return
     this.#isChecking = true
     await this.#check(quiet)
@@ -349,12 +370,41 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
       const moved = (await this.#runOn(link, CHECK, keys, args)) as number[]
       const isMoved = new Set(moved)
       for (const [index, log] of logs.entries()) {
-        if (isMoved.has(index)) prove(log)
-        else log.hear()
+        if (isMoved.has(index)) this.#prove(log)
+        else this.#hear(log)
       }
     } finally {
       clearTimeout(silent)
       clearTimeout(broken)
+    }
+  }
+
+  #hear(log: RedisLog): void {
+    this.#refused.delete(log)
+    log.hear()
+  }
+
+  /** What fails now is tried again when there is a connection, or when the log is looked at. */
+  #open(log: RedisLog): void {
+    void this.#watch(log, log.open())
+  }
+
+  #prove(log: RedisLog): void {
+    void this.#watch(log, log.prove())
+  }
+
+  /** A channel that Redis refuses comes last when they are tried again. */
+  async #watch(log: RedisLog, attempt: Promise<void>): Promise<void> {
+    try {
+      await attempt
+      this.#refused.delete(log)
+    } catch (error) {
+      if (!(error instanceof RedisReplyError) || this.#logs.get(log.channel) !== log) return
+      this.#refused.delete(log)
+      this.#refused.add(log)
+      this.#degrade(
+        new Error(`Redis refuses the channel "${log.channel}": ${error.message}`, { cause: error })
+      )
     }
   }
 
@@ -365,20 +415,11 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
   }
 
   #recover(): void {
-    if (!this.#isDegraded || !this.#notices.isReady || this.#isClosed) return
+    if (!this.#isDegraded || !this.#notices.isReady || this.#refused.size > 0 || this.#isClosed) return
     this.#isDegraded = false
     for (const log of this.#logs.values()) log.retry()
     for (const listener of this.#listeners) listener.historyOnRecover()
   }
-}
-
-/** What fails now is tried again when there is a connection, or when the log is looked at. */
-function open(log: RedisLog): void {
-  log.open().catch(() => {})
-}
-
-function prove(log: RedisLog): void {
-  log.prove().catch(() => {})
 }
 
 function checkClient(name: string, value: unknown): void {
@@ -386,8 +427,9 @@ function checkClient(name: string, value: unknown): void {
 }
 
 function checkUrl(name: string, value: unknown): void {
-  if (typeof value !== 'string' || !/^rediss?:\/\/./.test(value)) {
-    throw invalid(name, 'a URL that begins with redis:// or rediss://', value)
+  if (typeof value !== 'string' || !/^rediss?:\/\/./.test(value) || !URL.canParse(value)) {
+    const shown = typeof value === 'string' ? value.replace(/[^/]*@/, '***@') : value
+    throw invalid(name, 'a URL that begins with redis:// or rediss://', shown)
   }
 }
 

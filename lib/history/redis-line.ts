@@ -1,7 +1,7 @@
 import type { Dial, LinkListener, RedisLink } from './redis-link.ts'
 
 export interface LineListener {
-  /** Prepares a new connection. When this rejects, it is given up, and another one is made. */
+  /** Prepares a new connection. When this rejects, or takes longer than 5 s, it is given up, and another one is made. */
   lineOnLink(link: RedisLink): Promise<void>
   /** The connection can be used. */
   lineOnReady(): void
@@ -13,6 +13,7 @@ export interface LineListener {
 
 const MIN_DELAY_MS = 50
 const MAX_DELAY_MS = 1_000
+const PREPARE_TIMEOUT_MS = 5_000
 
 /** A connection to Redis that is made again whenever it is lost, by and by less often if it is lost soon. */
 export class RedisLine implements LinkListener {
@@ -87,7 +88,7 @@ export class RedisLine implements LinkListener {
         return
       }
       this.#newLink = link
-      await this.#listener.lineOnLink(link)
+      await this.#prepare(link)
       if (this.#newLink !== link) throw new Error('The connection to Redis broke')
       this.#newLink = undefined
       this.#link = link
@@ -100,6 +101,16 @@ export class RedisLine implements LinkListener {
       if (this.#isClosed) return
       this.#tellLost(error as Error)
       this.#scheduleConnect()
+    }
+  }
+
+  async #prepare(link: RedisLink): Promise<void> {
+    const error = new Error(`Redis did not answer within ${PREPARE_TIMEOUT_MS} ms`)
+    const timer = setTimeout(() => this.reset(error), PREPARE_TIMEOUT_MS)
+    try {
+      await this.#listener.lineOnLink(link)
+    } finally {
+      clearTimeout(timer)
     }
   }
 

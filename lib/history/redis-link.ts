@@ -158,10 +158,17 @@ class Link implements RedisLink {
     this.#break(new Error('The connection was destroyed'))
   }
 
-  /** PING, as a library may have nothing to say in its handshake, or not mind what Redis refuses there. */
+  /**
+   * PING, as a library may have nothing to say in its handshake, or not mind what Redis refuses there. A Redis that could
+   * not save its data (MISCONF) refuses even that, but can be read.
+   */
   async #connect(): Promise<void> {
     await this.#driver.connect()
-    await this.#driver.send(['PING'])
+    try {
+      await this.#driver.send(['PING'])
+    } catch (error) {
+      if (!this.#driver.isReplyError(error) || new RedisReplyError(error).code !== 'MISCONF') throw error
+    }
   }
 
   /** What is asked after the connection has broken is not even sent: node-redis would leave it without an answer. */

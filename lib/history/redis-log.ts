@@ -65,6 +65,8 @@ export class RedisLog implements FrameOwner, FollowedLog {
   /** What the stream had when the following began has no arrival. */
   #start: Cursor = ''
   #oldest: Cursor = ''
+  /** What was here or before, and is not any more, has been lost. */
+  #lost: Cursor = ''
   /** Frames up to this number are no longer in Redis. */
   #oldestNumber = 0
   /** Places that were asked for and are not there. */
@@ -355,6 +357,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
   async #goBack(): Promise<void> {
     const number = await this.#findLast()
     if (number === undefined) {
+      this.#lost = this.#head
       await this.#open()
       return
     }
@@ -452,9 +455,13 @@ export class RedisLog implements FrameOwner, FollowedLog {
   #refusalOf(place: Cursor): Exclude<GapReason, 'slow'> | undefined {
     if (!isPlace(place)) return 'unknown'
     if (isForeign(place, this.keys.tag)) return 'foreign'
-    if (comparePlaces(place, this.#oldest) < 0) return isBefore(this.#oldest) ? 'expired' : 'foreign'
+    if (comparePlaces(place, this.#oldest) < 0) return this.#isTrimmed(place) ? 'expired' : 'foreign'
     if (!this.#refused.has(place)) return undefined
     return comparePlaces(place, this.#head) > 0 ? 'future' : 'unknown'
+  }
+
+  #isTrimmed(place: Cursor): boolean {
+    return isBefore(this.#oldest) && comparePlaces(place, this.#lost) > 0
   }
 
   #want(place: Cursor): void {

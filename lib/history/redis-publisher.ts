@@ -20,12 +20,15 @@ export interface PublisherHost {
   readonly isConnected: boolean
   /** @throws RedisReplyError for what Redis refuses; another Error if the connection broke. */
   send(publication: Publication): Promise<unknown>
+  /** Makes Redis know the scripts again. */
+  loadScripts(): Promise<unknown>
   /** Redis has not answered in time. */
   publisherOnTimeout(): void
 }
 
 /** How many may be sent and have no answer, and how many more may wait for that, or for a connection. */
 const MAX_UNDER_WAY = 1_000
+const MAX_UNDER_WAY_BYTES = 16_777_216
 const MAX_WAITING = 10_000
 const MAX_WAITING_BYTES = 16_777_216
 
@@ -48,6 +51,10 @@ export class RedisPublisher {
   #count = 0
   /** Those that were sent and have no answer. */
   readonly #underWay = new Set<Entry>()
+  #underWayBytes = 0
+  /** Whether Redis has forgotten the scripts: nothing is sent until all that was has been answered, and they are loaded. */
+  #lacksScripts = false
+  #isLoading = false
   /** All whose publishers wait for an answer, the oldest first. */
   readonly #unsettled = new Set<Entry>()
   #timer: NodeJS.Timeout | undefined
@@ -82,11 +89,15 @@ export class RedisPublisher {
   /** Sends what waits, as far as it may. To be called when there is a connection. */
   resume(): void {
     if (!this.#host.isConnected) return
+    if (this.#lacksScripts) {
+      if (this.#underWay.size === 0 && !this.#isLoading) void this.#loadScripts()
+      return
+    }
     const lost = this.#lost
     this.#lost = []
     for (const entry of lost.sort((a, b) => a.number - b.number)) void this.#send(entry)
     for (const entry of this.#waiting) {
-      if (!this.#host.isConnected || this.#underWay.size >= MAX_UNDER_WAY) return
+      if (!this.#host.isConnected || !this.#maySend(entry)) return
       this.#unwait(entry)
       void this.#send(entry)
     }
@@ -109,30 +120,59 @@ export class RedisPublisher {
     })
   }
 
+  #maySend({ byteLength }: Entry): boolean {
+    if (this.#underWay.size === 0) return true
+    return this.#underWay.size < MAX_UNDER_WAY && this.#underWayBytes + byteLength <= MAX_UNDER_WAY_BYTES
+  }
+
   async #send(entry: Entry): Promise<void> {
     this.#underWay.add(entry)
+    this.#underWayBytes += entry.byteLength
+    const answered = (): void => {
+      this.#underWay.delete(entry)
+      this.#underWayBytes -= entry.byteLength
+    }
     try {
       const reply = await this.#host.send(entry)
-      this.#underWay.delete(entry)
+      answered()
       this.#settle(entry, () => entry.resolve(reply))
     } catch (error) {
-      this.#underWay.delete(entry)
+      answered()
       this.#fail(entry, error as Error)
     }
     this.resume()
   }
 
-  /** What was sent before, and is refused now, may have been done then. */
+  async #loadScripts(): Promise<void> {
+    this.#isLoading = true
+    try {
+      await this.#host.loadScripts()
+    } catch (error) {
+      for (const entry of this.#lost.splice(0)) this.#reject(entry, error as Error)
+    }
+    this.#isLoading = false
+    this.#lacksScripts = false
+    this.resume()
+  }
+
   #fail(entry: Entry, error: Error): void {
-    if (error instanceof RedisReplyError) {
-      const failed = new FST_ERR_EVENTSTREAM_PUBLISH_FAILED(error.message, { cause: error })
-      this.#settle(entry, () => entry.reject(entry.wasLost ? unconfirmed(error.message, error) : failed))
+    if (error instanceof RedisReplyError && error.code === 'NOSCRIPT') {
+      this.#lacksScripts = true
+      if (this.#unsettled.has(entry)) this.#lost.push(entry)
+    } else if (error instanceof RedisReplyError) {
+      this.#reject(entry, error)
     } else if (entry.isIdempotent && this.#unsettled.has(entry) && this.#closing === undefined) {
       entry.wasLost = true
       this.#lost.push(entry)
     } else {
       this.#settle(entry, () => entry.reject(unconfirmed('the connection broke', error)))
     }
+  }
+
+  /** What was sent before, and is refused now, may have been done then. */
+  #reject(entry: Entry, error: Error): void {
+    const failed = new FST_ERR_EVENTSTREAM_PUBLISH_FAILED(error.message, { cause: error })
+    this.#settle(entry, () => entry.reject(entry.wasLost ? unconfirmed(error.message, error) : failed))
   }
 
   #unwait(entry: Entry): void {

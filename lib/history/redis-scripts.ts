@@ -11,6 +11,9 @@ function script(source: string): RedisScript {
   return { source, sha: createHash('sha1').update(source).digest('hex') }
 }
 
+/** By how much at most an id is above the one before it, in the same millisecond: enough not to be given again after a failover. */
+const STEP_RANGE = RANDOM_RANGE / 16
+
 /**
  * A stream begins with an entry that is no message, so that there is a place before the first one.
  *
@@ -39,7 +42,7 @@ local function idAfter(last, tag, random)
   lastMs, lastNumber = tonumber(lastMs), tonumber(lastNumber)
   if lastMs and lastMs >= now then
     ms = lastMs
-    if lastNumber >= least then number = lastNumber + 1 + random % 1024 end
+    if lastNumber >= least then number = lastNumber + 1 + random % ${STEP_RANGE} end
     if number >= least + ${RANDOM_RANGE} then ms, number = lastMs + 1, least + random end
   end
   return string.format('%.0f-%.0f', ms, number)
@@ -61,7 +64,8 @@ end
 `
 
 /**
- * Appends a message, and tells the nodes that follow the channel.
+ * Appends a message, and tells the nodes that follow the channel. What may be refused comes before it is appended, or does
+ * not matter: an error says that it was not.
  *
  * KEYS: the stream, the string of the idempotency key if there is one.
  * ARGV: the Pub/Sub channel, the stream's length, its milliseconds, the tag, a random number, the length of the key in
@@ -70,24 +74,30 @@ end
  */
 export const PUBLISH: RedisScript = script(`${COMMON}
 local stream, once = KEYS[1], KEYS[2]
+local previous = newest(stream)
 if once then
   local known = redis.call('GET', once)
-  if known then return {known, '', ''} end
+  if known and known ~= '' then return {known, '', ''} end
+  redis.call('SET', once, '', 'PX', ARGV[3])
+end
+local function refuse(failure)
+  if once then redis.call('SET', once, '', 'PX', 1) end
+  return failure
 end
 local tag, random = tonumber(ARGV[4]), tonumber(ARGV[5])
 local id, failure
-local previous = newest(stream)
 if previous == '' then
   previous, failure = add(stream, '', tag, random, 'start', '1')
-  if failure then return failure end
+  if failure then return refuse(failure) end
 end
 id, failure = add(stream, previous, tag, random, 'key', ARGV[7], 'text', ARGV[8])
-if failure then return failure end
+if failure then return refuse(failure) end
 if once then redis.call('SET', once, id, 'PX', ARGV[3]) end
-redis.call('PEXPIRE', stream, ARGV[3])
+redis.pcall('PEXPIRE', stream, ARGV[3])
 local place = ''
-if redis.call('XTRIM', stream, 'MAXLEN', '~', ARGV[2]) > 0 then place = oldest(stream) end
-redis.call('PUBLISH', ARGV[1], table.concat({previous, id, place, #ARGV[8], ARGV[6], ARGV[7] .. ARGV[8]}, ' '))
+local trimmed = redis.pcall('XTRIM', stream, 'MAXLEN', '~', ARGV[2])
+if type(trimmed) == 'number' and trimmed > 0 then place = oldest(stream) end
+redis.pcall('PUBLISH', ARGV[1], table.concat({previous, id, place, #ARGV[8], ARGV[6], ARGV[7] .. ARGV[8]}, ' '))
 return {id, previous, place}
 `)
 
@@ -142,7 +152,7 @@ return {oldest(stream), newest(stream), entries}
 `)
 
 /**
- * Looks which streams end otherwise than is thought, and keeps the others from expiring.
+ * Looks which streams end otherwise than is thought, and keeps all from expiring.
  *
  * KEYS: the streams. ARGV: a Pub/Sub channel, what is published there, the streams' milliseconds, and the id at which
  * each is thought to end.
@@ -154,8 +164,8 @@ local ttl = tonumber(ARGV[3])
 local moved = {}
 for i, stream in ipairs(KEYS) do
   local entries = redis.pcall('XREVRANGE', stream, '+', '-', 'COUNT', 1)
-  if not entries[1] or entries[1][1] ~= ARGV[i + 3] then table.insert(moved, i - 1)
-  elseif redis.call('PTTL', stream) < ttl / 2 then redis.pcall('PEXPIRE', stream, ttl) end
+  if not entries[1] or entries[1][1] ~= ARGV[i + 3] then table.insert(moved, i - 1) end
+  if entries[1] and redis.call('PTTL', stream) < ttl / 2 then redis.pcall('PEXPIRE', stream, ttl) end
 end
 return moved
 `)

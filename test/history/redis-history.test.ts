@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import t, { type Test } from 'tap'
 import type { Cursor, History, HistoryListener } from '../../lib/history/history.ts'
-import { type RedisHistoryOptions, redisHistory } from '../../lib/history/redis-history.ts'
+import { REDIS_DEFAULTS, type RedisHistoryOptions, redisHistory } from '../../lib/history/redis-history.ts'
+import { redisKeys } from '../../lib/history/redis-keys.ts'
 import { comparePlaces } from '../../lib/history/stream-id.ts'
 import {
   ALL,
+  cursors,
   Ear,
   fill,
   frame,
@@ -175,10 +179,16 @@ t.test('redisHistory › options', async (t) => {
       'http://x',
       'host:6379',
       ' redis://x',
+      'redis://[',
       new URL(url)
     ]) {
       t.throws(() => make({ url: value }), { code, message }, `${value}`)
     }
+    t.throws(
+      () => make({ url: 'redis:/me:secret@host' }),
+      { message: /got 'redis:\/\*\*\*@host'/ },
+      'no password'
+    )
   })
 
   t.test('client', async (t) => {
@@ -389,7 +399,7 @@ t.test('redisHistory › streams that are lost', async (t) => {
     t.same(await readKept(a, 'news'), [], 'then it is gone')
   })
 
-  t.test('or are none any more: only their own channel suffers', async (t) => {
+  t.test('or are none any more: that is told, and only their own channel suffers', async (t) => {
     const { a, prefix } = nodes(t)
     const states = new States()
     a.open?.(states)
@@ -401,12 +411,56 @@ t.test('redisHistory › streams that are lost', async (t) => {
     await redis.command('XADD', `${prefix}{good}:log`, '*', 'text', 'raw')
     await moved
     t.equal((await readAll(bad.log, given[0] ?? '')).length, 1, 'and what is in memory is served')
-    t.same(states.told, [])
-    t.equal(a.degraded, false)
+    await states.count(1)
+    t.match(states.told, [/^degraded: Redis refuses the channel "bad": WRONGTYPE /])
+    t.equal(a.degraded, true)
     const repaired = bad.moves()
     await redis.command('DEL', `${prefix}{bad}:log`)
     await repaired
     t.equal(await gapAfter(bad.log, given[0] ?? ''), 'foreign')
+    await states.count(2)
+    t.equal(a.degraded, false)
+  })
+
+  t.test('are none from the start: the same, for however many channels', async (t) => {
+    const { a, prefix } = nodes(t)
+    const states = new States()
+    a.open?.(states)
+    const names = Array.from({ length: 60 }, (_, n) => `bad ${n}`)
+    for (const name of names) await redis.command('SET', redisKeys(prefix, name).log, 'a string')
+    const following = Promise.all(names.map((name) => Tail.follow(a, name)))
+    await states.count(1)
+    const good = await Tail.follow(a, 'good')
+    await fill(a, 'good', 1)
+    t.same(texts(await readAll(good.log, good.log.oldest)), numbered(0, 1))
+    for (const name of names) await redis.command('DEL', redisKeys(prefix, name).log)
+    await following
+    await states.count(2)
+    t.match(states.told, [/^degraded: Redis refuses the channel "bad \d+": WRONGTYPE /, 'recovered'])
+  })
+
+  t.test('by their age are not, if others write to them', async (t) => {
+    const { a, prefix } = nodes(t, { ttlMs: 10_000 })
+    const tail = await Tail.follow(a, 'news')
+    const key = `${prefix}{news}:log`
+    await redis.command('PEXPIRE', key, '4000')
+    for (let left = 0; left < 5_000; left = Number(await redis.command('PTTL', key))) {
+      const moved = tail.moves()
+      await redis.command('XADD', key, '*', 'text', 'raw')
+      await moved
+    }
+  })
+
+  t.test('while others write to them are gaps because they are other streams', async (t) => {
+    const { a, prefix } = nodes(t)
+    const tail = await Tail.follow(a, 'news')
+    const place = tail.log.head
+    await fill(a, 'news', 1)
+    const moved = tail.moves()
+    await redis.command('DEL', `${prefix}{news}:log`)
+    await redis.command('XADD', `${prefix}{news}:log`, '*', 'text', 'raw')
+    await moved
+    t.equal(await gapAfter(tail.log, place), 'foreign')
   })
 })
 
@@ -584,6 +638,35 @@ t.test('redisHistory › Redis away', async (t) => {
     t.same(texts(await readKept(b, 'news')), numbered(0, 10))
     await server.command('CONFIG', 'SET', 'maxmemory', '0')
     await fill(a, 'news', 1)
+  })
+
+  t.test('that cannot save its data refuses to write: nodes that come are readers', async (t) => {
+    const server = await ownRedis(t)
+    const { a, b } = nodes(t, {}, server)
+    const place = (await fill(a, 'news', 2))[0] ?? ''
+    await server.command('CONFIG', 'SET', 'save', '3600 1')
+    const [, dir] = (await server.command('CONFIG', 'GET', 'dir')) as string[]
+    await mkdir(join(String(dir), 'dump.rdb'))
+    await server.command('BGSAVE')
+    while (!String(await server.command('INFO', 'persistence')).includes('rdb_last_bgsave_status:err'));
+    await t.rejects(fill(a, 'news', 1), { code: 'FST_ERR_EVENTSTREAM_PUBLISH_FAILED', message: /MISCONF/ })
+    const tail = await Tail.follow(b, 'news')
+    t.same(texts(await readAll(tail.log, place)), numbered(1, 2))
+  })
+
+  t.test('whose user may not do all: what is refused was not published', async (t) => {
+    const server = await ownRedis(t)
+    await server.command('ACL', 'SETUSER', 'few', 'on', '>secret', '~*', '&*', '+@all', '-set')
+    const history = redisHistory({ url: server.url.replace('redis://', 'redis://few:secret@') })
+    t.teardown(() => history.close())
+    const given = await history.append('news', frame('a'), '')
+    await t.rejects(history.append('news', frame('b'), '', 'order 7'), {
+      code: 'FST_ERR_EVENTSTREAM_PUBLISH_FAILED'
+    })
+    await server.command('ACL', 'SETUSER', 'few', '+set', '-publish', '-pexpire', '-xtrim')
+    const other = await history.append('news', frame('c'), '', 'order 7')
+    const tail = await Tail.follow(nodes(t, { prefix: REDIS_DEFAULTS.prefix }, server).a, 'news')
+    t.same(cursors(await readAll(tail.log, tail.log.oldest)), [given, other])
   })
 
   t.test('whose scripts were flushed: nobody notices', async (t) => {

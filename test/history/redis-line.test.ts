@@ -197,6 +197,25 @@ t.test('RedisLine › a connection that is lost', async (t) => {
   })
 })
 
+t.test('RedisLine › a connection that falls silent while it is being prepared', async (t) => {
+  await run(async (bench) => {
+    bench.prepare = (link) => link.call([])
+    bench.line.start()
+    const link = await bench.connect()
+    bench.clock.advance(4_999)
+    t.equal(link.isDestroyed, false)
+    bench.clock.advance(1)
+    await turn()
+    t.equal(link.isDestroyed, true)
+    t.same(bench.told, ['new', 'lost: Redis did not answer within 5000 ms'])
+    bench.prepare = async () => {}
+    bench.clock.advance(1_000)
+    await bench.connect()
+    t.equal(bench.told.at(-1), 'ready', 'is given up for another one')
+    t.equal(bench.clock.pending.all, 0)
+  })
+})
+
 t.test('RedisLine › reset()', async (t) => {
   const error = new Error('does not answer')
 

@@ -33,6 +33,13 @@ class Bench implements PublisherHost {
     return new Promise((resolve, reject) => this.underWay.push({ name, resolve, reject }))
   }
 
+  /** Loads of scripts that have no answer. */
+  loads: { resolve(): void; reject(error: Error): void }[] = []
+
+  loadScripts(): Promise<void> {
+    return new Promise((resolve, reject) => this.loads.push({ resolve, reject }))
+  }
+
   publisherOnTimeout(): void {
     this.timeouts++
   }
@@ -150,7 +157,10 @@ t.test('RedisPublisher › refuses', async (t) => {
     const waiting = names(0, 17).map((name) => bench.publish(name, false, MIB))
     await t.rejects(bench.publish('one more'), { code: FAILED, statusCode: 503 })
     await bench.connect()
-    await bench.answer(17)
+    t.equal(bench.underWay.length, 16, 'nor are more than 16 MiB under way')
+    await bench.answer(1)
+    t.equal(bench.underWay.length, 16)
+    await bench.answer(16)
     t.equal((await outcomes(waiting))[16], 'id of 16')
     bench.isConnected = false
     t.equal(await hasSettled(bench.publish('what was answered counts no more')), false)
@@ -163,6 +173,56 @@ t.test('RedisPublisher › refuses', async (t) => {
     bench.underWay.shift()?.reject(cause)
     const message = 'The message was not published: OOM command not allowed'
     await t.rejects(published, { code: FAILED, statusCode: 503, message, cause })
+  })
+})
+
+t.test('RedisPublisher › when Redis has forgotten the scripts', async (t) => {
+  const noScript = new RedisReplyError(new Error('NOSCRIPT No matching script'))
+
+  t.test('sends again in the order of calls, when all that was sent has been answered', async (t) => {
+    const bench = new Bench()
+    const published = names(0, 3).map((name) => bench.publish(name))
+    bench.underWay.shift()?.reject(noScript)
+    await turn()
+    published.push(bench.publish('3'))
+    t.same([bench.loads.length, bench.sent], [0, ['0', '1', '2']])
+    for (const { reject } of bench.underWay.splice(0)) reject(noScript)
+    await turn()
+    bench.publisher.resume()
+    t.same([bench.loads.length, bench.sent.length], [1, 3], 'once they are loaded')
+    bench.loads.shift()?.resolve()
+    await turn()
+    t.same(bench.sent.slice(3), ['0', '1', '2', '3'])
+    await bench.answer(4)
+    t.same(await outcomes(published), ['id of 0', 'id of 1', 'id of 2', 'id of 3'])
+  })
+
+  t.test('and takes them no more, rejects what it was for, and goes on', async (t) => {
+    const bench = new Bench()
+    const published = bench.publish('a')
+    bench.underWay.shift()?.reject(noScript)
+    await turn()
+    const next = bench.publish('b')
+    bench.loads.shift()?.reject(new RedisReplyError(new Error('NOPERM no permissions')))
+    await t.rejects(published, { code: FAILED, message: /NOPERM/ })
+    await turn()
+    await bench.answer()
+    t.equal(await next, 'id of b')
+  })
+
+  t.test('forgets what was not in time', async (t) => {
+    await FakeClock.run(async (clock) => {
+      const bench = new Bench()
+      const published = bench.publish('a')
+      const rejected = t.rejects(published, { code: UNCONFIRMED })
+      clock.advance(TIMEOUT_MS)
+      await rejected
+      bench.underWay.shift()?.reject(noScript)
+      await turn()
+      bench.loads.shift()?.resolve()
+      await turn()
+      t.same(bench.sent, ['a'])
+    })
   })
 })
 

@@ -95,7 +95,7 @@ t.test('redis scripts › PUBLISH › ids', async (t) => {
     t.ok(isPlace(id) && id.length <= 27)
   })
 
-  t.test('of thousands in the same millisecond go on, and keep the tag', async (t) => {
+  t.test('of thousands at once go on, and keep the tag', async (t) => {
     const keys = newKeys()
     const ms = Date.now() + DAY_MS
     await redis.command('XADD', keys.log, `${ms}-0`, 'start', '1')
@@ -110,12 +110,12 @@ t.test('redis scripts › PUBLISH › ids', async (t) => {
     const args = [keys.notices, 10_000, TTL_MS, keys.tag, 0, 0, '', 'x']
     const given = (await run({ source, sha: '' }, [keys.log], args)) as string[]
     t.equal(given.length, 3_000)
-    for (const id of given) assert.equal(partsOf(id)[0], ms)
     assertIncreasing(given)
+    for (const id of given) assert.ok(partsOf(id)[0] < ms + 1_000)
     for (const id of given) assert.equal(tagIn(id), keys.tag)
     t.same((await ids(keys)).slice(1), given)
     const steps = given.map((id, i) => partsOf(id)[1] - partsOf(given[i - 1] ?? id)[1])
-    t.ok(new Set(steps).size > 500, 'by steps that nobody can guess')
+    t.ok(new Set(steps).size > 2_000, 'by steps that nobody can guess')
   })
 
   t.test('take the next millisecond when there is no room in one', async (t) => {
@@ -460,7 +460,7 @@ t.test('redis scripts › CHECK', async (t) => {
     t.same(await check(streams, heads), [999])
   })
 
-  t.test('keeps from expiring what is as it is thought, when half of its time has gone', async (t) => {
+  t.test('keeps from expiring, also what has moved, when half of its time has gone', async (t) => {
     const streams = [newKeys(), newKeys(), newKeys(), newKeys()]
     const heads: string[] = []
     for (const keys of streams) heads.push((await publish(keys))[0])
@@ -472,7 +472,7 @@ t.test('redis scripts › CHECK', async (t) => {
     await check(streams, [...heads.slice(0, 3), '1-1'])
     const left = await Promise.all(streams.map(async ({ log }) => Number(await redis.command('PTTL', log))))
     const tens = left.map((ms) => Math.ceil(ms / 10_000))
-    t.same(tens, [4, 6, 6, 2])
+    t.same(tens, [4, 6, 6, 6])
   })
 
   t.test('publishes for the probe', async (t) => {
