@@ -678,6 +678,9 @@ t.test('redisHistory › Redis away', async (t) => {
     await server.command('SCRIPT', 'FLUSH')
     await fill(a, 'news', 1, 1)
     t.same(texts(await readAll(tail.log, place)), numbered(0, 2))
+    await server.command('SCRIPT', 'FLUSH')
+    const other = await Tail.follow(a, 'other')
+    t.equal(other.log.head, other.log.oldest)
   })
 })
 
