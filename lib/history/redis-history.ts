@@ -72,6 +72,21 @@ export const REDIS_DEFAULTS: Settings = Object.freeze({
   maxBytes: 1_048_576,
   maxTotalBytes: 67_108_864
 })
+/** What is published to a channel. */
+interface Message extends Publication {
+  readonly keys: RedisKeys
+  readonly key: string
+  readonly text: string
+  readonly idempotencyKey: string | undefined
+}
+
+/** Where it was appended: its id, that of the entry before it, and the oldest place if that has moved. */
+interface Appended {
+  readonly id: string
+  readonly previous: string
+  readonly oldest: string
+}
+
 const MIN_TTL_MS = 10_000
 const CHECKS = {
   client: checkClient,
@@ -110,7 +125,9 @@ export function redisHistory(options: RedisHistoryOptions): History {
   return new RedisHistory(Object.freeze({ ...REDIS_DEFAULTS, ...settings }), dial)
 }
 
-class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost, LineListener {
+class RedisHistory
+  implements History, RedisLogHost, PublisherHost<Message, Appended>, NoticesHost, LineListener
+{
   readonly options: Settings
   readonly budget: FrameBudget
   readonly pages = new PageCache()
@@ -122,7 +139,7 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
   readonly #logsByNotices = new Map<string, RedisLog>()
   readonly #line: RedisLine
   readonly #notices: RedisNotices
-  readonly #publisher = new RedisPublisher(this)
+  readonly #publisher = new RedisPublisher<Message, Appended>(this)
   /** Channels that Redis has refused, those that were tried last at the end. */
   readonly #refused = new Set<RedisLog>()
   #timer: NodeJS.Timeout | undefined
@@ -162,11 +179,19 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
   ): Promise<Cursor> {
     this.#start()
     const deadline = performance.now() + this.options.publishTimeoutMs
-    const publication = this.#publicationOf(this.#keysOf(channel), frame, key, idempotencyKey)
-    const [id, previous, oldest] = (await this.#publisher.publish(publication)) as [string, string, string]
+    const keys = this.#keysOf(channel)
+    const publication = {
+      stream: keys.log,
+      keys,
+      ...frame,
+      key,
+      idempotencyKey,
+      isIdempotent: idempotencyKey !== undefined
+    }
+    const appended = await this.#publisher.publish(publication)
     const timeoutMs = deadline - performance.now()
-    await this.#logs.get(channel)?.takeOwn({ ...frame, id, previous, oldest, key }, timeoutMs)
-    return id
+    await this.#logs.get(channel)?.takeOwn({ ...frame, ...appended, key }, timeoutMs)
+    return appended.id
   }
 
   follow(channel: string, listener: LogListener): Log {
@@ -187,8 +212,13 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
     return await this.#runOn(this.#linked(), script, keys, args)
   }
 
-  async send({ keys, args }: Publication): Promise<unknown> {
-    return await this.#call(this.#linked(), ['EVALSHA', PUBLISH.sha, String(keys.length), ...keys, ...args])
+  async send(publications: readonly Message[]): Promise<readonly (Appended | RedisReplyError)[]> {
+    const command = publishCommand(publications, this.options)
+    const [oldest = '', ...answers] = (await this.#call(this.#linked(), command)) as string[]
+    return publications.map((_, i) => {
+      const [id, previous] = answers.slice(2 * i, 2 * i + 2) as [string, string]
+      return id === '' ? new RedisReplyError(new Error(previous)) : { id, previous, oldest }
+    })
   }
 
   async loadScripts(): Promise<void> {
@@ -257,31 +287,6 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
     if (this.#keys.size >= MAX_KEYS) this.#keys.clear()
     this.#keys.set(channel, keys)
     return keys
-  }
-
-  #publicationOf(
-    { log, tag, notices, once }: RedisKeys,
-    { text, byteLength }: { text: string; byteLength: number },
-    key: string,
-    idempotencyKey: string | undefined
-  ): Publication {
-    const { maxLength, ttlMs } = this.options
-    const isIdempotent = idempotencyKey !== undefined
-    return {
-      keys: isIdempotent ? [log, once(idempotencyKey)] : [log],
-      args: [
-        notices,
-        String(maxLength + 1),
-        String(ttlMs),
-        String(tag),
-        randomPart(),
-        String(key.length),
-        key,
-        text
-      ],
-      byteLength,
-      isIdempotent
-    }
   }
 
   #followFirst(channel: string): RedisLog {
@@ -420,6 +425,18 @@ class RedisHistory implements History, RedisLogHost, PublisherHost, NoticesHost,
     for (const log of this.#logs.values()) log.retry()
     for (const listener of this.#listeners) listener.historyOnRecover()
   }
+}
+
+/** @param publications of one channel. */
+function publishCommand(publications: readonly Message[], { maxLength, ttlMs }: Settings): string[] {
+  const [{ keys }] = publications as [Message]
+  const names = [keys.log]
+  const args = [keys.notices, String(maxLength + 1), String(ttlMs), String(keys.tag), randomPart()]
+  for (const { key, text, idempotencyKey } of publications) {
+    if (idempotencyKey !== undefined) names.push(keys.once(idempotencyKey))
+    args.push(String(key.length), String(text.length), key, text, idempotencyKey === undefined ? '' : '1')
+  }
+  return ['EVALSHA', PUBLISH.sha, String(names.length), ...names, ...args]
 }
 
 function checkClient(name: string, value: unknown): void {

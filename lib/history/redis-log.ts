@@ -242,25 +242,33 @@ export class RedisLog implements FrameOwner, FollowedLog {
   }
 
   /**
-   * @param told `previous id oldest length keyLength key+text` as PUBLISH tells it: the length of the text in bytes, and
-   * that of the key in UTF-16.
+   * @param told `previous oldest `, and `id length keyLength textLength key+text` of each message, as PUBLISH tells it: the
+   * length of the text in bytes, the others in UTF-16.
    * @returns whether it is clear what it says. If not, the head must be proved.
    */
   takeNotice(told: string): boolean {
     if (!this.isOpen) return this.#hint()
     const head = this.#head
     const isNext = told.startsWith(head) && told.charCodeAt(head.length) === SPACE
-    const idStart = (isNext ? head.length : told.indexOf(' ')) + 1
-    const idEnd = told.indexOf(' ', idStart)
-    const id = told.slice(idStart, idEnd)
-    const oldestEnd = told.indexOf(' ', idEnd + 1)
-    this.#hearOldest(told.slice(idEnd + 1, oldestEnd))
+    const oldestStart = (isNext ? head.length : told.indexOf(' ')) + 1
+    const oldestEnd = told.indexOf(' ', oldestStart)
+    this.#hearOldest(told.slice(oldestStart, oldestEnd))
+    let id = ''
+    for (let start = oldestEnd + 1; start < told.length; ) {
+      const idEnd = told.indexOf(' ', start)
+      const lengthEnd = told.indexOf(' ', idEnd + 1)
+      const keyLengthEnd = told.indexOf(' ', lengthEnd + 1)
+      const keyStart = told.indexOf(' ', keyLengthEnd + 1) + 1
+      const textStart = keyStart + Number(told.slice(lengthEnd + 1, keyLengthEnd))
+      const textEnd = textStart + Number(told.slice(keyLengthEnd + 1, keyStart - 1))
+      id = told.slice(start, idEnd)
+      if (isNext) {
+        const byteLength = Number(told.slice(idEnd + 1, lengthEnd))
+        this.#append(id, told.slice(keyStart, textStart), told.slice(textStart, textEnd), byteLength)
+      }
+      start = textEnd
+    }
     if (!isNext) return this.#isKnown(id)
-    const lengthEnd = told.indexOf(' ', oldestEnd + 1)
-    const keyStart = told.indexOf(' ', lengthEnd + 1) + 1
-    const keyEnd = keyStart + Number(told.slice(lengthEnd + 1, keyStart - 1))
-    const byteLength = Number(told.slice(oldestEnd + 1, lengthEnd))
-    this.#append(id, told.slice(keyStart, keyEnd), told.slice(keyEnd), byteLength)
     this.#followers.tellAppend()
     return true
   }

@@ -7,61 +7,80 @@ import { RedisReplyError } from './redis-link.ts'
 
 /** What is to be sent to Redis. */
 export interface Publication {
-  readonly keys: readonly string[]
-  readonly args: readonly string[]
+  /** The stream that it is for: those for one may be sent together. */
+  readonly stream: string
   readonly byteLength: number
   /** Whether Redis does it only once, however often it is sent. */
   readonly isIdempotent: boolean
 }
 
-export interface PublisherHost {
+export interface PublisherHost<P extends Publication, Answer> {
   readonly options: { readonly publishTimeoutMs: number }
   /** Whether there is a connection. */
   readonly isConnected: boolean
-  /** @throws RedisReplyError for what Redis refuses; another Error if the connection broke. */
-  send(publication: Publication): Promise<unknown>
+  /**
+   * @param publications of one stream.
+   * @returns an answer for each, or why it was refused.
+   * @throws RedisReplyError if Redis refuses all; another Error if the connection broke.
+   */
+  send(publications: readonly P[]): Promise<readonly (Answer | RedisReplyError)[]>
   /** Makes Redis know the scripts again. */
   loadScripts(): Promise<unknown>
   /** Redis has not answered in time. */
   publisherOnTimeout(): void
 }
 
-/** How many may be sent and have no answer, and how many more may wait for that, or for a connection. */
+/** How much may be sent and have no answer, about, and how much more may wait for that, or for a connection. */
 const MAX_UNDER_WAY = 1_000
 const MAX_UNDER_WAY_BYTES = 16_777_216
 const MAX_WAITING = 10_000
 const MAX_WAITING_BYTES = 16_777_216
+/** What is sent together at most, while it is no more than that without the last message. */
+const BATCH_MESSAGES = 64
+const BATCH_BYTES = 16_384
 
-interface Entry extends Publication {
-  readonly number: number
+interface Entry<P, Answer> {
+  readonly publication: P
+  readonly queue: Queue<P, Answer>
   readonly deadline: number
+  isWaiting: boolean
   /** Whether it was sent, and the connection broke before there was an answer. */
   wasLost: boolean
-  resolve(reply: unknown): void
+  resolve(answer: Answer): void
   reject(error: Error): void
 }
 
-/** Sends what is published, in the order of calls, and answers in bounded time however Redis is. */
-export class RedisPublisher {
-  readonly #host: PublisherHost
-  readonly #waiting = new Set<Entry>()
+/** What is published to one stream. One batch at a time is under way, the rest waits: so the order is kept. */
+interface Queue<P, Answer> {
+  readonly stream: string
+  readonly waiting: Entry<P, Answer>[]
+  isUnderWay: boolean
+}
+
+/**
+ * Sends what is published, to each stream in the order of calls, and answers in bounded time however Redis is. What is
+ * published to one stream in one turn, or while another batch is under way, is sent together.
+ */
+export class RedisPublisher<P extends Publication, Answer> {
+  readonly #host: PublisherHost<P, Answer>
+  readonly #queues = new Map<string, Queue<P, Answer>>()
+  /** Those of which something waits and nothing is under way. */
+  readonly #ready = new Set<Queue<P, Answer>>()
+  #waiting = 0
   #waitingBytes = 0
-  /** Those that were sent before, and are to be sent again before all others. */
-  #lost: Entry[] = []
-  #count = 0
-  /** Those that were sent and have no answer. */
-  readonly #underWay = new Set<Entry>()
+  #underWay = 0
   #underWayBytes = 0
-  /** Whether Redis has forgotten the scripts: nothing is sent until all that was has been answered, and they are loaded. */
+  /** Whether Redis has forgotten the scripts: nothing is sent until they are loaded. */
   #lacksScripts = false
   #isLoading = false
+  #isResuming = false
   /** All whose publishers wait for an answer, the oldest first. */
-  readonly #unsettled = new Set<Entry>()
+  readonly #unsettled = new Set<Entry<P, Answer>>()
   #timer: NodeJS.Timeout | undefined
   #onSettled: (() => void) | undefined
   #closing: Promise<void> | undefined
 
-  constructor(host: PublisherHost) {
+  constructor(host: PublisherHost<P, Answer>) {
     this.#host = host
   }
 
@@ -70,77 +89,143 @@ export class RedisPublisher {
    * @throws FST_ERR_EVENTSTREAM_PUBLISH_UNCONFIRMED if it may have been.
    * @throws FST_ERR_EVENTSTREAM_HISTORY_CLOSED
    */
-  publish(publication: Publication): Promise<unknown> {
+  publish(publication: P): Promise<Answer> {
     if (this.#closing !== undefined) return Promise.reject(new FST_ERR_EVENTSTREAM_HISTORY_CLOSED())
-    if (this.#waiting.size >= MAX_WAITING || this.#waitingBytes > MAX_WAITING_BYTES) {
+    if (this.#waiting >= MAX_WAITING || this.#waitingBytes > MAX_WAITING_BYTES) {
       return Promise.reject(new FST_ERR_EVENTSTREAM_PUBLISH_FAILED('too many messages wait for Redis'))
     }
     return new Promise((resolve, reject) => {
+      const queue = this.#queueOf(publication.stream)
       const deadline = performance.now() + this.#host.options.publishTimeoutMs
-      const entry = { ...publication, number: ++this.#count, deadline, wasLost: false, resolve, reject }
+      const entry = { publication, queue, deadline, isWaiting: false, wasLost: false, resolve, reject }
       this.#unsettled.add(entry)
-      this.#waiting.add(entry)
-      this.#waitingBytes += entry.byteLength
+      this.#wait(entry)
+      queue.waiting.push(entry)
+      if (!queue.isUnderWay) this.#ready.add(queue)
       this.#schedule()
-      this.resume()
+      if (this.#waiting < MAX_UNDER_WAY) this.#resumeSoon()
+      else this.resume()
     })
   }
 
   /** Sends what waits, as far as it may. To be called when there is a connection. */
   resume(): void {
-    if (!this.#host.isConnected) return
     if (this.#lacksScripts) {
-      if (this.#underWay.size === 0 && !this.#isLoading) void this.#loadScripts()
+      if (this.#host.isConnected && !this.#isLoading) void this.#loadScripts()
       return
     }
-    const lost = this.#lost
-    this.#lost = []
-    for (const entry of lost.sort((a, b) => a.number - b.number)) void this.#send(entry)
-    for (const entry of this.#waiting) {
-      if (!this.#host.isConnected || !this.#maySend(entry)) return
-      this.#unwait(entry)
-      void this.#send(entry)
+    for (const queue of this.#ready) {
+      const isFull = this.#underWay >= MAX_UNDER_WAY || this.#underWayBytes >= MAX_UNDER_WAY_BYTES
+      if (isFull || !this.#host.isConnected) return
+      this.#ready.delete(queue)
+      void this.#send(queue)
     }
   }
 
-  /** Rejects what was not sent, and resolves when all that was has been answered, or has waited for long enough. */
+  /** Sends what waits if it can, and resolves when all has been answered, or has waited for long enough. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
   }
 
   async #close(): Promise<void> {
-    for (const entry of this.#waiting) {
-      this.#unwait(entry)
-      this.#settle(entry, () => entry.reject(new FST_ERR_EVENTSTREAM_HISTORY_CLOSED()))
-    }
+    this.resume()
+    if (!this.#host.isConnected) this.#rejectWaiting()
     if (this.#unsettled.size === 0) return
     await new Promise<void>((resolve) => {
       this.#onSettled = resolve
     })
   }
 
-  #maySend({ byteLength }: Entry): boolean {
-    if (this.#underWay.size === 0) return true
-    return this.#underWay.size < MAX_UNDER_WAY && this.#underWayBytes + byteLength <= MAX_UNDER_WAY_BYTES
+  /** Of what was sent before it is not known yet what became of it. */
+  #rejectWaiting(): void {
+    for (const entry of this.#unsettled) {
+      if (!entry.isWaiting || entry.wasLost) continue
+      this.#remove(entry)
+      this.#settle(entry, () => entry.reject(new FST_ERR_EVENTSTREAM_HISTORY_CLOSED()))
+    }
   }
 
-  async #send(entry: Entry): Promise<void> {
-    this.#underWay.add(entry)
-    this.#underWayBytes += entry.byteLength
-    const answered = (): void => {
-      this.#underWay.delete(entry)
-      this.#underWayBytes -= entry.byteLength
-    }
-    try {
-      const reply = await this.#host.send(entry)
-      answered()
-      this.#settle(entry, () => entry.resolve(reply))
-    } catch (error) {
-      answered()
-      this.#fail(entry, error as Error)
-    }
+  #queueOf(stream: string): Queue<P, Answer> {
+    const known = this.#queues.get(stream)
+    if (known !== undefined) return known
+    const queue = { stream, waiting: [], isUnderWay: false }
+    this.#queues.set(stream, queue)
+    return queue
+  }
+
+  #resumeSoon(): void {
+    if (this.#isResuming) return
+    this.#isResuming = true
+    queueMicrotask(() => {
+      this.#isResuming = false
+      this.resume()
+    })
+  }
+
+  async #send(queue: Queue<P, Answer>): Promise<void> {
+    const batch = this.#takeBatch(queue)
+    const bytes = bytesOf(batch)
+    queue.isUnderWay = true
+    this.#underWay += batch.length
+    this.#underWayBytes += bytes
+    const again = await this.#answers(batch)
+    this.#underWay -= batch.length
+    this.#underWayBytes -= bytes
+    queue.isUnderWay = false
+    for (const entry of again) this.#wait(entry)
+    queue.waiting.unshift(...again)
+    if (queue.waiting.length > 0) this.#ready.add(queue)
+    else this.#queues.delete(queue.stream)
     this.resume()
+  }
+
+  #takeBatch({ waiting }: Queue<P, Answer>): Entry<P, Answer>[] {
+    let count = 0
+    for (let bytes = 0; count < Math.min(waiting.length, BATCH_MESSAGES) && bytes <= BATCH_BYTES; count++) {
+      bytes += waiting[count]?.publication.byteLength ?? 0
+    }
+    const batch = waiting.splice(0, count)
+    for (const entry of batch) this.#unwait(entry)
+    return batch
+  }
+
+  /** @returns what is to be sent again. */
+  async #answers(batch: readonly Entry<P, Answer>[]): Promise<Entry<P, Answer>[]> {
+    try {
+      const answers = await this.#host.send(batch.map(({ publication }) => publication))
+      return batch.filter((entry, i) => this.#take(entry, answers[i] as Answer | RedisReplyError))
+    } catch (error) {
+      return batch.filter((entry) => this.#fail(entry, error as Error))
+    }
+  }
+
+  #take(entry: Entry<P, Answer>, answer: Answer | RedisReplyError): boolean {
+    if (answer instanceof RedisReplyError) return this.#fail(entry, answer)
+    this.#settle(entry, () => entry.resolve(answer))
+    return false
+  }
+
+  /** @returns whether it is to be sent again. */
+  #fail(entry: Entry<P, Answer>, error: Error): boolean {
+    const isRefused = error instanceof RedisReplyError
+    if (isRefused && error.code === 'NOSCRIPT') {
+      this.#lacksScripts = true
+      return this.#unsettled.has(entry)
+    }
+    if (!isRefused && entry.publication.isIdempotent && this.#closing === undefined) {
+      entry.wasLost = true
+      return this.#unsettled.has(entry)
+    }
+    if (isRefused) this.#reject(entry, error)
+    else this.#settle(entry, () => entry.reject(unconfirmed('the connection broke', error)))
+    return false
+  }
+
+  /** What was sent before, and is refused now, may have been done then. */
+  #reject(entry: Entry<P, Answer>, error: Error): void {
+    const failed = new FST_ERR_EVENTSTREAM_PUBLISH_FAILED(error.message, { cause: error })
+    this.#settle(entry, () => entry.reject(entry.wasLost ? unconfirmed(error.message, error) : failed))
   }
 
   async #loadScripts(): Promise<void> {
@@ -148,39 +233,46 @@ export class RedisPublisher {
     try {
       await this.#host.loadScripts()
     } catch (error) {
-      for (const entry of this.#lost.splice(0)) this.#reject(entry, error as Error)
+      this.#refuseReady(error as Error)
     }
     this.#isLoading = false
     this.#lacksScripts = false
     this.resume()
   }
 
-  #fail(entry: Entry, error: Error): void {
-    if (error instanceof RedisReplyError && error.code === 'NOSCRIPT') {
-      this.#lacksScripts = true
-      if (this.#unsettled.has(entry)) this.#lost.push(entry)
-    } else if (error instanceof RedisReplyError) {
+  /** Without scripts nothing can be published: who waits for them is told, or they would be asked for again and again. */
+  #refuseReady(error: Error): void {
+    if (!(error instanceof RedisReplyError)) return
+    for (const entry of this.#unsettled) {
+      if (!entry.isWaiting) continue
+      this.#remove(entry)
       this.#reject(entry, error)
-    } else if (entry.isIdempotent && this.#unsettled.has(entry) && this.#closing === undefined) {
-      entry.wasLost = true
-      this.#lost.push(entry)
-    } else {
-      this.#settle(entry, () => entry.reject(unconfirmed('the connection broke', error)))
     }
   }
 
-  /** What was sent before, and is refused now, may have been done then. */
-  #reject(entry: Entry, error: Error): void {
-    const failed = new FST_ERR_EVENTSTREAM_PUBLISH_FAILED(error.message, { cause: error })
-    this.#settle(entry, () => entry.reject(entry.wasLost ? unconfirmed(error.message, error) : failed))
+  #wait(entry: Entry<P, Answer>): void {
+    entry.isWaiting = true
+    this.#waiting++
+    this.#waitingBytes += entry.publication.byteLength
   }
 
-  #unwait(entry: Entry): void {
-    this.#waiting.delete(entry)
-    this.#waitingBytes -= entry.byteLength
+  #unwait(entry: Entry<P, Answer>): void {
+    entry.isWaiting = false
+    this.#waiting--
+    this.#waitingBytes -= entry.publication.byteLength
   }
 
-  #settle(entry: Entry, settle: () => void): void {
+  /** It waits no longer, and will not be sent. */
+  #remove(entry: Entry<P, Answer>): void {
+    const { queue } = entry
+    this.#unwait(entry)
+    queue.waiting.splice(queue.waiting.indexOf(entry), 1)
+    if (queue.waiting.length > 0 || queue.isUnderWay) return
+    this.#ready.delete(queue)
+    this.#queues.delete(queue.stream)
+  }
+
+  #settle(entry: Entry<P, Answer>, settle: () => void): void {
     if (!this.#unsettled.delete(entry)) return
     settle()
     if (this.#unsettled.size > 0) return
@@ -204,22 +296,27 @@ export class RedisPublisher {
 
   #expire(): void {
     const now = performance.now()
-    const { publishTimeoutMs } = this.#host.options
     for (const entry of this.#unsettled) {
       if (entry.deadline > now) break
-      if (this.#waiting.has(entry)) {
-        this.#unwait(entry)
-        const error = new FST_ERR_EVENTSTREAM_PUBLISH_FAILED(
-          `Redis did not take it within ${publishTimeoutMs} ms`
-        )
-        this.#settle(entry, () => entry.reject(error))
-      } else {
-        this.#lost = this.#lost.filter((other) => other !== entry)
-        this.#settle(entry, () => entry.reject(unconfirmed(`no answer within ${publishTimeoutMs} ms`)))
-      }
+      const isNotSent = entry.isWaiting && !entry.wasLost
+      if (entry.isWaiting) this.#remove(entry)
+      this.#settle(entry, () => entry.reject(isNotSent ? this.#notTaken() : this.#notAnswered()))
     }
     this.#host.publisherOnTimeout()
   }
+
+  #notTaken(): Error {
+    const { publishTimeoutMs } = this.#host.options
+    return new FST_ERR_EVENTSTREAM_PUBLISH_FAILED(`Redis did not take it within ${publishTimeoutMs} ms`)
+  }
+
+  #notAnswered(): Error {
+    return unconfirmed(`no answer within ${this.#host.options.publishTimeoutMs} ms`)
+  }
+}
+
+function bytesOf(batch: readonly { readonly publication: Publication }[]): number {
+  return batch.reduce((sum, { publication }) => sum + publication.byteLength, 0)
 }
 
 function unconfirmed(why: string, cause?: Error): Error {

@@ -64,41 +64,60 @@ end
 `
 
 /**
- * Appends a message, and tells the nodes that follow the channel. What may be refused comes before it is appended, or does
- * not matter: an error says that it was not.
+ * Appends messages of one channel, and tells the nodes that follow it. What may be refused comes before a message is
+ * appended, or does not matter: an error says that it was not.
  *
- * KEYS: the stream, the string of the idempotency key if there is one.
- * ARGV: the Pub/Sub channel, the stream's length, its milliseconds, the tag, a random number, the length of the key in
- * UTF-16, the key, the text.
- * Returns the message's id, that of the entry before it, and the oldest place if it has moved.
+ * KEYS: the stream, and the string of the idempotency key of each message that has one.
+ * ARGV: the Pub/Sub channel, the stream's length, its milliseconds, the tag, a random number, and of each message the
+ * lengths of key and text in UTF-16, the key, the text, and `1` if it has an idempotency key.
+ * Returns the oldest place if it has moved, and of each message its id and that of the entry before it. No id: the other
+ * is why.
  */
 export const PUBLISH: RedisScript = script(`${COMMON}
-local stream, once = KEYS[1], KEYS[2]
-local previous = newest(stream)
-if once then
-  local known = redis.call('GET', once)
-  if known and known ~= '' then return {known, '', ''} end
-  redis.call('SET', once, '', 'PX', ARGV[3])
+local stream, ttl, tag, random = KEYS[1], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local head = newest(stream)
+local answers, told, nextOnce, failure = {''}, {}, 2, nil
+
+local function append(once, keyLength, textLength, key, text)
+  local known = once and redis.pcall('GET', once)
+  if type(known) == 'table' then failure = known.err return '', failure end
+  if known and known ~= '' then return known, '' end
+  if once then
+    local set = redis.pcall('SET', once, '', 'PX', ttl)
+    if set.err then failure = set.err return '', failure end
+  end
+  local previous, id, refused = head, nil, nil
+  if previous == '' then previous, refused = add(stream, '', tag, random, 'start', '1') end
+  if previous then id, refused = add(stream, previous, tag, random, 'key', key, 'text', text) end
+  if refused then
+    if once then redis.call('SET', once, '', 'PX', 1) end
+    failure = refused.err
+    return '', failure
+  end
+  if once then redis.call('SET', once, id, 'PX', ttl) end
+  if #told == 0 then told[1] = previous end
+  table.insert(told, table.concat({id, #text, keyLength, textLength, key .. text}, ' '))
+  head = id
+  random = (random * 69069 + 1) % ${RANDOM_RANGE}
+  return id, previous
 end
-local function refuse(failure)
-  if once then redis.call('SET', once, '', 'PX', 1) end
-  return failure
+
+for i = 6, #ARGV, 5 do
+  local once
+  if ARGV[i + 4] == '1' then once, nextOnce = KEYS[nextOnce], nextOnce + 1 end
+  local id, previous = '', failure
+  if not failure then id, previous = append(once, ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
+  table.insert(answers, id)
+  table.insert(answers, previous)
 end
-local tag, random = tonumber(ARGV[4]), tonumber(ARGV[5])
-local id, failure
-if previous == '' then
-  previous, failure = add(stream, '', tag, random, 'start', '1')
-  if failure then return refuse(failure) end
+if #told > 0 then
+  redis.pcall('PEXPIRE', stream, ttl)
+  local trimmed = redis.pcall('XTRIM', stream, 'MAXLEN', '~', ARGV[2])
+  if type(trimmed) == 'number' and trimmed > 0 then answers[1] = oldest(stream) end
+  local previous = table.remove(told, 1)
+  redis.pcall('PUBLISH', ARGV[1], previous .. ' ' .. answers[1] .. ' ' .. table.concat(told))
 end
-id, failure = add(stream, previous, tag, random, 'key', ARGV[7], 'text', ARGV[8])
-if failure then return refuse(failure) end
-if once then redis.call('SET', once, id, 'PX', ARGV[3]) end
-redis.pcall('PEXPIRE', stream, ARGV[3])
-local place = ''
-local trimmed = redis.pcall('XTRIM', stream, 'MAXLEN', '~', ARGV[2])
-if type(trimmed) == 'number' and trimmed > 0 then place = oldest(stream) end
-redis.pcall('PUBLISH', ARGV[1], table.concat({previous, id, place, #ARGV[8], ARGV[6], ARGV[7] .. ARGV[8]}, ' '))
-return {id, previous, place}
+return answers
 `)
 
 /**

@@ -457,10 +457,10 @@ t.test('redisHistory › streams that are lost', async (t) => {
     const place = tail.log.head
     await fill(a, 'news', 1)
     const moved = tail.moves()
-    await redis.command('DEL', `${prefix}{news}:log`)
-    await redis.command('XADD', `${prefix}{news}:log`, '*', 'text', 'raw')
+    const source = "redis.call('DEL', KEYS[1]) redis.call('XADD', KEYS[1], '*', 'text', 'raw')"
+    await redis.command('EVAL', source, '1', `${prefix}{news}:log`)
     await moved
-    t.equal(await gapAfter(tail.log, place), 'foreign')
+    t.match(await gapAfter(tail.log, place), /^(foreign|future)$/, 'the latter within one millisecond')
   })
 })
 

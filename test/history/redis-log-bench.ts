@@ -29,7 +29,7 @@ let channels = 0
 
 /** What Redis tells the other nodes of a message. */
 export function toldOf({ previous, id, oldest, byteLength, key, text }: OwnMessage): string {
-  return `${previous} ${id} ${oldest} ${byteLength} ${key.length} ${key}${text}`
+  return `${previous} ${oldest} ${id} ${byteLength} ${key.length} ${text.length} ${key}${text}`
 }
 
 /** One RedisLog on a real Redis, without the history around it: nobody tells it anything but the test. */
@@ -114,9 +114,9 @@ export class LogBench implements RedisLogHost {
   async publish(text: string, key = ''): Promise<OwnMessage> {
     const { log, notices, tag } = this.keys
     const { ttlMs } = this.options
-    const numbers = [this.#maxLength + 1, ttlMs, tag, randomPart(), key.length]
-    const reply = await this.call(PUBLISH, [log], [notices, ...numbers.map(String), key, text])
-    const [id, previous, oldest] = reply as [string, string, string]
+    const numbers = [this.#maxLength + 1, ttlMs, tag, randomPart(), key.length, text.length]
+    const reply = await this.call(PUBLISH, [log], [notices, ...numbers.map(String), key, text, ''])
+    const [oldest, id, previous] = reply as [string, string, string]
     return { id, previous, oldest, key, text, byteLength: Buffer.byteLength(text) }
   }
 

@@ -163,6 +163,24 @@ t.test('RedisLog › takeNotice()', async (t) => {
     )
   })
 
+  t.test('takes several messages, and tells of them once', async (t) => {
+    const bench = await open(t)
+    const ear = new Ear()
+    await bench.follow(ear)
+    const place = bench.reader.head
+    const [first, ...rest] = [
+      await bench.publish('a b', 'k'),
+      await bench.publish(''),
+      await bench.publish('😀')
+    ]
+    const items = rest.map((message) => toldOf(message).split(' ').slice(2).join(' '))
+    t.equal(bench.log.takeNotice([toldOf(first), ...items].join('')), true)
+    t.same(texts(await readAll(bench.reader, place)), ['a b', '', '😀'])
+    t.equal(ear.told, 1)
+    t.equal(bench.log.takeNotice([toldOf(first), ...items].join('')), true, 'which it knows then')
+    t.same(texts(await readAll(bench.reader, place)), ['a b', '', '😀'])
+  })
+
   t.test('leaves what it has', async (t) => {
     const bench = await open(t)
     const { reader } = bench

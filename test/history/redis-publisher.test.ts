@@ -11,16 +11,20 @@ const CLOSED = 'FST_ERR_EVENTSTREAM_HISTORY_CLOSED'
 const TIMEOUT_MS = 1_000
 const MIB = 1_048_576
 
+interface Named extends Publication {
+  readonly name: string
+}
+
 interface Sent {
   readonly name: string
-  resolve(reply: unknown): void
+  resolve(answer: string | RedisReplyError): void
   reject(error: Error): void
 }
 
 /** A Redis that answers when the test says so. */
-class Bench implements PublisherHost {
+class Bench implements PublisherHost<Named, string> {
   readonly options = { publishTimeoutMs: TIMEOUT_MS }
-  readonly publisher: RedisPublisher = new RedisPublisher(this)
+  readonly publisher: RedisPublisher<Named, string> = new RedisPublisher(this)
   isConnected = true
   /** What was sent and has no answer. */
   underWay: Sent[] = []
@@ -28,9 +32,21 @@ class Bench implements PublisherHost {
   readonly sent: string[] = []
   timeouts = 0
 
-  send({ args: [name = ''] }: Publication): Promise<unknown> {
-    this.sent.push(name)
-    return new Promise((resolve, reject) => this.underWay.push({ name, resolve, reject }))
+  /** What was sent together, and is more than one. */
+  readonly batches: string[][] = []
+
+  send(publications: readonly Named[]): Promise<readonly (string | RedisReplyError)[]> {
+    const names = publications.map(({ name }) => name)
+    if (names.length > 1) this.batches.push(names)
+    this.sent.push(...names)
+    return Promise.all(
+      names.map(
+        (name) =>
+          new Promise<string | RedisReplyError>((resolve, reject) => {
+            this.underWay.push({ name, resolve, reject })
+          })
+      )
+    )
   }
 
   /** Loads of scripts that have no answer. */
@@ -44,8 +60,21 @@ class Bench implements PublisherHost {
     this.timeouts++
   }
 
+  /** To a stream of its own, and sends it at once. */
   publish(name: string, isIdempotent = false, byteLength = 10): Promise<unknown> {
-    return this.publisher.publish({ keys: ['stream'], args: [name], byteLength, isIdempotent })
+    const published = this.publisher.publish({ stream: name, name, byteLength, isIdempotent })
+    this.publisher.resume()
+    return published
+  }
+
+  /** To one stream. */
+  publishAll(
+    names: readonly string[],
+    byteLength = 10,
+    stream = 'stream',
+    isIdempotent = false
+  ): Promise<unknown>[] {
+    return names.map((name) => this.publisher.publish({ stream, name, byteLength, isIdempotent }))
   }
 
   /** Redis has done the first of what is under way. */
@@ -139,6 +168,79 @@ t.test('RedisPublisher › sends', async (t) => {
   })
 })
 
+t.test('RedisPublisher › what is published to one stream in one turn', async (t) => {
+  t.test('is sent together, and each has its own answer', async (t) => {
+    const bench = new Bench()
+    const published = bench.publishAll(['a', 'b', 'c'])
+    const others = bench.publishAll(['x', 'y'], 10, 'other')
+    t.equal(bench.sent.length, 0, 'not before its end')
+    await turn()
+    t.same(bench.batches, [
+      ['a', 'b', 'c'],
+      ['x', 'y']
+    ])
+    const [first, second] = bench.underWay
+    first?.resolve('id of a')
+    second?.resolve(new RedisReplyError(new Error('OOM')))
+    bench.underWay.splice(0, 2)
+    await bench.answer(3)
+    t.same(await outcomes(published), ['id of a', FAILED, 'id of c'])
+    t.same(await outcomes(others), ['id of x', 'id of y'])
+  })
+
+  t.test('64 messages at a time, or as many as begin within 16 KiB', async (t) => {
+    const bench = new Bench()
+    const published = bench.publishAll(names(0, 100))
+    const large = bench.publishAll(['a', 'b', 'c', 'd'], 10_000, 'large')
+    await turn()
+    t.same(bench.batches, [names(0, 64), ['a', 'b']])
+    await bench.answer(66)
+    t.same(bench.batches.slice(2), [names(64, 100), ['c', 'd']], 'the rest when they have been answered')
+    await bench.answer(38)
+    await Promise.all([...published, ...large])
+  })
+
+  t.test('and what comes while it is under way, waits and is sent together', async (t) => {
+    const bench = new Bench()
+    const published = bench.publishAll(['a'])
+    await turn()
+    for (const name of ['b', 'c', 'd']) {
+      published.push(...bench.publishAll([name]))
+      await turn()
+    }
+    t.same(bench.sent, ['a'])
+    await bench.answer()
+    t.same(bench.batches, [['b', 'c', 'd']])
+    await bench.answer(3)
+    t.same(await outcomes(published), ['id of a', 'id of b', 'id of c', 'id of d'])
+  })
+
+  t.test('is sent before its end if it is very much', async (t) => {
+    const bench = new Bench()
+    const published = bench.publishAll(names(0, 1_000))
+    t.equal(bench.sent.length, 64)
+    while (bench.underWay.length > 0) await bench.answer(64)
+    await Promise.all(published)
+  })
+
+  t.test('when the connection breaks between them: waits for another one', async (t) => {
+    const bench = new Bench()
+    const published = bench.publishAll(['a'], 10, 'one').concat(bench.publishAll(['b'], 10, 'two'))
+    const { send } = bench
+    bench.send = (publications) => {
+      bench.isConnected = false
+      bench.send = send
+      return bench.send(publications)
+    }
+    await turn()
+    t.same(bench.sent, ['a'])
+    await bench.connect()
+    t.same(bench.sent, ['a', 'b'])
+    await bench.answer(2)
+    t.same(await outcomes(published), ['id of a', 'id of b'])
+  })
+})
+
 t.test('RedisPublisher › refuses', async (t) => {
   t.test('when 10,000 wait already', async (t) => {
     const bench = new Bench()
@@ -179,35 +281,48 @@ t.test('RedisPublisher › refuses', async (t) => {
 t.test('RedisPublisher › when Redis has forgotten the scripts', async (t) => {
   const noScript = new RedisReplyError(new Error('NOSCRIPT No matching script'))
 
-  t.test('sends again in the order of calls, when all that was sent has been answered', async (t) => {
+  t.test('loads them, and sends again in the order of calls', async (t) => {
     const bench = new Bench()
-    const published = names(0, 3).map((name) => bench.publish(name))
-    bench.underWay.shift()?.reject(noScript)
+    const published = bench.publishAll(names(0, 3))
     await turn()
-    published.push(bench.publish('3'))
-    t.same([bench.loads.length, bench.sent], [0, ['0', '1', '2']])
+    published.push(...bench.publishAll(['3']))
+    const other = bench.publish('other')
     for (const { reject } of bench.underWay.splice(0)) reject(noScript)
     await turn()
     bench.publisher.resume()
-    t.same([bench.loads.length, bench.sent.length], [1, 3], 'once they are loaded')
+    t.same([bench.loads.length, bench.sent.length], [1, 4], 'once they are loaded')
     bench.loads.shift()?.resolve()
     await turn()
-    t.same(bench.sent.slice(3), ['0', '1', '2', '3'])
-    await bench.answer(4)
+    t.same(bench.batches, [names(0, 3), names(0, 4)])
+    await bench.answer(5)
     t.same(await outcomes(published), ['id of 0', 'id of 1', 'id of 2', 'id of 3'])
+    t.equal(await other, 'id of other')
   })
 
-  t.test('and takes them no more, rejects what it was for, and goes on', async (t) => {
+  t.test('and takes them no more, rejects all that waits, and goes on', async (t) => {
     const bench = new Bench()
     const published = bench.publish('a')
     bench.underWay.shift()?.reject(noScript)
     await turn()
     const next = bench.publish('b')
     bench.loads.shift()?.reject(new RedisReplyError(new Error('NOPERM no permissions')))
-    await t.rejects(published, { code: FAILED, message: /NOPERM/ })
-    await turn()
+    for (const refused of [published, next]) await t.rejects(refused, { code: FAILED, message: /NOPERM/ })
+    const last = bench.publish('c')
     await bench.answer()
-    t.equal(await next, 'id of b')
+    t.equal(await last, 'id of c')
+  })
+
+  t.test('and the connection breaks meanwhile, sends when there is another one', async (t) => {
+    const bench = new Bench()
+    const published = bench.publish('a')
+    bench.underWay.shift()?.reject(noScript)
+    await turn()
+    bench.isConnected = false
+    bench.loads.shift()?.reject(new Error('reset'))
+    await turn()
+    await bench.connect()
+    await bench.answer()
+    t.equal(await published, 'id of a')
   })
 
   t.test('forgets what was not in time', async (t) => {
@@ -243,33 +358,25 @@ t.test('RedisPublisher › a connection that breaks', async (t) => {
     t.same(bench.sent, ['a'], 'so it is not sent again')
   })
 
-  t.test(
-    'unless it has an idempotency key: it is sent again, before all others, in the order of calls',
-    async (t) => {
-      const bench = new Bench()
-      const all = [
-        bench.publish('a', true),
-        bench.publish('b'),
-        bench.publish('c', true),
-        bench.publish('d', true)
-      ]
-      // Redis had done the first of them, and the others have failed in another order than that of the calls.
-      const [a, b, c, d] = bench.underWay.splice(0)
-      a?.resolve('id of a')
-      bench.isConnected = false
-      for (const lost of [d, b, c]) lost?.reject(new Error('reset'))
-      await turn()
-      all.push(bench.publish('e'))
-      t.same(await outcomes(all), ['id of a', UNCONFIRMED, undefined, undefined, undefined])
-      await bench.connect()
-      t.same(bench.sent.slice(4), ['c', 'd', 'e'])
-      await bench.break()
-      await bench.connect()
-      t.same(bench.sent.slice(7), ['c', 'd'], 'as often as it takes')
-      await bench.answer(2)
-      t.same((await outcomes(all)).slice(2), ['id of c', 'id of d', UNCONFIRMED])
-    }
-  )
+  t.test('unless it has an idempotency key: it is sent again, before what came later', async (t) => {
+    const bench = new Bench()
+    const all = [
+      ...bench.publishAll(['a']),
+      ...bench.publishAll(['b', 'c'], 10, 'stream', true),
+      ...bench.publishAll(['d'])
+    ]
+    await turn()
+    all.push(...bench.publishAll(['e']))
+    await bench.break()
+    t.same(await outcomes(all), [UNCONFIRMED, undefined, undefined, UNCONFIRMED, undefined])
+    await bench.connect()
+    t.same(bench.batches.slice(1), [['b', 'c', 'e']])
+    await bench.break()
+    await bench.connect()
+    t.same(bench.batches.slice(2), [['b', 'c']], 'as often as it takes')
+    await bench.answer(2)
+    t.same((await outcomes(all)).slice(1), ['id of b', 'id of c', UNCONFIRMED, UNCONFIRMED])
+  })
 
   t.test('what is refused when it is sent again may have been published the first time', async (t) => {
     const bench = new Bench()

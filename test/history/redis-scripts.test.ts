@@ -51,8 +51,22 @@ type Published = [id: string, previous: string, oldest: string]
 async function publish(keys: RedisKeys, options: PublishOptions = {}): Promise<Published> {
   const { text = 'x', key = '', random = 5, maxLength = 1_000, idempotencyKey, server } = options
   const streams = idempotencyKey === undefined ? [keys.log] : [keys.log, keys.once(idempotencyKey)]
-  const args = [keys.notices, maxLength + 1, TTL_MS, keys.tag, random, key.length, key, text]
-  return (await run(PUBLISH, streams, args, server)) as Published
+  const once = idempotencyKey === undefined ? '' : '1'
+  const args = [
+    keys.notices,
+    maxLength + 1,
+    TTL_MS,
+    keys.tag,
+    random,
+    key.length,
+    text.length,
+    key,
+    text,
+    once
+  ]
+  const [oldest = '', id = '', previous = ''] = (await run(PUBLISH, streams, args, server)) as string[]
+  if (id === '') throw new Error(previous)
+  return [id, previous, oldest]
 }
 
 async function entries({ log }: RedisKeys): Promise<[id: string, fields: string[]][]> {
@@ -104,10 +118,10 @@ t.test('redis scripts › PUBLISH › ids', async (t) => {
       local ids = {}
       for i = 1, 3000 do
         ARGV[5] = tostring((i * 7919) % ${RANDOM_RANGE})
-        ids[i] = publish()[1]
+        ids[i] = publish()[2]
       end
       return ids`
-    const args = [keys.notices, 10_000, TTL_MS, keys.tag, 0, 0, '', 'x']
+    const args = [keys.notices, 10_000, TTL_MS, keys.tag, 0, 0, 1, '', 'x', '']
     const given = (await run({ source, sha: '' }, [keys.log], args)) as string[]
     t.equal(given.length, 3_000)
     assertIncreasing(given)
@@ -223,6 +237,44 @@ t.test('redis scripts › PUBLISH › appends', async (t) => {
     t.not((await publish(keys, { idempotencyKey: 'a' }))[0], id)
   })
 
+  t.test('several messages at once, of which some may be known', async (t) => {
+    const keys = newKeys()
+    const [known] = await publish(keys, { idempotencyKey: 'a' })
+    const messages = ['1', 'a', '2', 'b'].map((text) => [
+      0,
+      text.length,
+      '',
+      text,
+      /[ab]/.test(text) ? '1' : ''
+    ])
+    const args = [keys.notices, 1_000, TTL_MS, keys.tag, 5, ...messages.flat()]
+    const names = [keys.log, keys.once('a'), keys.once('b')]
+    const [oldest, ...answers] = (await run(PUBLISH, names, args)) as string[]
+    t.equal(oldest, '')
+    const [, , first, second, third] = await ids(keys)
+    t.same(answers, [first, known, known, '', second, first, third, second])
+    assertIncreasing(await ids(keys))
+    t.equal(await redis.command('GET', keys.once('b')), third)
+    t.equal(((await run(PUBLISH, names, args)) as string[])[7], third, 'and again')
+  })
+
+  t.test('none after one that is refused', async (t) => {
+    const keys = newKeys()
+    await publish(keys)
+    await redis.command('SADD', keys.once('a'), 'no string')
+    const messages = ['1', '2', '3'].map((text) => [0, 1, '', text, text === '2' ? '1' : ''])
+    const args = [keys.notices, 1_000, TTL_MS, keys.tag, 5, ...messages.flat()]
+    const refused = (await run(PUBLISH, [keys.log, keys.once('a')], args)) as string[]
+    t.match(refused.slice(1), [/-/, /-/, '', /^WRONGTYPE /, '', /^WRONGTYPE /])
+    const full = await RedisServer.start()
+    t.teardown(() => full.stop())
+    await publish(keys, { server: full })
+    await full.command('ACL', 'SETUSER', 'default', '-set')
+    const answers = (await run(PUBLISH, [keys.log, keys.once('b')], args, full)) as string[]
+    t.match(answers.slice(1), [/-/, /-/, '', /SET|permission|can't run/, '', /SET|permission|can't run/])
+    t.equal(await full.command('XLEN', keys.log), 3, 'and what was before it is there')
+  })
+
   t.test('nothing to a key that is no stream', async (t) => {
     const keys = newKeys()
     await redis.command('SET', keys.log, 'x')
@@ -325,7 +377,7 @@ t.test('redis scripts › PUBLISH › tells those who follow', async (t) => {
   await publish(keys, { text: 'the last' })
   await isTold
   t.same(
-    got.map((notice) => notice.split(' ').slice(5).join(' ')),
+    got.map((notice) => notice.split(' ').slice(6).join(' ')),
     ['x', 'the last'],
     'and nothing of what was not appended'
   )
