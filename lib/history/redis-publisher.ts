@@ -181,12 +181,15 @@ export class RedisPublisher<P extends Publication, Answer> {
   }
 
   #takeBatch({ waiting }: Queue<P, Answer>): Entry<P, Answer>[] {
-    let count = 0
-    for (let bytes = 0; count < Math.min(waiting.length, BATCH_MESSAGES) && bytes <= BATCH_BYTES; count++) {
-      bytes += waiting[count]?.publication.byteLength ?? 0
+    const batch: Entry<P, Answer>[] = []
+    let bytes = 0
+    for (const entry of waiting) {
+      if (batch.length === BATCH_MESSAGES || bytes > BATCH_BYTES) break
+      batch.push(entry)
+      bytes += entry.publication.byteLength
+      this.#unwait(entry)
     }
-    const batch = waiting.splice(0, count)
-    for (const entry of batch) this.#unwait(entry)
+    waiting.splice(0, batch.length)
     return batch
   }
 

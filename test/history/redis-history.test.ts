@@ -583,6 +583,23 @@ t.test('redisHistory › Redis away', async (t) => {
     t.equal(states.told.length, 2)
   })
 
+  t.test('with several commands under way: is told once', async (t) => {
+    const server = await ownRedis(t)
+    const { a } = nodes(t, {}, server)
+    const states = new States()
+    a.open?.(states)
+    await Tail.follow(a, 'news')
+    server.pause()
+    const published = ['a', 'b', 'c'].map((name) => a.append(name, frame('x'), ''))
+    const code = 'FST_ERR_EVENTSTREAM_PUBLISH_UNCONFIRMED'
+    const rejected = Promise.all(published.map((one) => t.rejects(one, { code })))
+    await nextTurn()
+    await server.kill()
+    await rejected
+    await states.count(1)
+    t.equal(states.told.length, 1)
+  })
+
   t.test('pages that were asked for come when it is back', async (t) => {
     const server = await ownRedis(t)
     const { a } = nodes(t, { maxBytes: 1 }, server)
