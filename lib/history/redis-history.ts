@@ -213,12 +213,22 @@ class RedisHistory
   }
 
   async send(publications: readonly Message[]): Promise<readonly (Appended | RedisReplyError)[]> {
-    const command = publishCommand(publications, this.options)
-    const [oldest = '', ...answers] = (await this.#call(this.#linked(), command)) as string[]
+    const link = this.#linked()
+    const [oldest = '', ...answers] = (await this.#call(
+      link,
+      publishCommand(publications, this.options)
+    )) as string[]
     return publications.map((_, i) => {
       const [id, previous] = answers.slice(2 * i, 2 * i + 2) as [string, string]
-      return id === '' ? new RedisReplyError(new Error(previous)) : { id, previous, oldest }
+      return id === '' ? this.#refusal(link, new Error(previous)) : { id, previous, oldest }
     })
+  }
+
+  /** A replica is the wrong place, at which a failover may have left the connection. */
+  #refusal(link: RedisLink, error: Error): RedisReplyError {
+    const refusal = new RedisReplyError(error)
+    if (refusal.code === 'READONLY') this.#giveUp(link, refusal)
+    return refusal
   }
 
   async loadScripts(): Promise<void> {

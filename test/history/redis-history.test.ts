@@ -637,11 +637,22 @@ t.test('redisHistory › Redis away', async (t) => {
     const { a } = nodes(t, {}, server)
     await fill(a, 'news', 1)
     await server.command('REPLICAOF', '127.0.0.1', String(other.port))
+    const states = new States()
+    a.open?.(states)
+    const others = ['a', 'b', 'c'].map((name) => t.rejects(fill(a, name, 1)))
+    await t.rejects(
+      fill(a, 'news', 1).finally(() => Promise.all(others)),
+      {
+        code: /^FST_ERR_EVENTSTREAM_PUBLISH_(FAILED|UNCONFIRMED)$/
+      }
+    )
     await t.rejects(fill(a, 'news', 1), {
       code: 'FST_ERR_EVENTSTREAM_PUBLISH_FAILED',
       message: /READONLY/,
       cause: { code: 'READONLY' }
     })
+    await states.count(1)
+    t.match(states.told, [/^degraded: READONLY /])
     await server.command('REPLICAOF', 'NO', 'ONE')
     await fill(a, 'news', 1)
   })
