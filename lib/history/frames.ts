@@ -14,7 +14,7 @@ export class Frames {
   #bytes = 0
   #headNumber: number
   /** Where the last page ended, from which most are read on. */
-  #readCursor: Cursor = ''
+  #readCursor: Cursor | undefined
   #readNumber = 0
   /** The newest frame of each key, once somebody has asked. */
   #latest: Map<string, KeptFrame> | undefined
@@ -68,7 +68,7 @@ export class Frames {
 
   /** Takes back the frames after a number, as if they had never come. */
   cut(number: number): void {
-    if (this.#readNumber > number) this.#readCursor = ''
+    if (this.#readNumber > number) this.#readCursor = undefined
     while (this.#headNumber > number) {
       const frame = this.#frames.pop()
       this.#headNumber--
@@ -109,7 +109,7 @@ export class Frames {
       bytes += frame.byteLength + idBytes
       frames.push(frame)
     }
-    this.#readCursor = this.#frames[this.#start + end - 1 - base]?.cursor ?? ''
+    this.#readCursor = this.#frames[this.#start + end - 1 - base]?.cursor
     this.#readNumber = end
     return { frames, number: end }
   }

@@ -77,7 +77,6 @@ interface Message extends Publication {
   readonly keys: RedisKeys
   readonly key: string
   readonly text: string
-  readonly idempotencyKey: string | undefined
 }
 
 /** Where it was appended: its id, that of the entry before it, and the oldest place if that has moved. */
@@ -180,15 +179,7 @@ class RedisHistory
     this.#start()
     const deadline = performance.now() + this.options.publishTimeoutMs
     const keys = this.#keysOf(channel)
-    const publication = {
-      stream: keys.log,
-      keys,
-      ...frame,
-      key,
-      idempotencyKey,
-      isIdempotent: idempotencyKey !== undefined
-    }
-    const appended = await this.#publisher.publish(publication)
+    const appended = await this.#publisher.publish({ ...frame, keys, key, idempotencyKey })
     const timeoutMs = deadline - performance.now()
     await this.#logs.get(channel)?.takeOwn({ ...frame, ...appended, key }, timeoutMs)
     return appended.id
@@ -214,10 +205,8 @@ class RedisHistory
 
   async send(publications: readonly Message[]): Promise<readonly (Appended | RedisReplyError)[]> {
     const link = this.#linked()
-    const [oldest = '', ...answers] = (await this.#call(
-      link,
-      publishCommand(publications, this.options)
-    )) as string[]
+    const { keys, args } = publishArguments(publications, this.options)
+    const [oldest = '', ...answers] = (await this.#evalSha(link, PUBLISH, keys, args)) as string[]
     return publications.map((_, i) => {
       const [id, previous] = answers.slice(2 * i, 2 * i + 2) as [string, string]
       return id === '' ? this.#refusal(link, new Error(previous)) : { id, previous, oldest }
@@ -314,17 +303,25 @@ class RedisHistory
 
   async #runOn(
     link: RedisLink,
-    { sha, source }: RedisScript,
+    script: RedisScript,
     keys: readonly string[],
     args: readonly string[]
   ): Promise<unknown> {
-    const rest = [String(keys.length), ...keys, ...args]
     try {
-      return await this.#call(link, ['EVALSHA', sha, ...rest])
+      return await this.#evalSha(link, script, keys, args)
     } catch (error) {
       if (!(error instanceof RedisReplyError) || error.code !== 'NOSCRIPT') throw error
-      return await this.#call(link, ['EVAL', source, ...rest])
+      return await this.#call(link, ['EVAL', script.source, String(keys.length), ...keys, ...args])
     }
+  }
+
+  #evalSha(
+    link: RedisLink,
+    { sha }: RedisScript,
+    keys: readonly string[],
+    args: readonly string[]
+  ): Promise<unknown> {
+    return this.#call(link, ['EVALSHA', sha, String(keys.length), ...keys, ...args])
   }
 
   async #call(link: RedisLink, args: readonly string[]): Promise<unknown> {
@@ -438,7 +435,10 @@ class RedisHistory
 }
 
 /** @param publications of one channel. */
-function publishCommand(publications: readonly Message[], { maxLength, ttlMs }: Settings): string[] {
+function publishArguments(
+  publications: readonly Message[],
+  { maxLength, ttlMs }: Settings
+): { keys: string[]; args: string[] } {
   const [{ keys }] = publications as [Message]
   const names = [keys.log]
   const args = [keys.notices, String(maxLength + 1), String(ttlMs), String(keys.tag), randomPart()]
@@ -446,7 +446,7 @@ function publishCommand(publications: readonly Message[], { maxLength, ttlMs }: 
     if (idempotencyKey !== undefined) names.push(keys.once(idempotencyKey))
     args.push(String(key.length), String(text.length), key, text, idempotencyKey === undefined ? '' : '1')
   }
-  return ['EVALSHA', PUBLISH.sha, String(names.length), ...names, ...args]
+  return { keys: names, args }
 }
 
 function checkClient(name: string, value: unknown): void {

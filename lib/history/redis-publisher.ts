@@ -7,11 +7,11 @@ import { RedisReplyError } from './redis-link.ts'
 
 /** What is to be sent to Redis. */
 export interface Publication {
-  /** The stream that it is for: those for one may be sent together. */
-  readonly stream: string
+  /** Of its channel: what is for one stream may be sent together. */
+  readonly keys: { readonly log: string }
   readonly byteLength: number
-  /** Whether Redis does it only once, however often it is sent. */
-  readonly isIdempotent: boolean
+  /** With one, Redis does it only once, however often it is sent. */
+  readonly idempotencyKey: string | undefined
 }
 
 export interface PublisherHost<P extends Publication, Answer> {
@@ -95,7 +95,7 @@ export class RedisPublisher<P extends Publication, Answer> {
       return Promise.reject(new FST_ERR_EVENTSTREAM_PUBLISH_FAILED('too many messages wait for Redis'))
     }
     return new Promise((resolve, reject) => {
-      const queue = this.#queueOf(publication.stream)
+      const queue = this.#queueOf(publication.keys.log)
       const deadline = performance.now() + this.#host.options.publishTimeoutMs
       const entry = { publication, queue, deadline, isWaiting: false, wasLost: false, resolve, reject }
       this.#unsettled.add(entry)
@@ -165,7 +165,7 @@ export class RedisPublisher<P extends Publication, Answer> {
 
   async #send(queue: Queue<P, Answer>): Promise<void> {
     const batch = this.#takeBatch(queue)
-    const bytes = bytesOf(batch)
+    const bytes = batch.reduce((sum, { publication }) => sum + publication.byteLength, 0)
     queue.isUnderWay = true
     this.#underWay += batch.length
     this.#underWayBytes += bytes
@@ -216,7 +216,7 @@ export class RedisPublisher<P extends Publication, Answer> {
       this.#lacksScripts = true
       return this.#unsettled.has(entry)
     }
-    if (!isRefused && entry.publication.isIdempotent && this.#closing === undefined) {
+    if (!isRefused && entry.publication.idempotencyKey !== undefined && this.#closing === undefined) {
       entry.wasLost = true
       return this.#unsettled.has(entry)
     }
@@ -316,10 +316,6 @@ export class RedisPublisher<P extends Publication, Answer> {
   #notAnswered(): Error {
     return unconfirmed(`no answer within ${this.#host.options.publishTimeoutMs} ms`)
   }
-}
-
-function bytesOf(batch: readonly { readonly publication: Publication }[]): number {
-  return batch.reduce((sum, { publication }) => sum + publication.byteLength, 0)
 }
 
 function unconfirmed(why: string, cause?: Error): Error {

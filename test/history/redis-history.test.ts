@@ -519,6 +519,19 @@ t.test('redisHistory › 3,000 channels that are followed', async (t) => {
   })
 })
 
+/** A follower of a node that has to ask Redis for the five messages after a place. */
+async function behind(t: Test) {
+  const server = await ownRedis(t)
+  const { a } = nodes(t, { maxBytes: 1 }, server)
+  const states = new States()
+  a.open?.(states)
+  const tail = await Tail.follow(a, 'news')
+  const place = tail.log.head
+  await fill(a, 'news', 5)
+  tail.log.release(tail.log.head)
+  return { server, states, tail, place }
+}
+
 t.test('redisHistory › Redis away', async (t) => {
   t.test('is told once, to all who opened it, and so is that it is back', async (t) => {
     const server = await ownRedis(t)
@@ -601,14 +614,7 @@ t.test('redisHistory › Redis away', async (t) => {
   })
 
   t.test('pages that were asked for come when it is back', async (t) => {
-    const server = await ownRedis(t)
-    const { a } = nodes(t, { maxBytes: 1 }, server)
-    const states = new States()
-    a.open?.(states)
-    const tail = await Tail.follow(a, 'news')
-    const place = tail.log.head
-    await fill(a, 'news', 5)
-    tail.log.release(tail.log.head)
+    const { server, states, tail, place } = await behind(t)
     server.pause()
     const reading = readAll(tail.log, place)
     await states.count(1)
@@ -617,14 +623,7 @@ t.test('redisHistory › Redis away', async (t) => {
   })
 
   t.test('and back with nothing: pages that were asked for meanwhile are gaps', async (t) => {
-    const server = await ownRedis(t)
-    const { a } = nodes(t, { maxBytes: 1 }, server)
-    const states = new States()
-    a.open?.(states)
-    const tail = await Tail.follow(a, 'news')
-    const place = tail.log.head
-    await fill(a, 'news', 5)
-    tail.log.release(tail.log.head)
+    const { server, states, tail, place } = await behind(t)
     await server.kill()
     await states.count(1)
     const reading = gapAfter(tail.log, place)

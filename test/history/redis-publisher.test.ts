@@ -15,6 +15,10 @@ interface Named extends Publication {
   readonly name: string
 }
 
+function named(name: string, isIdempotent: boolean, byteLength: number, log: string): Named {
+  return { name, keys: { log }, byteLength, idempotencyKey: isIdempotent ? name : undefined }
+}
+
 interface Sent {
   readonly name: string
   resolve(answer: string | RedisReplyError): void
@@ -62,7 +66,7 @@ class Bench implements PublisherHost<Named, string> {
 
   /** To a stream of its own, and sends it at once. */
   publish(name: string, isIdempotent = false, byteLength = 10): Promise<unknown> {
-    const published = this.publisher.publish({ stream: name, name, byteLength, isIdempotent })
+    const published = this.publisher.publish(named(name, isIdempotent, byteLength, name))
     this.publisher.resume()
     return published
   }
@@ -74,7 +78,7 @@ class Bench implements PublisherHost<Named, string> {
     stream = 'stream',
     isIdempotent = false
   ): Promise<unknown>[] {
-    return names.map((name) => this.publisher.publish({ stream, name, byteLength, isIdempotent }))
+    return names.map((name) => this.publisher.publish(named(name, isIdempotent, byteLength, stream)))
   }
 
   /** Redis has done the first of what is under way. */
