@@ -252,7 +252,6 @@ export class RedisLog implements FrameOwner, FollowedLog {
     const isNext = told.startsWith(head) && told.charCodeAt(head.length) === SPACE
     const oldestStart = (isNext ? head.length : told.indexOf(' ')) + 1
     const oldestEnd = told.indexOf(' ', oldestStart)
-    this.#hearOldest(told.slice(oldestStart, oldestEnd))
     let id = ''
     for (let start = oldestEnd + 1; start < told.length; ) {
       const idEnd = told.indexOf(' ', start)
@@ -268,6 +267,7 @@ export class RedisLog implements FrameOwner, FollowedLog {
       }
       start = textEnd
     }
+    this.#hearOldest(told.slice(oldestStart, oldestEnd))
     if (!isNext) return this.#isKnown(id)
     this.#followers.tellAppend()
     return true
@@ -283,9 +283,10 @@ export class RedisLog implements FrameOwner, FollowedLog {
 
   #takeOwn({ id, previous, oldest, key, text, byteLength }: OwnMessage): boolean {
     if (!this.isOpen) return this.#hint()
+    const isNext = previous === this.#head
+    if (isNext) this.#append(id, key, text, byteLength)
     this.#hearOldest(oldest)
-    if (previous !== this.#head) return this.#isKnown(id)
-    this.#append(id, key, text, byteLength)
+    if (!isNext) return this.#isKnown(id)
     this.#followers.tellAppend()
     return true
   }
@@ -295,8 +296,10 @@ export class RedisLog implements FrameOwner, FollowedLog {
     return true
   }
 
+  /** What is beyond the head may be another log's than the one that this node has, until the head is proved. */
   #hearOldest(oldest: Cursor): void {
-    if (oldest !== '' && comparePlaces(oldest, this.#oldest) > 0) this.#setOldest(oldest)
+    const isNew = oldest !== '' && comparePlaces(oldest, this.#oldest) > 0
+    if (isNew && comparePlaces(oldest, this.#head) <= 0) this.#setOldest(oldest)
   }
 
   #isKnown(id: string): boolean {

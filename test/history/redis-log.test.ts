@@ -930,6 +930,21 @@ t.test('RedisLog › a fork', async (t) => {
     t.equal(await gapAfter(reader, given[10] ?? ''), 'unknown')
   })
 
+  t.test('is found before a place is judged that came after it, and is trimmed already', async (t) => {
+    const bench = await open(t, { maxLength: 100 })
+    const { reader } = bench
+    await bench.append('lost')
+    await bench.delete()
+    const appended: OwnMessage[] = []
+    while (!appended.at(-1)?.oldest) appended.push(await bench.publish('x'))
+    const [first] = appended
+    const last = appended.at(-1)
+    assert.ok(first && last)
+    t.equal(bench.log.takeNotice(toldOf(last)), false)
+    t.equal(await gapAfter(reader, first.id), 'expired')
+    t.same([reader.oldest, reader.head], [last.oldest, last.id], 'and leads into the new stream')
+  })
+
   t.test('of everything is a new stream', async (t) => {
     for (const isFlushed of [true, false]) {
       const { bench, reader, given } = await forked(t, 5)
