@@ -45,7 +45,7 @@ export interface RedisHistoryOptions {
    */
   ttlMs?: number
   /**
-   * Milliseconds after which `publish()` rejects if Redis has not confirmed.
+   * Milliseconds after which `publish()` rejects if Redis has not confirmed. Below `ttlMs`.
    * @defaultValue 5000
    */
   publishTimeoutMs?: number
@@ -120,8 +120,11 @@ export function redisHistory(options: RedisHistoryOptions): History {
   if ((client === undefined) === (url === '')) {
     throw invalid('the options of redisHistory()', 'with either client or url', options)
   }
-  const dial = client === undefined ? dialUrl(url) : dialClient(client)
-  return new RedisHistory(Object.freeze({ ...REDIS_DEFAULTS, ...settings }), dial)
+  const resolved = Object.freeze({ ...REDIS_DEFAULTS, ...settings })
+  if (resolved.publishTimeoutMs >= resolved.ttlMs) {
+    throw invalid('publishTimeoutMs', `below ttlMs (${resolved.ttlMs})`, resolved.publishTimeoutMs)
+  }
+  return new RedisHistory(resolved, client === undefined ? dialUrl(url) : dialClient(client))
 }
 
 class RedisHistory
@@ -179,7 +182,9 @@ class RedisHistory
     this.#start()
     const deadline = performance.now() + this.options.publishTimeoutMs
     const keys = this.#keysOf(channel)
-    const appended = await this.#publisher.publish({ ...frame, keys, key, idempotencyKey })
+    const byteLength = frame.byteLength + Buffer.byteLength(key)
+    const publication = { keys, key, text: frame.text, byteLength, idempotencyKey }
+    const appended = await this.#publisher.publish(publication)
     const timeoutMs = deadline - performance.now()
     await this.#logs.get(channel)?.takeOwn({ ...frame, ...appended, key }, timeoutMs)
     return appended.id

@@ -48,6 +48,9 @@ export type RedisClient = NodeRedisClient | IORedisClient
 
 export const CONNECT_TIMEOUT_MS = 5_000
 
+/** What Redis 6.2 writes before what a script was refused. */
+const OF_A_SCRIPT = /^@user_script: ?\d+: -?/
+
 /** What Redis refuses, in its own words. `cause` is the error of the library. */
 export class RedisReplyError extends Error {
   override readonly name = 'RedisReplyError'
@@ -55,8 +58,8 @@ export class RedisReplyError extends Error {
   readonly code: string
 
   constructor(cause: Error) {
-    super(cause.message, { cause })
-    this.code = cause.message.replace(/ .*/s, '')
+    super(cause.message.replace(OF_A_SCRIPT, '').trimEnd(), { cause })
+    this.code = this.message.replace(/ .*/s, '')
   }
 }
 

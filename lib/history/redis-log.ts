@@ -41,6 +41,7 @@ const FIND_IDS = 256
 const NOTICE_MS = 50
 const MAX_REFUSED = 256
 const SPACE = 0x20
+const SHARED_LENGTH = 2_048
 
 /**
  * One channel's stream as this node knows it: the newest frames, in memory and without a hole, from which all who follow
@@ -260,10 +261,13 @@ export class RedisLog implements FrameOwner, FollowedLog {
       const keyStart = told.indexOf(' ', keyLengthEnd + 1) + 1
       const textStart = keyStart + Number(told.slice(lengthEnd + 1, keyLengthEnd))
       const textEnd = textStart + Number(told.slice(keyLengthEnd + 1, keyStart - 1))
-      id = told.slice(start, idEnd)
+      const isClear =
+        keyStart > start && textStart >= keyStart && textEnd >= textStart && textEnd <= told.length
+      if (!isClear) return false
+      id = part(told, start, idEnd)
       if (isNext) {
         const byteLength = Number(told.slice(idEnd + 1, lengthEnd))
-        this.#append(id, told.slice(keyStart, textStart), told.slice(textStart, textEnd), byteLength)
+        this.#append(id, part(told, keyStart, textStart), part(told, textStart, textEnd), byteLength)
       }
       start = textEnd
     }
@@ -541,6 +545,12 @@ export class RedisLog implements FrameOwner, FollowedLog {
     if (this.#refused.size >= MAX_REFUSED) this.#refused.clear()
     this.#refused.add(place)
   }
+}
+
+/** A part of a text. Those of a long one are copies, for a slice keeps all of it in memory. */
+function part(text: string, start: number, end: number): string {
+  const slice = text.slice(start, end)
+  return text.length > SHARED_LENGTH && slice.length < text.length / 2 ? Buffer.from(slice).toString() : slice
 }
 
 function entriesOf(flat: readonly (string | null)[]): RedisEntry[] {

@@ -36,8 +36,8 @@ const MAX_UNDER_WAY_BYTES = 16_777_216
 const MAX_WAITING = 10_000
 const MAX_WAITING_BYTES = 16_777_216
 /** What is sent together at most, while it is no more than that without the last message. */
-const BATCH_MESSAGES = 64
-const BATCH_BYTES = 16_384
+const BATCH_MESSAGES = 256
+const BATCH_BYTES = 1_048_576
 
 interface Entry<P, Answer> {
   readonly publication: P

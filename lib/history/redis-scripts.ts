@@ -76,23 +76,22 @@ end
 export const PUBLISH: RedisScript = script(`${COMMON}
 local stream, ttl, tag, random = KEYS[1], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local head = newest(stream)
-local answers, told, nextOnce, failure = {''}, {}, 2, nil
+local answers, told, nextOnce = {''}, {}, 2
 
 local function append(once, keyLength, textLength, key, text)
   local known = once and redis.pcall('GET', once)
-  if type(known) == 'table' then failure = known.err return '', failure end
+  if type(known) == 'table' then return '', known.err end
   if known and known ~= '' then return known, '' end
   if once then
     local set = redis.pcall('SET', once, '', 'PX', ttl)
-    if set.err then failure = set.err return '', failure end
+    if set.err then return '', set.err end
   end
   local previous, id, refused = head, nil, nil
   if previous == '' then previous, refused = add(stream, '', tag, random, 'start', '1') end
   if previous then id, refused = add(stream, previous, tag, random, 'key', key, 'text', text) end
   if refused then
     if once then redis.call('SET', once, '', 'PX', 1) end
-    failure = refused.err
-    return '', failure
+    return '', refused.err
   end
   if once then redis.call('SET', once, id, 'PX', ttl) end
   if #told == 0 then told[1] = previous end
@@ -105,15 +104,17 @@ end
 for i = 6, #ARGV, 5 do
   local once
   if ARGV[i + 4] == '1' then once, nextOnce = KEYS[nextOnce], nextOnce + 1 end
-  local id, previous = '', failure
-  if not failure then id, previous = append(once, ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
+  local id, previous = append(once, ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
   table.insert(answers, id)
   table.insert(answers, previous)
 end
 if #told > 0 then
   redis.pcall('PEXPIRE', stream, ttl)
   local trimmed = redis.pcall('XTRIM', stream, 'MAXLEN', '~', ARGV[2])
-  if type(trimmed) == 'number' and trimmed > 0 then answers[1] = oldest(stream) end
+  if type(trimmed) == 'number' and trimmed > 0 then
+    local isKnown, place = pcall(oldest, stream)
+    if isKnown then answers[1] = place end
+  end
   local previous = table.remove(told, 1)
   redis.pcall('PUBLISH', ARGV[1], previous .. ' ' .. answers[1] .. ' ' .. table.concat(told))
 end

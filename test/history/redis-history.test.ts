@@ -152,7 +152,7 @@ t.test('redisHistory › options', async (t) => {
     ['maxLength', 'an integer of at least 1', [1, 2 ** 53 - 1], [false, 0, -1, 1.5, 2 ** 53, Infinity, '5']],
     ['ttlMs', ms, [10_000, 2 ** 31 - 1], [false, 0, -1, 1.5, 2 ** 31, Infinity, '10000']],
     ['ttlMs', 'at least 10000', [10_000], [1, 9_999]],
-    ['publishTimeoutMs', ms, [1, 2 ** 31 - 1], [false, 0, -1, 1.5, 2 ** 31, Infinity, '5']],
+    ['publishTimeoutMs', ms, [1, 3_599_999], [false, 0, -1, 1.5, 2 ** 31, Infinity, '5']],
     ['maxBytes', bytes, [1, 2 ** 53 - 1], [false, 0, -1, 1.5, 2 ** 53, Infinity, '5']],
     ['maxTotalBytes', bytes, [1, 2 ** 53 - 1], [false, 0, -1, 1.5, 2 ** 53, Infinity, '5']]
   ] as const
@@ -166,6 +166,17 @@ t.test('redisHistory › options', async (t) => {
       }
     })
   }
+
+  t.test(
+    'publishTimeoutMs is below ttlMs, so that what makes a retry safe is there when it comes',
+    async (t) => {
+      for (const [publishTimeoutMs, ttlMs] of [[3_600_000], [10_000, 10_000], [20_000, 10_000]] as const) {
+        const message = /^Expected publishTimeoutMs to be below ttlMs \((3600000|10000)\), got /
+        t.throws(() => make({ url, publishTimeoutMs, ttlMs }), { code, message })
+      }
+      make({ url, publishTimeoutMs: 9_999, ttlMs: 10_000 })
+    }
+  )
 
   t.test('url', async (t) => {
     for (const value of ['redis://x', 'rediss://user:password@host:1/2', 'redis://[::1]:6379'])

@@ -209,6 +209,16 @@ async function outcomes(promises: readonly Promise<unknown>[]): Promise<unknown[
 
 for (const row of rows) {
   t.test(row.name, async (t) => {
+    t.test('RedisReplyError › has the words of Redis, also of a script in Redis 6.2', async (t) => {
+      const messages = ["READONLY You can't write", "@user_script: 31: -READONLY You can't write\r\n"]
+      for (const message of messages) {
+        t.match(new RedisReplyError(new Error(message)), {
+          code: 'READONLY',
+          message: "READONLY You can't write"
+        })
+      }
+    })
+
     t.test('call() › answers', async (t) => {
       const { link } = await open(t, row)
       const large = '😀é\r\n'.repeat(100_000)

@@ -6,6 +6,7 @@ import type { Cursor, LoggedFrame } from '../../lib/history/history.ts'
 import { RedisReplyError } from '../../lib/history/redis-link.ts'
 import type { OwnMessage } from '../../lib/history/redis-log.ts'
 import { comparePlaces, placeBefore } from '../../lib/history/stream-id.ts'
+import { heapBytes } from '../helpers/garbage.ts'
 import { ALL, cursors, Ear, gapAfter, numbered, type PatientLog, readAll, texts } from '../helpers/history.ts'
 import { RedisServer } from '../helpers/redis-server.ts'
 import { nextTurn } from '../helpers/server.ts'
@@ -217,6 +218,36 @@ t.test('RedisLog › takeNotice()', async (t) => {
     t.equal(reader.head, notice.id)
     t.same(texts(await readAll(reader, place)), ['a', 'b'])
     t.same(bench.takeRuns(), ['OPEN', 'READ'])
+  })
+
+  t.test('takes nothing that it does not understand', async (t) => {
+    const bench = await open(t)
+    await bench.append('a')
+    const { head } = bench.reader
+    for (const told of [
+      '',
+      'x',
+      ' ',
+      `${head} `,
+      `${head}  x`,
+      `${head}  5-5 3 -9 0 abc`,
+      `${head}  5-5 3 0 9 abc`
+    ]) {
+      bench.log.takeNotice(told)
+      t.equal(bench.reader.head, head, `"${told}"`)
+    }
+    t.equal(bench.log.takeNotice('x'), false, 'so that the head is proved')
+  })
+
+  t.test('keeps nothing of long notices that it does not need', async (t) => {
+    const benches: Awaited<ReturnType<typeof open>>[] = []
+    for (let n = 0; n < 20; n++) benches.push(await open(t, TINY))
+    const before = await heapBytes()
+    for (const bench of benches) {
+      await bench.append('x'.repeat(1_000_000), 'y')
+      bench.reader.release(bench.reader.head)
+    }
+    t.ok((await heapBytes()) - before < 4_000_000)
   })
 
   t.test('before the log is open: it is proved when it is', async (t) => {

@@ -258,21 +258,41 @@ t.test('redis scripts › PUBLISH › appends', async (t) => {
     t.equal(((await run(PUBLISH, names, args)) as string[])[7], third, 'and again')
   })
 
-  t.test('none after one that is refused', async (t) => {
+  t.test('each that is not refused itself', async (t) => {
     const keys = newKeys()
     await publish(keys)
     await redis.command('SADD', keys.once('a'), 'no string')
     const messages = ['1', '2', '3'].map((text) => [0, 1, '', text, text === '2' ? '1' : ''])
     const args = [keys.notices, 1_000, TTL_MS, keys.tag, 5, ...messages.flat()]
     const refused = (await run(PUBLISH, [keys.log, keys.once('a')], args)) as string[]
-    t.match(refused.slice(1), [/-/, /-/, '', /^WRONGTYPE /, '', /^WRONGTYPE /])
+    t.match(refused.slice(1), [/-/, /-/, '', /^WRONGTYPE /, /-/, refused[1]])
     const full = await RedisServer.start()
     t.teardown(() => full.stop())
     await publish(keys, { server: full })
     await full.command('ACL', 'SETUSER', 'default', '-set')
     const answers = (await run(PUBLISH, [keys.log, keys.once('b')], args, full)) as string[]
-    t.match(answers.slice(1), [/-/, /-/, '', /SET|permission|can't run/, '', /SET|permission|can't run/])
-    t.equal(await full.command('XLEN', keys.log), 3, 'and what was before it is there')
+    t.match(answers.slice(1), [/-/, /-/, '', /SET|permission|can't run/, /-/, answers[1]])
+    t.equal(await full.command('XLEN', keys.log), 4, 'and so are those around it')
+  })
+
+  t.test('one whose retry finds it, also where nothing can be appended', async (t) => {
+    const keys = newKeys()
+    const full = await RedisServer.start()
+    t.teardown(() => full.stop())
+    const [id] = await publish(keys, { server: full, idempotencyKey: 'a' })
+    await full.command('CONFIG', 'SET', 'maxmemory', '1')
+    const args = [keys.notices, 1_000, TTL_MS, keys.tag, 5, 0, 1, '', 'b', '', 0, 1, '', 'a', '1']
+    const answers = (await run(PUBLISH, [keys.log, keys.once('a')], args, full)) as string[]
+    t.match(answers.slice(1), ['', /^OOM /, id, ''])
+  })
+
+  t.test('and says so, also where the oldest entry cannot be told', async (t) => {
+    const keys = newKeys()
+    const own = await RedisServer.start()
+    t.teardown(() => own.stop())
+    await own.command('ACL', 'SETUSER', 'default', '-xrange')
+    for (let n = 0; n < 300; n++) await publish(keys, { server: own, maxLength: 100 })
+    t.ok(Number(await own.command('XLEN', keys.log)) < 300, 'though it was trimmed')
   })
 
   t.test('nothing to a key that is no stream', async (t) => {
