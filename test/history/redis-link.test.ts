@@ -210,7 +210,11 @@ async function outcomes(promises: readonly Promise<unknown>[]): Promise<unknown[
 for (const row of rows) {
   t.test(row.name, async (t) => {
     t.test('RedisReplyError › has the words of Redis, also of a script in Redis 6.2', async (t) => {
-      const messages = ["READONLY You can't write", "@user_script: 31: -READONLY You can't write\r\n"]
+      const messages = [
+        "READONLY You can't write",
+        "@user_script: 31: -READONLY You can't write\r\n",
+        "ERR Error running script (call to f_0123456789abcdef): @user_script:31: -READONLY You can't write"
+      ]
       for (const message of messages) {
         t.match(new RedisReplyError(new Error(message)), {
           code: 'READONLY',

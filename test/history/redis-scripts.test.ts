@@ -23,6 +23,8 @@ t.teardown(() => redis.stop())
 let channels = 0
 const TTL_MS = 60_000
 const DAY_MS = 86_400_000
+/** With what Redis 6.2 writes before it. */
+const OOM = { message: /^(@user_script: \d+: -)?OOM / }
 
 function newKeys(): RedisKeys {
   return redisKeys('', `channel ${++channels}`)
@@ -283,7 +285,7 @@ t.test('redis scripts › PUBLISH › appends', async (t) => {
     await full.command('CONFIG', 'SET', 'maxmemory', '1')
     const args = [keys.notices, 1_000, TTL_MS, keys.tag, 5, 0, 1, '', 'b', '', 0, 1, '', 'a', '1']
     const answers = (await run(PUBLISH, [keys.log, keys.once('a')], args, full)) as string[]
-    t.match(answers.slice(1), ['', /^OOM /, id, ''])
+    t.match(answers.slice(1), ['', /OOM /, id, ''])
   })
 
   t.test('and says so, also where the oldest entry cannot be told', async (t) => {
@@ -313,10 +315,10 @@ t.test('redis scripts › PUBLISH › appends', async (t) => {
     const other = newKeys()
     for (const idempotencyKey of [undefined, 'a']) {
       const options = { server: full, ...(idempotencyKey !== undefined && { idempotencyKey }) }
-      await t.rejects(publish(keys, options), { message: /^OOM / })
-      await t.rejects(publish(other, options), { message: /^OOM / })
+      await t.rejects(publish(keys, options), OOM)
+      await t.rejects(publish(other, options), OOM)
     }
-    await t.rejects(run(OPEN, [other.log], [TTL_MS, 1, 1], full), { message: /^OOM / })
+    await t.rejects(run(OPEN, [other.log], [TTL_MS, 1, 1], full), OOM)
     t.equal(await full.command('DBSIZE'), 1, 'not even a part of it')
     t.equal(await full.command('XLEN', keys.log), 2)
     const [, newest] = (await run(READ, [keys.log], [id, 1_000], full)) as string[]
