@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import eventStream, { type EventStreams } from '../../lib/index.ts'
+import eventStream, { type EventStreams, type SSEConnection } from '../../lib/index.ts'
 import { RawClient, request } from '../helpers/raw-client.ts'
 import { build, deferred, listen, logger, nextTurn, until } from '../helpers/server.ts'
 
@@ -261,8 +261,10 @@ t.test('close() › HTTP/2: streams end, and so do their sessions', async (t) =>
 
 t.test('close() › HTTP/2: a stream that was too slow before does not hold it by its socket', async (t) => {
   const app = await build(t, { drainMs: 200, stallMs: 100, maxBufferedBytes: 50_000_000 }, { http2: true })
+  const started = deferred<SSEConnection>()
   app.get('/', async (_request, reply) => {
     const sse = reply.sseStart()
+    started.resolve(sse)
     for (let i = 0; i < 200; i++) sse.send('x'.repeat(100_000))
   })
   const { port } = await listen(app)
@@ -273,9 +275,8 @@ t.test('close() › HTTP/2: a stream that was too slow before does not hold it b
   const stream = session.request({ ':path': '/' })
   stream.on('error', () => {})
   await new Promise((resolve) => stream.once('response', resolve))
-  const [sse] = app.sse.connections
   relay.stop()
-  t.equal(await sse?.closed, 'slow')
+  t.equal(await (await started.promise).closed, 'slow')
   t.ok(await closesWithin(app))
 })
 
