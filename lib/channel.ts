@@ -40,9 +40,8 @@ export interface ChannelHost {
   schedule(work: Work): void
   logError(fields: object, message: string): void
 
+  /** The history has taken what was published. */
   channelOnPublish(): void
-  /** The history has not taken what was published. */
-  channelOnReject(): void
   channelOnDeliver(messages: number): void
   channelOnGap(subscription: Subscription, gap: Gap): void
   /** The first subscription has come. */
@@ -109,8 +108,10 @@ export class LiveChannel implements Channel, AudienceHost {
     const { key = eventOf(message), idempotencyKey } = checkedIfAny(options, PUBLISH_CHECKS)
     const frame = this.#host.encode(message)
     const appended = this.#options.history.append(this.name, frame, key, idempotencyKey)
-    this.#host.channelOnPublish()
-    appended.then(undefined, () => this.#host.channelOnReject())
+    appended.then(
+      () => this.#host.channelOnPublish(),
+      () => {}
+    )
     this.#unofferedBytes += frame.byteLength
     const published = this.#mayContinue() ? appended : this.#afterOffer(appended)
     if (publishChannel.hasSubscribers) this.#tellPublished(appended, frame)

@@ -194,10 +194,6 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
     this.#published++
   }
 
-  channelOnReject(): void {
-    this.#published--
-  }
-
   channelOnDeliver(messages: number): void {
     this.#delivered += messages
   }

@@ -322,7 +322,7 @@ export interface EventStreamStats {
   readonly channels: number
   /** Subscriptions that there are now. */
   readonly subscriptions: number
-  /** Messages that were published and that the history took. */
+  /** Messages that were published and that the history took; retries that it knew count too. */
   readonly published: number
   /** Published messages that were written to connections, once for each. */
   readonly delivered: number

@@ -75,10 +75,6 @@ export class ChannelBench implements ChannelHost {
     this.published++
   }
 
-  channelOnReject(): void {
-    this.published--
-  }
-
   channelOnDeliver(messages: number): void {
     this.delivered += messages
   }
