@@ -1,4 +1,4 @@
-import { type Check, checked, checkFunction, invalid, oneOf } from './check.ts'
+import { type Check, checkEventName, checked, checkFunction, invalid, oneOf } from './check.ts'
 import type { History } from './history/history.ts'
 import type { ChannelOptions } from './types.ts'
 
@@ -31,12 +31,6 @@ export function resolveChannelOptions(
   given: ChannelOptions
 ): ResolvedChannelOptions {
   return Object.freeze({ ...base, ...checked(given, CHANNEL_CHECKS) })
-}
-
-function checkEventName(name: string, value: unknown): void {
-  if (typeof value !== 'string' || !/^[^\r\n]+$/.test(value) || !value.isWellFormed()) {
-    throw invalid(name, 'a well-formed string of at least one character, without line ends', value)
-  }
 }
 
 function checkHistory(name: string, value: unknown): void {

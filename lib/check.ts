@@ -51,6 +51,12 @@ export function checkBoolean(name: string, value: unknown): void {
   if (typeof value !== 'boolean') throw invalid(name, 'true or false', value)
 }
 
+export function checkEventName(name: string, value: unknown): void {
+  if (typeof value !== 'string' || !/^[^\r\n]+$/.test(value) || !value.isWellFormed()) {
+    throw invalid(name, 'a well-formed string of at least one character, without line ends', value)
+  }
+}
+
 export function checkFunction(name: string, value: unknown): void {
   if (typeof value !== 'function') throw invalid(name, 'a function', value)
 }

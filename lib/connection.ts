@@ -145,6 +145,11 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
     return typeof lastEventId === 'string' && lastEventId !== '' ? lastEventId : undefined
   }
 
+  /** `StreamOptions.cursorEvent` */
+  get cursorEvent(): string | false {
+    return this.#options.cursorEvent
+  }
+
   get bufferedBytes(): number {
     return this.#pendingBytes + this.#transport.bufferedBytes
   }

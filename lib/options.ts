@@ -3,6 +3,7 @@ import {
   type Check,
   checkBoolean,
   checkBytes,
+  checkEventName,
   checked,
   checkFunction,
   checkMs,
@@ -58,6 +59,12 @@ export interface StreamOptions {
    * @defaultValue [1000, 5000]
    */
   retryMs?: readonly [min: number, max: number] | false
+  /**
+   * The event that tells a client its place in its channels when no message does, as an id with `{}` for data: when it has
+   * subscribed, and after messages that a filter has passed over. `false` sends the id alone, which some clients do not note.
+   * @defaultValue 'sse-cursor'
+   */
+  cursorEvent?: string | false
   /**
    * Whether a request whose `Accept` header refuses event streams is answered by `406`. `false` for APIs whose clients
    * ask for the stream in another way, such as the `stream: true` in the body of LLM requests.
@@ -115,6 +122,7 @@ const DEFAULTS: OwnOptions & typeof CHANNEL_DEFAULTS = Object.freeze({
   stallMs: 30_000,
   maxAgeMs: false,
   retryMs: [1_000, 5_000],
+  cursorEvent: 'sse-cursor',
   checkAccept: true,
   farewell: { event: 'close', data: 'Closing the connection' },
   shutdownFarewell: false,
@@ -130,6 +138,7 @@ const STREAM_CHECKS: Readonly<Record<keyof StreamOptions, Check>> = {
   stallMs: orFalse(checkMs),
   maxAgeMs: orFalse(checkMs),
   retryMs: orFalse(checkMsRange),
+  cursorEvent: orFalse(checkEventName),
   checkAccept: checkBoolean,
   farewell: checkNothing
 }

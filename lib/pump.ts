@@ -89,9 +89,10 @@ class Pump implements Feed {
   }
 
   #takeId(): Batch | undefined {
-    if (this.subscriptions.some(({ isPlaced }) => !isPlaced)) return undefined
+    const [first] = this.subscriptions
+    if (first === undefined || this.subscriptions.some(({ isPlaced }) => !isPlaced)) return undefined
     this.#isTold()
-    return idBatch(partsOf(this.subscriptions).join('&'))
+    return idBatch(partsOf(this.subscriptions).join('&'), first.connection)
   }
 
   #isTold(): void {

@@ -329,13 +329,15 @@ export class LiveSubscription implements Subscription, Feed {
   #passOver(readBytes: number, idPrefix: string): Batch | undefined {
     this.#isTold = false
     this.#passedBytes += readBytes
-    return this.#passedBytes < SELECT_BYTES ? undefined : idBatch(`${idPrefix}${this.#cursor}`)
+    return this.#passedBytes < SELECT_BYTES
+      ? undefined
+      : idBatch(`${idPrefix}${this.#cursor}`, this.connection)
   }
 
   #takeId(): Batch | undefined {
     if (!this.isPlaced) return undefined
     this.idOnWrite()
-    return idBatch(this.#cursor)
+    return idBatch(this.#cursor, this.connection)
   }
 
   #next(idPrefix: string, before: number): Stretch | undefined {
@@ -423,7 +425,11 @@ export class LiveSubscription implements Subscription, Feed {
   }
 }
 
-/** A message of nothing but the id, which moves a client's last event id (WHATWG HTML, section 9.2.6). */
-export function idBatch(id: string): Batch {
-  return new Batch(`id: ${id}\n\n`, 0)
+/**
+ * What moves a client's last event id and is no message. An id alone would do (WHATWG HTML, section 9.2.6), but Firefox
+ * notes only those of events that it dispatches.
+ */
+export function idBatch(id: string, { cursorEvent }: Connection): Batch {
+  const event = cursorEvent === false ? '' : `event: ${cursorEvent}\ndata: {}\n`
+  return new Batch(`id: ${id}\n${event}\n`, 0)
 }

@@ -83,6 +83,16 @@ const STREAM_ROWS: readonly Row[] = [
     ]
   ],
   [
+    'cursorEvent',
+    EVENT_RULE,
+    ['sse-cursor', ' ', 'é😀', false],
+    [
+      ...NEVER.filter(([value]) => value !== '1000'),
+      ['a\nb', "'a\\nb' (string)"],
+      ['\ud83d', "'\\ud83d' (string)"]
+    ]
+  ],
+  [
     'checkAccept',
     'true or false',
     [true, false],
@@ -256,6 +266,7 @@ t.test('resolveOptions', async (t) => {
       maxAgeMs: false,
       checkAccept: true,
       retryMs: [1_000, 5_000],
+      cursorEvent: 'sse-cursor',
       farewell: { event: 'close', data: 'Closing the connection' },
       shutdownFarewell: false,
       drainMs: 5_000,

@@ -110,12 +110,16 @@ t.test('README › the guides do what they say', async (t) => {
     return response.text()
   }
   const subscribers: [string, (() => Promise<unknown>) | undefined, RegExp][] = [
-    ['/news', () => post('/news', 'hello'), /^id: (.{8})-0\n\nid: \1-1\ndata: hello\n\n$/],
+    [
+      '/news',
+      () => post('/news', 'hello'),
+      /^id: (.{8})-0\nevent: sse-cursor\ndata: {}\n\nid: \1-1\ndata: hello\n\n$/
+    ],
     ['/history', undefined, /^id: .*-1\ndata: hello\n\n$/],
     [
       '/news/local',
       () => Promise.all([post('/news', { region: 'far' }), post('/news', { region: 'local' })]),
-      /^id: .*\n\nid: .*\ndata: {"region":"local"}\n\n$/
+      /^id: .*\nevent: sse-cursor\ndata: {}\n\nid: .*\ndata: {"region":"local"}\n\n$/
     ],
     [
       '/inbox/ann',
@@ -130,7 +134,7 @@ t.test('README › the guides do what they say', async (t) => {
     ['/warehouse?lastEventId=lost', undefined, /^id: \S+\nevent: stock\ndata: {"apples":4}\n\n$/],
     ['/ticker', () => post('/ticker/ACME', 42), /event: quote\ndata: 42\n\n$/],
     ['/lobby', undefined, /event: present\ndata: 1\n\n$/],
-    ['/seats', undefined, /^id: \S+\n\nevent: seats\ndata: {"free":12}\n\n$/]
+    ['/seats', undefined, /^id: \S+\nevent: sse-cursor\ndata: {}\n\nevent: seats\ndata: {"free":12}\n\n$/]
   ]
   for (const [path, act, expected] of subscribers) {
     const client = RawClient.get(port, path)

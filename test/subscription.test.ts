@@ -251,6 +251,19 @@ t.test('Subscription › tells its place', async (t) => {
     t.same(back.data, ['missed'])
   })
 
+  t.test('as an event, which clients note that do not note an id alone', async (t) => {
+    const bench = new ChannelBench()
+    const channel = bench.channel()
+    const reader = bench.reader(undefined, { cursorEvent: 'sse-cursor' })
+    const { cursor } = channel.subscribe(reader.connection)
+    bench.endTurn()
+    t.equal(reader.transport.text, `id: ${cursor}\nevent: sse-cursor\ndata: {}\n\n`)
+    t.equal(reader.connection.messages, 0, 'which is no message')
+    const other = bench.channel('other').subscribe(reader.connection)
+    bench.endTurn()
+    t.match(reader.events[1], { type: 'sse-cursor', lastEventId: `news=${cursor}&other=${other.cursor}` })
+  })
+
   t.test('in a channel in which nothing was ever published', async (t) => {
     const bench = new ChannelBench()
     const channel = bench.channel()

@@ -19,6 +19,9 @@ interface Found {
   readonly message: Published
 }
 
+/** Events that are told by the library itself. */
+const NO_MESSAGES: readonly string[] = [EVENTS.cursor, EVENTS.farewell]
+
 /** One connection's stream, block by block. */
 export class ConnectionCheck implements SubscriptionCheckHost {
   readonly run: RunLog
@@ -82,12 +85,12 @@ export class ConnectionCheck implements SubscriptionCheckHost {
     const { event } = received
     if (event === EVENTS.gap) this.#receiveGap(received)
     else if (event === EVENTS.sent) this.#receiveSent(received)
-    else if (event !== undefined && event !== EVENTS.farewell) this.#receiveMessage(received)
+    else if (event !== undefined && !NO_MESSAGES.includes(event)) this.#receiveMessage(received)
     else this.#receiveRest(received)
     this.#id = received.id
   }
 
-  /** An id by itself, or the farewell. */
+  /** A place by itself, or the farewell. */
   #receiveRest(received: Received): void {
     this.#checkClaims(received, undefined)
     const { closedAt } = this.connection

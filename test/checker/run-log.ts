@@ -129,4 +129,4 @@ export interface RunLog {
 }
 
 /** Names of events, the same in all runs. */
-export const EVENTS = { gap: 'gap', sent: 'sent', farewell: 'close' } as const
+export const EVENTS = { gap: 'gap', cursor: 'sse-cursor', sent: 'sent', farewell: 'close' } as const

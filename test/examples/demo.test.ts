@@ -154,6 +154,7 @@ t.test('demo › reads nothing before the first viewer, and ends at Ctrl-C', asy
   const messages = messagesOf(await fetch(`${url}/vital-signs`))
   const { value: welcome } = await messages.next()
   t.equal(welcome?.event, 'welcome')
+  t.equal((await messages.next()).value?.event, 'sse-cursor')
   const { value: vitals } = await messages.next()
   t.equal(vitals?.event, 'vitals')
   const { time, published } = JSON.parse(vitals?.data ?? '')

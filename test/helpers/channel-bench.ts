@@ -96,8 +96,12 @@ export class ChannelBench implements ChannelHost {
 export class Reader extends Bench {
   readonly #hub: ChannelBench
 
+  /** Places are told by ids alone, so that what comes is what was published. */
   constructor(hub: ChannelBench, options: StartOptions = {}, lastEventId?: string) {
-    super(options, lastEventId === undefined ? {} : { headers: { 'last-event-id': lastEventId } })
+    super(
+      { cursorEvent: false, ...options },
+      lastEventId === undefined ? {} : { headers: { 'last-event-id': lastEventId } }
+    )
     this.#hub = hub
   }
 

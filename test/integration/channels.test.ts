@@ -22,7 +22,8 @@ import { parseStream } from '../helpers/strict-parser.ts'
 
 /** The data of all events that a client got so far. */
 function dataOf(client: RawClient): string[] {
-  return parseStream(Buffer.from(client.body, 'latin1')).events.map(({ data }) => data)
+  const { events } = parseStream(Buffer.from(client.body, 'latin1'))
+  return events.filter(({ type }) => type !== 'sse-cursor').map(({ data }) => data)
 }
 
 /** What tells long data apart, in a few characters. */

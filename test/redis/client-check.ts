@@ -43,7 +43,7 @@ function checkBlock(block: Block, readers: ReadonlyMap<string, Reader>, seen: Se
     const reader = readers.get(channel)
     if (reader === undefined) violate('phantom', `nobody published ${describe(block)}`, block.at)
     else reader.takeMessage(cursorFor(channel, id) ?? '', block)
-  } else if (event !== undefined && event !== EVENTS.farewell) {
+  } else if (event !== undefined && event !== EVENTS.cursor && event !== EVENTS.farewell) {
     violate('phantom', `nobody sent ${describe(block)}`, block.at)
   }
   for (const [channel, reader] of readers) {

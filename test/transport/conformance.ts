@@ -153,7 +153,7 @@ export function conformance(t: Test, name: string, open: (t: Test) => Promise<Pi
     const responses = await Promise.all([get('/'), get('/'), get('/')])
     t.equal(channel.size, 3)
     const bodies = responses.map(text)
-    let expected = `id: ${place}\n\n`
+    let expected = `id: ${place}\nevent: sse-cursor\ndata: {}\n\n`
     for (const data of ['a', HOSTILE, LARGE, '', 'é', LARGE]) {
       const cursor = await channel.publish({ event: 'x', data: JSON.stringify(data) })
       expected += `id: ${cursor}\nevent: x\ndata: ${JSON.stringify(data)}\n\n`
