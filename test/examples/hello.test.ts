@@ -1,6 +1,6 @@
 import t from 'tap'
+import { readEvents } from '../../lib/testing.ts'
 import { Child } from '../helpers/child.ts'
-import { messagesOf } from '../helpers/stream-reader.ts'
 
 t.test('examples › hello', async (t) => {
   const { child, url } = await Child.listening(t, 'examples/hello.ts')
@@ -10,7 +10,7 @@ t.test('examples › hello', async (t) => {
     const response = await fetch(`${url}/clock`, { signal: left.signal })
     t.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
     const times: number[] = []
-    for await (const { event, data } of messagesOf(response)) {
+    for await (const { event, data } of readEvents(response)) {
       t.equal(event, 'tick')
       if (times.push(Date.parse(JSON.parse(data).now)) === 2) break
     }

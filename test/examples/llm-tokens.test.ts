@@ -1,6 +1,6 @@
 import t from 'tap'
+import { readEvents } from '../../lib/testing.ts'
 import { Child } from '../helpers/child.ts'
-import { messagesOf } from '../helpers/stream-reader.ts'
 
 /** Half a minute of tokens: nobody waits for the end. */
 const LONG = 'word '.repeat(600)
@@ -21,7 +21,7 @@ t.test('examples › llm-tokens', async (t) => {
     const response = await ask(url, { prompt: 'Hello there', stream: true })
     t.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
     const all: string[] = []
-    for await (const { data } of messagesOf(response)) all.push(data)
+    for await (const { data } of readEvents(response)) all.push(data)
     t.equal(all.pop(), '[DONE]')
     t.same(
       all.map((data) => JSON.parse(data).token),
@@ -46,8 +46,8 @@ t.test('examples › llm-tokens', async (t) => {
     const { child, url } = await Child.listening(t, 'examples/llm-tokens.ts')
     const left = new AbortController()
     const response = await ask(url, { prompt: LONG, stream: true }, left.signal)
-    const { value } = await messagesOf(response).next()
-    t.equal(value?.data, '{"token":"You "}')
+    const { data } = await readEvents(response).next()
+    t.equal(data, '{"token":"You "}')
     t.notMatch(child.output, 'the model was told to stop')
     left.abort()
     await child.until(/the model was told to stop/)
