@@ -1,11 +1,12 @@
 import { type Check, checkEventName, checked, checkFunction, invalid, oneOf } from './check.ts'
+import { assertNoneOf, checkEvents } from './event-schema.ts'
 import type { History } from './history/history.ts'
 import type { ChannelOptions } from './types.ts'
 
 /** A channel's options with the defaults for those that are not given. Frozen. */
 export type ResolvedChannelOptions = Readonly<
   Required<Pick<ChannelOptions, 'slow' | 'afterGap' | 'gapEvent' | 'history'>> &
-    Pick<ChannelOptions, 'onGap' | 'onSubscribe' | 'onUnsubscribe'>
+    Pick<ChannelOptions, 'onGap' | 'onSubscribe' | 'onUnsubscribe' | 'events'>
 >
 
 export const CHANNEL_DEFAULTS: Readonly<Required<Pick<ChannelOptions, 'slow' | 'afterGap' | 'gapEvent'>>> =
@@ -18,7 +19,8 @@ export const CHANNEL_CHECKS: Readonly<Record<keyof ChannelOptions, Check>> = {
   onGap: checkFunction,
   onSubscribe: checkFunction,
   onUnsubscribe: checkFunction,
-  history: checkHistory
+  history: checkHistory,
+  events: checkEvents
 }
 
 /**
@@ -30,7 +32,9 @@ export function resolveChannelOptions(
   base: ResolvedChannelOptions,
   given: ChannelOptions
 ): ResolvedChannelOptions {
-  return Object.freeze({ ...base, ...checked(given, CHANNEL_CHECKS) })
+  const options = Object.freeze({ ...base, ...checked(given, CHANNEL_CHECKS) })
+  assertNoneOf(new Set(Object.keys(options.events ?? {})), 'gapEvent', options.gapEvent)
+  return options
 }
 
 function checkHistory(name: string, value: unknown): void {

@@ -8,6 +8,8 @@ import { Connection } from './connection.ts'
 import { Deferred } from './deferred.ts'
 import { publishChannel } from './diagnostics.ts'
 import { FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED } from './errors.ts'
+import { assertNoneOf } from './event-schema.ts'
+import type { EventSchemas } from './event-types.ts'
 import type { Work } from './flush.ts'
 import type { Frame } from './frame.ts'
 import type { Cursor } from './history/history.ts'
@@ -35,8 +37,8 @@ import type {
 export interface ChannelHost {
   readonly recent: RecentBatches
   readonly messages: RecentMessages
-  /** @throws what encoding a message throws, also if it has an id. */
-  encode(message: Publishable): Frame
+  /** @throws what encoding a message throws, also if it has an id, or is none of the declared events. */
+  encode(message: Publishable, schemas: EventSchemas | undefined): Frame
   schedule(work: Work): void
   logError(fields: object, message: string): void
 
@@ -106,7 +108,7 @@ export class LiveChannel implements Channel, AudienceHost {
 
   publish(message: Publishable, options: PublishOptions = NO_OPTIONS): Promise<Cursor> {
     const { key = eventOf(message), idempotencyKey } = checkedIfAny(options, PUBLISH_CHECKS)
-    const frame = this.#host.encode(message)
+    const frame = this.#host.encode(message, this.#options.events)
     const appended = this.#options.history.append(this.name, frame, key, idempotencyKey)
     appended.then(
       () => this.#host.channelOnPublish(),
@@ -130,6 +132,9 @@ export class LiveChannel implements Channel, AudienceHost {
       throw new FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED(this.name)
     }
     assertRoomFor(this, connection)
+    if (this.#options.events !== undefined) {
+      assertNoneOf(new Set(Object.keys(this.#options.events)), 'cursorEvent', connection.cursorEvent)
+    }
     const audience = this.#open()
     const start = startOf(from, audience)
     const brought = resume ? this.#broughtBy(connection) : undefined
@@ -244,7 +249,7 @@ export class LiveChannel implements Channel, AudienceHost {
     const messages = answer === undefined || answer === null ? [] : [answer].flat()
     return messages.length === 0
       ? [this.gapText(gap)]
-      : messages.map((message) => this.#host.encode(message).text)
+      : messages.map((message) => this.#host.encode(message, this.#options.events).text)
   }
 }
 

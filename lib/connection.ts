@@ -5,7 +5,7 @@ import { Batch, PIECE_BYTES } from './batch.ts'
 import { Deferred } from './deferred.ts'
 import type { Work } from './flush.ts'
 import { encodeComment, encodeMessage, encodeRetry, type Frame } from './frame.ts'
-import { assertNoId } from './message.ts'
+import { assertNoId, type Declaration } from './message.ts'
 import { nextTurn } from './next-turn.ts'
 import type { ResolvedStartOptions } from './options.ts'
 import { Outbox } from './outbox.ts'
@@ -83,6 +83,7 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
 
   readonly request: FastifyRequest
   readonly #options: ResolvedStartOptions
+  readonly #declared: Declaration | undefined
   readonly #host: ConnectionHost
   #reason: CloseReason | undefined
   #error: unknown
@@ -98,16 +99,21 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   #progressAt: number
   #flushedBytes = 0
 
-  /** @param transport stands for the response until `open()`; only its `destroy()` and `end()` are called. */
+  /**
+   * @param transport stands for the response until `open()`; only its `destroy()` and `end()` are called.
+   * @param declared the events that may be sent; all if there are none.
+   */
   constructor(
     request: FastifyRequest,
     options: ResolvedStartOptions,
     transport: Transport,
     host: ConnectionHost,
-    now: number
+    now: number,
+    declared?: Declaration
   ) {
     this.request = request
     this.#options = options
+    this.#declared = declared
     this.#transport = transport
     this.#host = host
     this.startedAt = now
@@ -172,7 +178,7 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
 
   send(message: Message | string): Promise<void> {
     if (this.#feed?.isActive) assertNoId(message, 'absent on a connection that is subscribed to a channel')
-    const frame = encodeMessage(message, this.#options)
+    const frame = encodeMessage(message, this.#options, this.#declared)
     if (!this.#accept(frame)) return nextTurn()
     this.#messages++
     return this.#mayContinue()

@@ -1,5 +1,5 @@
 import { FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE } from './errors.ts'
-import { formatComment, formatMessage } from './message.ts'
+import { type Declaration, formatComment, formatMessage } from './message.ts'
 import type { Message, Serializer } from './types.ts'
 
 /** How a message becomes a frame. */
@@ -17,8 +17,12 @@ export interface Frame {
 /**
  * @throws what `formatMessage` throws, and FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE.
  */
-export function encodeMessage(message: Message | string, options: FrameOptions): Frame {
-  return limited(formatMessage(message, options.serializer), options.maxMessageBytes)
+export function encodeMessage(
+  message: Message | string,
+  { serializer, maxMessageBytes }: FrameOptions,
+  declared?: Declaration
+): Frame {
+  return limited(formatMessage(message, serializer, declared), maxMessageBytes)
 }
 
 /** @throws like `encodeMessage`. */

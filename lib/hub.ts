@@ -12,6 +12,8 @@ import {
   FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE,
   FST_ERR_EVENTSTREAM_REPLY_SENT
 } from './errors.ts'
+import { DeclaredEvents } from './event-schema.ts'
+import type { EventSchemas } from './event-types.ts'
 import { Flush, type Work } from './flush.ts'
 import { encodeMessage, type Frame } from './frame.ts'
 import { Heartbeat, monotonicMs } from './heartbeat.ts'
@@ -25,6 +27,7 @@ import {
   type StartOptions
 } from './options.ts'
 import { RecentMessages } from './received-message.ts'
+import { eventsOfRoute } from './route-events.ts'
 import { Sessions } from './sessions.ts'
 import {
   assertNotPipelined,
@@ -57,6 +60,8 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
   readonly #channels: Channels
   readonly recent: RecentBatches = new RecentBatches()
   readonly messages: RecentMessages = new RecentMessages()
+  readonly #app: FastifyInstance
+  readonly #declarations = new WeakMap<FastifyInstance, WeakMap<EventSchemas, DeclaredEvents>>()
   readonly #flush = new Flush()
   readonly #heartbeat = new Heartbeat(this.#connections)
   #isClosing = false
@@ -70,7 +75,9 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
   #delivered = 0
   #gaps = 0
 
-  constructor({ server, initialConfig, log }: FastifyInstance, options: ResolvedOptions) {
+  constructor(app: FastifyInstance, options: ResolvedOptions) {
+    const { server, initialConfig, log } = app
+    this.#app = app
     this.#log = log
     this.#channels = new Channels(this, options)
     this.#server = server
@@ -112,6 +119,7 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
   }
 
   channel<Events extends object = EventMap>(name: string, options?: ChannelOptions): Channel<Events> {
+    if (options?.events !== undefined) this.#declarationOf(options.events)
     return this.#channels.get(name, options)
   }
 
@@ -121,12 +129,35 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
     return chosen.length
   }
 
+  /** Schemas are compiled once for each scope, with those that it shares. */
+  #declarationOf(
+    schemas: EventSchemas | undefined,
+    app: FastifyInstance = this.#app
+  ): DeclaredEvents | undefined {
+    if (schemas === undefined) return undefined
+    const declarations = this.#declarations.get(app) ?? new WeakMap<EventSchemas, DeclaredEvents>()
+    this.#declarations.set(app, declarations)
+    const known = declarations.get(schemas)
+    if (known !== undefined) return known
+    const declared = new DeclaredEvents(schemas, app.getSchemas())
+    declarations.set(schemas, declared)
+    return declared
+  }
+
+  /** Declares what a route says it sends. @throws FST_ERR_EVENTSTREAM_INVALID_OPTION */
+  declare(schemas: EventSchemas, app: FastifyInstance): void {
+    this.#declarationOf(schemas, app)
+  }
+
   /** What `reply.sseStart()` does. */
   start(request: FastifyRequest, reply: FastifyReply, given?: StartOptions): Connection {
     const options = resolveStartOptions(this.#options, given)
     this.#assertStartable(request, reply, options)
     const response: RawResponse = reply.raw
-    const connection = new Connection(request, options, transportBeforeHead(response), this, monotonicMs())
+    const declared = this.#declarationOf(options.events ?? eventsOfRoute(request), reply.server)
+    declared?.assertOther('cursorEvent', options.cursorEvent)
+    const transport = transportBeforeHead(response)
+    const connection = new Connection(request, options, transport, this, monotonicMs(), declared)
     if (hasLeft(request, response)) {
       connection.transportOnClose()
       reply.hijack()
@@ -181,9 +212,9 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
     this.#flush.schedule(work)
   }
 
-  encode(message: Publishable): Frame {
+  encode(message: Publishable, schemas: EventSchemas | undefined): Frame {
     assertNoId(message, "absent, for it is the channel's")
-    return encodeMessage(message, this.#options)
+    return encodeMessage(message, this.#options, this.#declarationOf(schemas))
   }
 
   logError(fields: object, message: string): void {

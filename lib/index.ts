@@ -7,6 +7,7 @@ export type {
   OpenEvent,
   PublishEvent
 } from './diagnostics.ts'
+export type { EventSchemas, EventsOf } from './event-types.ts'
 export type {
   Cursor,
   GapReason,
@@ -23,6 +24,7 @@ export { type RedisHistoryOptions, redisHistory } from './history/redis-history.
 export type { RedisClient } from './history/redis-link.ts'
 export type { EventStreamOptions, StartOptions, StreamOptions } from './options.ts'
 export { default, default as eventStream } from './plugin.ts'
+export { eventStreamTransform } from './route-events.ts'
 export type {
   AnyConnection,
   Channel,

@@ -10,19 +10,38 @@ const MAX_RETRY_MS = 2_147_483_647
 const ID = /^[\x21-\x7e]{0,1024}$/
 const LINE_END = /\r\n|\r|\n/g
 
+/** Events that were declared. */
+export interface Declaration {
+  /**
+   * The fields of an event and of its data.
+   *
+   * @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE for an event that is not declared, and data that does not fit.
+   */
+  format(event: unknown, data: unknown): string
+}
+
 /**
  * A message in the event stream format (WHATWG HTML, section 9.2.6), its blank line included.
  *
  * @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE when a client could not receive exactly this message.
  * @throws FST_ERR_EVENTSTREAM_SERIALIZATION when the serializer throws or returns no string.
  */
-export function formatMessage(message: Message | string, serialize: Serializer): string {
-  if (typeof message === 'string') return `${formatData(message, serialize)}\n`
+export function formatMessage(
+  message: Message | string,
+  serialize: Serializer,
+  declared?: Declaration
+): string {
+  if (typeof message === 'string') {
+    return `${declared === undefined ? formatText(message) : declared.format('', message)}\n`
+  }
   checkShape(message)
   const { id, event, data, retry } = message
-  const head = formatId(id) + formatEvent(event)
-  const body = 'data' in message ? formatData(data, serialize) : ''
-  if (body === '' && event !== undefined && event !== '') {
+  const head = formatId(id)
+  const body =
+    declared !== undefined && 'data' in message
+      ? declared.format(event, data)
+      : formatEvent(event) + ('data' in message ? formatText(dataText(data, serialize)) : '')
+  if (!('data' in message) && body !== '') {
     throw invalid('message.data', 'present beside an event, which clients otherwise never dispatch', data)
   }
   const text = head + body + formatRetry(retry)
@@ -66,7 +85,8 @@ function formatId(id: unknown): string {
   )
 }
 
-function formatEvent(event: unknown): string {
+/** The field of an event's name. @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE */
+export function formatEvent(event: unknown): string {
   if (event === undefined || event === '') return ''
   if (typeof event !== 'string' || event.includes('\n') || event.includes('\r') || !event.isWellFormed()) {
     throw invalid('message.event', 'a well-formed string without line ends', event)
@@ -82,8 +102,9 @@ function formatRetry(retry: unknown): string {
   return `retry: ${retry}\n`
 }
 
-function formatData(data: unknown, serialize: Serializer): string {
-  return `data: ${lines(dataText(data, serialize), 'message.data', '\ndata: ')}\n`
+/** The fields of a message's data. @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE */
+export function formatText(text: string): string {
+  return `data: ${lines(text, 'message.data', '\ndata: ')}\n`
 }
 
 function dataText(data: unknown, serialize: Serializer): string {

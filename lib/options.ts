@@ -13,6 +13,8 @@ import {
   orFalse
 } from './check.ts'
 import { expected, FST_ERR_EVENTSTREAM_INVALID_OPTION } from './errors.ts'
+import { checkEvents } from './event-schema.ts'
+import type { EventSchemas } from './event-types.ts'
 import { encodeMessage, type Frame } from './frame.ts'
 import { memoryHistory } from './history/memory-history.ts'
 import { assertNoId } from './message.ts'
@@ -81,6 +83,12 @@ export interface StreamOptions {
 /** Options of `reply.sseStart()`. */
 export interface StartOptions extends StreamOptions {
   /**
+   * The events that the stream sends, each with the schema of its data. `send()` throws for any other, and for data that
+   * does not fit. They are compiled once: declare them outside of the handler.
+   * @defaultValue those of the route's option `events`
+   */
+  events?: EventSchemas
+  /**
    * When the stream ends with reason `expired`: a `Date`, or milliseconds since the epoch. For a token's expiry.
    * @defaultValue none
    */
@@ -88,7 +96,7 @@ export interface StartOptions extends StreamOptions {
 }
 
 /** Options of the plugin, among them those of its channels. */
-export interface EventStreamOptions extends StreamOptions, ChannelOptions {
+export interface EventStreamOptions extends StreamOptions, Omit<ChannelOptions, 'events'> {
   /**
    * The message that every stream gets when the server shuts down, without an id other than `''`.
    * `false` sends none.
@@ -112,7 +120,7 @@ export type ResolvedOptions = OwnOptions &
   }
 
 /** The options of one stream: the plugin's, with its own in their place. */
-export type ResolvedStartOptions = ResolvedOptions & Readonly<Pick<StartOptions, 'expiresAt'>>
+export type ResolvedStartOptions = ResolvedOptions & Readonly<Pick<StartOptions, 'expiresAt' | 'events'>>
 
 const DEFAULTS: OwnOptions & typeof CHANNEL_DEFAULTS = Object.freeze({
   serializer: JSON.stringify,
@@ -142,12 +150,17 @@ const STREAM_CHECKS: Readonly<Record<keyof StreamOptions, Check>> = {
   checkAccept: checkBoolean,
   farewell: checkNothing
 }
-const START_CHECKS: Readonly<Record<keyof StartOptions, Check>> = { ...STREAM_CHECKS, expiresAt: checkTime }
+const START_CHECKS: Readonly<Record<keyof StartOptions, Check>> = {
+  ...STREAM_CHECKS,
+  expiresAt: checkTime,
+  events: checkEvents
+}
+const { events: _, ...ALL_CHANNELS_CHECKS } = CHANNEL_CHECKS
 const PLUGIN_CHECKS: Readonly<Record<keyof EventStreamOptions, Check>> = {
   ...STREAM_CHECKS,
   shutdownFarewell: checkNothing,
   drainMs: checkMs,
-  ...CHANNEL_CHECKS
+  ...ALL_CHANNELS_CHECKS
 }
 
 /** What Fastify's `register()` itself takes and passes on. */

@@ -1,10 +1,25 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage } from 'node:http'
 import type { Server, Socket } from 'node:net'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type {
+  ContextConfigDefault,
+  FastifyBaseLogger,
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  FastifySchema,
+  FastifyTypeProvider,
+  FastifyTypeProviderDefault,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerBase,
+  RawServerDefault,
+  RouteGenericInterface
+} from 'fastify'
 import fp from 'fastify-plugin'
 import { acceptsEventStream } from './accept.ts'
 import { expected, FST_ERR_EVENTSTREAM_INVALID_OPTION } from './errors.ts'
+import type { EventSchemas, EventsOf } from './event-types.ts'
 import { Hub } from './hub.ts'
 import {
   type EventStreamOptions,
@@ -12,13 +27,37 @@ import {
   resolveOptions,
   type StartOptions
 } from './options.ts'
+import { declareRoute } from './route-events.ts'
 import { carriesStream, connectionOf, giveBack, keepGivenBack } from './takeover.ts'
 import type { EventMap, EventStreams, SSEConnection } from './types.ts'
 
 declare module 'fastify' {
-  interface FastifyInstance {
+  interface FastifyInstance<
+    RawServer extends RawServerBase = RawServerDefault,
+    RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
+    RawReply extends RawReplyDefaultExpression<RawServer> = RawReplyDefaultExpression<RawServer>,
+    Logger extends FastifyBaseLogger = FastifyBaseLogger,
+    TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault
+  > {
     /** The event streams of this server. */
-    sse: EventStreams
+    sse: EventStreams<TypeProvider>
+  }
+
+  interface RouteShorthandOptions<
+    RawServer extends RawServerBase = RawServerDefault,
+    RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
+    RawReply extends RawReplyDefaultExpression<RawServer> = RawReplyDefaultExpression<RawServer>,
+    RouteGeneric extends RouteGenericInterface = RouteGenericInterface,
+    ContextConfig = ContextConfigDefault,
+    SchemaCompiler extends FastifySchema = FastifySchema,
+    TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
+    Logger extends FastifyBaseLogger = FastifyBaseLogger
+  > {
+    /**
+     * The events of the route's streams, each with the schema of its data. They are part of the route's response schema,
+     * as `text/event-stream` (OpenAPI 3.2, section 4.14.4), and checked as `sseStart({ events })` does.
+     */
+    events?: EventSchemas
   }
 
   interface FastifyRequest {
@@ -26,14 +65,25 @@ declare module 'fastify' {
     acceptsEventStream(): boolean
   }
 
-  interface FastifyReply {
+  interface FastifyReply<
+    RouteGeneric extends RouteGenericInterface = RouteGenericInterface,
+    RawServer extends RawServerBase = RawServerDefault,
+    RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
+    RawReply extends RawReplyDefaultExpression<RawServer> = RawReplyDefaultExpression<RawServer>,
+    ContextConfig = ContextConfigDefault,
+    SchemaCompiler extends FastifySchema = FastifySchema,
+    TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault
+  > {
     /**
      * Answers with an event stream. The head goes out as soon as the `onSend` hooks are done.
      *
-     * @typeParam Events event name → type of its data; what `send()` takes is checked against it.
+     * @typeParam Events event name → type of its data; what `send()` takes is checked against it. Known from `events`.
      * @throws FST_ERR_EVENTSTREAM_ALREADY_STARTED, FST_ERR_EVENTSTREAM_REPLY_SENT, FST_ERR_EVENTSTREAM_CLOSING,
      * FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE, FST_ERR_EVENTSTREAM_PIPELINED or FST_ERR_EVENTSTREAM_INVALID_OPTION.
      */
+    sseStart<const Schemas extends EventSchemas>(
+      options: StartOptions & { events: Schemas }
+    ): SSEConnection<EventsOf<Schemas, TypeProvider>>
     sseStart<Events extends object = EventMap>(options?: StartOptions): SSEConnection<Events>
   }
 }
@@ -64,12 +114,18 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
     return hub.start(this.request, this, startOptions)
   })
 
+  const declarations: [EventSchemas, FastifyInstance][] = []
+  app.addHook('onRoute', function (this: FastifyInstance, route) {
+    const events = declareRoute(route, this)
+    if (events !== undefined) declarations.push([events, this])
+  })
   app.addHook('onRequest', refuseBehindStream)
   app.addHook('onError', giveBackOnError)
   app.addHook('preClose', async () => {
     await Promise.all([...hubs].map((hub) => hub.drain()))
   })
   app.addHook('onReady', async () => {
+    for (const [events, scope] of declarations) hub.declare(events, scope)
     hub.ready()
     if (app.server.listenerCount('upgrade') > 0) app.server.prependListener('upgrade', serverOnUpgrade)
   })

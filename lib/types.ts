@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyRequest, FastifyTypeProvider, FastifyTypeProviderDefault } from 'fastify'
+import type { EventSchemas, EventsOf } from './event-types.ts'
 import type { Cursor, GapReason, History } from './history/history.ts'
 
 /** Turns a message's `data` into text. Called once per message whose data is neither a string nor bytes. */
@@ -52,7 +53,9 @@ export type Sendable<Events extends object = EventMap> =
   | (string extends keyof Events
       ? string
       : Events extends { message: infer Data }
-        ? Extract<Data, string>
+        ? unknown extends Data
+          ? string
+          : Extract<Data, string>
         : never)
 
 /** What `sendAll()` takes. Chunks of bytes are decoded as one UTF-8 text, wherever they were cut. */
@@ -307,6 +310,12 @@ export interface ChannelOptions {
    * @defaultValue the plugin's
    */
   history?: History
+  /**
+   * The events that are published, each with the schema of its data. `publish()` throws for any other, and for data that
+   * does not fit.
+   * @defaultValue all
+   */
+  events?: EventSchemas
 }
 
 /** Messages without ids, or nothing for the gap event. */
@@ -343,7 +352,7 @@ export interface EventStreamStats {
 }
 
 /** What `app.sse` is. */
-export interface EventStreams {
+export interface EventStreams<Provider extends FastifyTypeProvider = FastifyTypeProviderDefault> {
   /** The streams that are open now. */
   readonly connections: ReadonlySet<SSEConnection>
 
@@ -352,9 +361,13 @@ export interface EventStreams {
    * for good; those given later last as long as the channel has subscriptions or the application holds it, so that
    * channels without cost nothing.
    *
-   * @typeParam Events event name → type of its data; what `publish()` takes is checked against it.
+   * @typeParam Events event name → type of its data; what `publish()` takes is checked against it. Known from `events`.
    * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for a wrong name or option.
    */
+  channel<const Schemas extends EventSchemas>(
+    name: string,
+    options: ChannelOptions & { events: Schemas }
+  ): Channel<EventsOf<Schemas, Provider>>
   channel<Events extends object = EventMap>(name: string, options?: ChannelOptions): Channel<Events>
 
   stats(): EventStreamStats

@@ -35,7 +35,7 @@ t.test('channel options › are frozen', async (t) => {
 })
 
 t.test('channel options › anything else is refused', async (t) => {
-  const names = 'slow, afterGap, gapEvent, onGap, onSubscribe, onUnsubscribe, history'
+  const names = 'slow, afterGap, gapEvent, onGap, onSubscribe, onUnsubscribe, history, events'
   for (const name of ['heartbeatMs', 'drainMs', 'Slow', 'constructor', '']) {
     const message = `Expected ${name} to be one of ${names}, got 1 (number)`
     t.throws(() => resolve({ [name]: 1 }), { code: CODE, message })
@@ -47,7 +47,8 @@ t.test('channel options › anything else is refused', async (t) => {
     ['onGap', 'x'],
     ['onSubscribe', {}],
     ['onUnsubscribe', false],
-    ['history', {}]
+    ['history', {}],
+    ['events', {}]
   ] as const) {
     t.throws(() => resolve({ [name]: value }), {
       code: CODE,

@@ -202,7 +202,8 @@ const START_ROWS: readonly Row[] = [
       [1n, '1n (bigint)'],
       [{}, '{} (object)']
     ]
-  ]
+  ],
+  ['events', 'at least one event', [{ quote: { type: 'object' } }], [[{}, '{} (object)']]]
 ]
 
 for (const [title, rows, resolveOne] of [
@@ -296,7 +297,9 @@ t.test('resolveOptions', async (t) => {
     for (const [name, , [value]] of CHANNEL_ROWS) {
       t.throws(() => resolveStart({ [name]: value }), {
         code: CODE,
-        message: new RegExp(`^Expected ${name} to be one of serializer, .*, farewell, expiresAt, got `)
+        message: new RegExp(
+          `^Expected ${name} to be one of serializer, .*, farewell, expiresAt, events, got `
+        )
       })
     }
   })

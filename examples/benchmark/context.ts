@@ -4,6 +4,7 @@ import type { ClientMethods } from './client/main.ts'
 import { Child } from './process/child.ts'
 import type { ChannelServer, Client, Context, PlainServer, RedisPeer, Server } from './scenarios/scenario.ts'
 import type { ChannelListenOptions, ChannelMethods } from './servers/channel-main.ts'
+import type { EncodeMethods } from './servers/encode-main.ts'
 import type { ListenOptions, ServerMethods } from './servers/main.ts'
 import type { PlainMethods, PlainVariant } from './servers/plain-main.ts'
 import type { RedisContestantName, RedisMethods } from './servers/redis-main.ts'
@@ -100,6 +101,15 @@ export class ProcessContext implements Context {
     } finally {
       await Promise.all([client.stop(), ...children.map(({ child }) => child.stop())])
       for (const { contestant, child } of children) this.#takeWarnings(contestant, child.warnings)
+    }
+  }
+
+  async withEncoder<T>(measure: (child: Child<EncodeMethods>) => Promise<T>): Promise<T> {
+    const child = this.#server<EncodeMethods>(new URL('./servers/encode-main.ts', import.meta.url))
+    try {
+      return await measure(child)
+    } finally {
+      await child.stop()
     }
   }
 

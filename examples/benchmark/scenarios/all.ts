@@ -14,6 +14,7 @@ import { redisTail } from './redis-tail.ts'
 import { replay } from './replay.ts'
 import { responsiveness } from './responsiveness.ts'
 import type { Scenario } from './scenario.ts'
+import { schema } from './schema.ts'
 import { shutdown } from './shutdown.ts'
 import { slowReaders } from './slow-readers.ts'
 import { unicastAwaited, unicastPaced } from './unicast.ts'
@@ -35,6 +36,7 @@ export const SCENARIOS: readonly Scenario[] = [
   shutdown,
   pipelined,
   churn,
+  schema,
   redisHop,
   redisTail,
   redisReplay,

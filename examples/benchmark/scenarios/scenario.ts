@@ -1,6 +1,7 @@
 import type { ClientMethods } from '../client/main.ts'
 import type { Child } from '../process/child.ts'
 import type { ChannelListenOptions, ChannelMethods } from '../servers/channel-main.ts'
+import type { EncodeMethods } from '../servers/encode-main.ts'
 import type { ListenOptions, ServerMethods } from '../servers/main.ts'
 import type { PlainMethods, PlainVariant } from '../servers/plain-main.ts'
 import type { RedisContestantName, RedisMethods } from '../servers/redis-main.ts'
@@ -29,6 +30,9 @@ export interface Context {
     contestants: readonly RedisContestantName[],
     measure: (peers: RedisPeer[], client: Client) => Promise<T>
   ): Promise<T>
+
+  /** Starts a process that encodes, lets `measure` use it, and ends it. */
+  withEncoder<T>(measure: (child: Child<EncodeMethods>) => Promise<T>): Promise<T>
 
   /** Starts a client beside those there are, lets `measure` use it, and ends it. */
   withClient<T>(measure: (client: Client) => Promise<T>): Promise<T>
