@@ -1,5 +1,6 @@
 /**
- * `npm start`: this machine's vital signs, live. Every viewer is one event stream, and all share one reader.
+ * `npm start`: this machine's vital signs, live. Every viewer is one event stream, and all share one reader. Whoever looks at
+ * the metrics of the streams themselves has a second one.
  */
 import { randomUUID } from 'node:crypto'
 import { dirname, join } from 'node:path'
@@ -7,13 +8,22 @@ import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import Fastify from 'fastify'
 import eventStream, { memoryHistory } from '../../lib/index.ts' // 'fastify-eventstream' in your project
+import { type Metrics, MetricsReader } from './metrics.ts'
 import { type Machine, machine, type VitalSigns, VitalSignsReader } from './vital-signs.ts'
 
 const PERIOD_MS = 500
+/** Metrics are read with every second reading. */
+const READINGS_PER_METRICS = 2
 /** What the page can show; a viewer who was away for less has missed nothing. */
 const KEPT_MS = 60_000
+const KEPT_METRICS = KEPT_MS / PERIOD_MS / READINGS_PER_METRICS
 /** Readings for which nobody needs to be there before reading stops: time for a lone viewer to come back. */
 const READ_ALONE = 20
+
+interface Reading extends VitalSigns {
+  /** Streams of vital signs, while `streams` are all. */
+  viewers: number
+}
 
 /** What a viewer is told first, and alone. The readings of before `time` come by replay. */
 interface Welcome {
@@ -30,12 +40,23 @@ await app.register(eventStream, {
   shutdownFarewell: { event: 'shutdown', data: 'The server is shutting down' }
 })
 
-const vitals = app.sse.channel<{ vitals: VitalSigns }>('vitals', {
+const vitals = app.sse.channel<{ vitals: Reading }>('vitals', {
+  history: memoryHistory({ maxAgeMs: KEPT_MS }),
+  onSubscribe: startReading
+})
+const metrics = app.sse.channel<{ metrics: Metrics }>('metrics', {
   history: memoryHistory({ maxAgeMs: KEPT_MS }),
   onSubscribe: startReading
 })
 const reader = new VitalSignsReader(() => app.sse.stats())
+const metricsReader = new MetricsReader(
+  () => app.sse.stats(),
+  () => reader.now()
+)
 let timer: NodeJS.Timeout | undefined
+let readings = 0
+/** Metrics that nobody was there to see. They are published when somebody is, who then has the past minute at once. */
+let unseen: Metrics[] = []
 let readAlone = 0
 
 app.get('/vital-signs', (request, reply) => {
@@ -43,6 +64,12 @@ app.get('/vital-signs', (request, reply) => {
   const welcome = { viewer: request.id, machine, periodMs: PERIOD_MS, time: reader.now() }
   sse.send({ event: 'welcome', data: welcome, retry: 2_000 })
   vitals.subscribe(sse, { from: 'oldest' })
+})
+
+app.get('/metrics', (_request, reply) => {
+  const sse = reply.sseStart()
+  sse.send({ retry: 2_000 })
+  metrics.subscribe(sse, { from: 'oldest' })
 })
 
 /** Breaks a viewer's connection off as a bad network would, so that one can watch it come back. */
@@ -63,6 +90,7 @@ function startReading(): void {
   readAlone = 0
   if (timer !== undefined) return
   reader.start()
+  metricsReader.start()
   timer = setInterval(publishReading, PERIOD_MS)
 }
 
@@ -70,12 +98,21 @@ function stopReading(): void {
   clearInterval(timer)
   timer = undefined
   reader.stop()
+  metricsReader.stop()
 }
 
 function publishReading(): void {
-  vitals.publish({ event: 'vitals', data: reader.read() })
-  readAlone = vitals.size === 0 ? readAlone + 1 : 0
+  vitals.publish({ event: 'vitals', data: { ...reader.read(), viewers: vitals.size } })
+  if (++readings % READINGS_PER_METRICS === 0) publishMetrics()
+  readAlone = vitals.size + metrics.size === 0 ? readAlone + 1 : 0
   if (readAlone === READ_ALONE) stopReading()
+}
+
+function publishMetrics(): void {
+  unseen = [...unseen, metricsReader.read()].slice(-KEPT_METRICS)
+  if (metrics.size === 0) return
+  for (const data of unseen) metrics.publish({ event: 'metrics', data })
+  unseen = []
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => app.close())

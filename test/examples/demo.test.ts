@@ -1,12 +1,13 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
+import { readEvents } from '../../lib/testing.ts'
 import { Child } from '../helpers/child.ts'
 import { launchChromium } from '../helpers/chromium.ts'
 import { complaintsOf } from '../helpers/page.ts'
-import { messagesOf } from '../helpers/stream-reader.ts'
 
 const DEMO = 'examples/demo/server.ts'
 const PLOTS = ['cpu', 'memory', 'delay', 'streams', 'events']
+const METRICS = ['connections', 'messages', 'bytes', 'slices', 'losses']
 
 /** Waits until the page is in this state, and says so. */
 async function untilState(page: Page, state: string, text: string): Promise<void> {
@@ -23,6 +24,13 @@ async function untilOtherThan(page: Page, id: string, before: string): Promise<s
     })()`
   )
   return String(await shown.jsonValue())
+}
+
+/** Waits until the element with this id shows exactly this. */
+async function untilShown(page: Page, id: string, text: string): Promise<void> {
+  await page.waitForFunction(
+    `document.getElementById(${JSON.stringify(id)}).textContent === ${JSON.stringify(text)}`
+  )
 }
 
 async function textOf(page: Page, id: string): Promise<string> {
@@ -141,6 +149,85 @@ t.test('demo', async (demo) => {
   demo.same(complaints, [], 'the page complained about nothing else')
 })
 
+t.test('demo › metrics', async (metrics) => {
+  const { child, url } = await Child.listening(metrics, DEMO)
+  const browser = await launchChromium(metrics)
+  const page = await browser.newPage()
+  const complaints = complaintsOf(page)
+  const tab = page.getByRole('tab', { name: 'Metrics', selected: true })
+  const panel = page.getByRole('tabpanel', { name: 'Metrics' })
+
+  await metrics.test('are a second tab, with numbers that move', async (t) => {
+    await page.goto(url)
+    await untilState(page, 'live', 'Live')
+    t.equal(await panel.count(), 0, 'at first it is hidden')
+    await page.getByRole('tab', { name: 'Metrics' }).click()
+    await panel.waitFor()
+    t.equal(await page.getByRole('tabpanel').count(), 1, 'in place of the other')
+    for (const plot of METRICS) {
+      t.equal(await page.locator(`#${plot} canvas`).count(), 1, plot)
+      t.match(await untilOtherThan(page, `${plot}-value`, '–'), /^\d[\d.,]*/, plot)
+    }
+    const [slices, bytes] = [await textOf(page, 'slices-value'), await textOf(page, 'bytes-value')]
+    await untilOtherThan(page, 'slices-value', slices)
+    await untilOtherThan(page, 'bytes-value', bytes)
+    t.equal(await textOf(page, 'curl'), `curl -N ${url}/metrics`)
+  })
+
+  await metrics.test('count a stream for each tab that is looked at, and a viewer once', async (t) => {
+    await untilShown(page, 'connections-value', '2')
+    const other = await browser.newPage()
+    await other.goto(`${url}/#metrics`)
+    await untilShown(page, 'connections-value', '4')
+    await untilShown(page, 'viewers', '2')
+    await other.close()
+    await untilShown(page, 'connections-value', '2')
+    t.equal(await textOf(page, 'losses-value'), '0')
+  })
+
+  await metrics.test('are reached and left by the keyboard, and end when nobody looks', async (t) => {
+    await tab.focus()
+    await page.keyboard.press('ArrowLeft')
+    await page.getByRole('tabpanel', { name: 'Vital signs' }).waitFor()
+    t.equal(await panel.count(), 0)
+    await untilShown(page, 'streams-value', '1')
+    await page.keyboard.press('End')
+    await panel.waitFor()
+    await page.keyboard.press('Tab')
+    t.equal(await page.evaluate('document.activeElement.id'), 'panel-metrics', 'the next stop of Tab')
+    await page.reload()
+    await tab.waitFor()
+    await untilShown(page, 'connections-value', '2')
+  })
+
+  await metrics.test('have both colour schemes, and never scroll sideways', async (t) => {
+    for (const [colorScheme, curve] of [
+      ['dark', '#38bdf8'],
+      ['light', '#0369a1']
+    ] as const) {
+      await page.emulateMedia({ colorScheme })
+      await untilDrawnIn(page, 'connections', curve)
+      t.pass(colorScheme)
+    }
+    for (const width of [320, 390, 820, 1280, 2560]) {
+      await page.setViewportSize({ width, height: 900 })
+      t.equal(await page.evaluate('document.documentElement.scrollWidth'), width, `${width} pixels`)
+    }
+  })
+
+  await metrics.test('go on when the server was restarted, which each of its clients is told', async (t) => {
+    await child.kill('SIGKILL')
+    await untilState(page, 'reconnecting', 'Reconnecting')
+    await Child.listening(metrics, DEMO, { PORT: new URL(url).port })
+    await untilState(page, 'live', 'Live')
+    await untilShown(page, 'losses-value', '2')
+    await untilShown(page, 'connections-value', '2')
+    t.pass('two gaps, for two streams')
+  })
+
+  metrics.same(complaints, [], 'the page complained about nothing')
+})
+
 t.test('demo › says that its port is taken', async (t) => {
   const { url } = await Child.listening(t, DEMO)
   const { port } = new URL(url)
@@ -151,14 +238,14 @@ t.test('demo › says that its port is taken', async (t) => {
 
 t.test('demo › reads nothing before the first viewer, and ends at Ctrl-C', async (t) => {
   const { child, url } = await Child.listening(t, DEMO)
-  const messages = messagesOf(await fetch(`${url}/vital-signs`))
-  const { value: welcome } = await messages.next()
-  t.equal(welcome?.event, 'welcome')
-  t.equal((await messages.next()).value?.event, 'sse-cursor')
-  const { value: vitals } = await messages.next()
-  t.equal(vitals?.event, 'vitals')
-  const { time, published } = JSON.parse(vitals?.data ?? '')
-  t.ok(time >= JSON.parse(welcome?.data ?? '').time, 'the first one is of after the first viewer came')
+  const events = readEvents(await fetch(`${url}/vital-signs`))
+  const welcome = await events.next()
+  t.equal(welcome.event, 'welcome')
+  t.equal((await events.next()).event, 'sse-cursor')
+  const vitals = await events.next()
+  t.equal(vitals.event, 'vitals')
+  const { time, published } = JSON.parse(vitals.data)
+  t.ok(time >= JSON.parse(welcome.data).time, 'the first one is of after the first viewer came')
   t.equal(published, 0)
   t.same(await child.kill('SIGINT'), { code: 0, signal: null })
 })

@@ -1,4 +1,5 @@
 import { duration, Plots } from './plots.js'
+import { vitalSigns } from './vital-signs.js'
 
 const ROWS = 130
 /** How long a stream of two readings a second may be silent before it is taken for dead. */
@@ -42,7 +43,6 @@ let replayed = 0
 let justReplayed = 0
 let gaps = 0
 
-page.curl.textContent = `curl -N ${location.origin}/vital-signs`
 page.copy.addEventListener('click', copyCommand)
 page.cut.addEventListener('click', () => fetch(`/cut/${page.cut.value}`, { method: 'POST' }))
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => plots?.recolor())
@@ -87,8 +87,8 @@ function sourceOnVitals(signs, id) {
   received++
   page.received.textContent = number.format(received)
   page['last-id'].textContent = id
-  page.viewers.textContent = number.format(signs.streams)
-  page['viewers-unit'].textContent = signs.streams === 1 ? 'viewer' : 'viewers'
+  page.viewers.textContent = number.format(signs.viewers)
+  page['viewers-unit'].textContent = signs.viewers === 1 ? 'viewer' : 'viewers'
   plots.draw()
   beat()
 }
@@ -154,7 +154,7 @@ function showMachine(welcome) {
   if (before?.cores === machine.cores && before.memory === machine.memory) return
   plots?.destroy()
   timeline.rows.length = 0
-  plots = new Plots(machine, timeline)
+  plots = new Plots(vitalSigns, timeline, machine)
 }
 
 function log(kind, text) {

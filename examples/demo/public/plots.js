@@ -4,84 +4,27 @@ import uPlot from '/uplot/uPlot.esm.js'
 const WINDOW_S = 60
 
 /** The page's colours, as the colour scheme has them now. */
-let colors = readColors()
-
-/** The five plots, each of which knows what it shows of a reading. Its last series is the one that its value is of. */
-const kinds = [
-  {
-    id: 'cpu',
-    series: ({ cores }) => [
-      ...Array.from({ length: cores > 1 ? cores : 0 }, (_, core) => ({
-        color: () => coreColor(core, cores),
-        width: cores > 16 ? 0.75 : 1.25
-      })),
-      { color: () => colors.cpu, width: 2, fill: true }
-    ],
-    columns: ({ cores }) => [...(cores.length > 1 ? cores : []), average(cores)].map((load) => load * 100),
-    top: () => 100,
-    tick: (value) => `${value}%`,
-    value: ({ cores }) => [percent(average(cores)), '%'],
-    detail: ({ cores }) => (cores.length > 1 ? `average of ${cores.length} cores` : 'one core'),
-    hasLabels: true
-  },
-  {
-    id: 'memory',
-    series: () => [{ color: () => colors.memory, width: 1.75, fill: true }],
-    columns: ({ memory }, machine) => [(memory / machine.memory) * 100],
-    top: () => 100,
-    tick: (value) => `${value}%`,
-    value: ({ memory }) => [gibibytes(memory), 'GiB'],
-    detail: ({ ownMemory }, machine) =>
-      `of ${gibibytes(machine.memory)}, this server ${Math.round(ownMemory / 2 ** 20)} MiB`
-  },
-  {
-    id: 'delay',
-    series: () => [
-      { color: () => `${colors.delay}80`, width: 1 },
-      { color: () => colors.delay, width: 1.75, fill: true }
-    ],
-    columns: ({ delay }) => [delay.max, delay.mean],
-    top: (max) => niceTop(max, 2),
-    tick: (value) => `${value}`,
-    value: ({ delay }) => [delay.mean.toFixed(delay.mean < 10 ? 2 : 0), 'ms'],
-    detail: ({ delay }) => `worst ${delay.max.toFixed(delay.max < 10 ? 1 : 0)} ms`
-  },
-  {
-    id: 'streams',
-    series: () => [{ color: () => colors.streams, width: 1.75, fill: true, isStepped: true }],
-    columns: ({ streams }) => [streams],
-    top: (max) => niceTop(max, 4),
-    tick: shortNumber,
-    value: ({ streams }) => [streams.toLocaleString('en'), ''],
-    detail: () => 'every viewer is one'
-  },
-  {
-    id: 'events',
-    series: () => [{ color: () => colors.events, width: 1.75, fill: true }],
-    columns: ({ eventsPerSecond }) => [eventsPerSecond],
-    top: (max) => niceTop(max, 4),
-    tick: shortNumber,
-    value: ({ eventsPerSecond }) => [Math.round(eventsPerSecond).toLocaleString('en'), '/s'],
-    detail: ({ published, delivered }) =>
-      `${published.toLocaleString('en')} readings, delivered ${delivered.toLocaleString('en')} times`
-  }
-]
+export let colors = readColors()
 
 /**
- * The plots of one machine. They draw what `rows` has when they are told, at most once per frame.
+ * Plots with a common time. They draw what `rows` has when they are told, at most once per frame, while they are seen.
  *
- * `timeline` is `{ rows, periodMs, now(), isLive() }`; a row is a reading, with `isReplayed` if it came late.
+ * `kinds` says for each plot what it shows of a reading; its last series is the one that its value is of. `timeline` is
+ * `{ rows, periodMs, now(), isLive() }`; a row is a reading, with `isReplayed` if it came late.
  */
 export class Plots {
+  #kinds
   #machine
   #timeline
   #plots
   #frame = 0
   #resized = new ResizeObserver((entries) => {
-    for (const { target } of entries) this.#plotIn(target)?.setSize(sizeOf(target))
+    for (const { target } of entries) if (isSeen(target)) this.#plotIn(target)?.setSize(sizeOf(target))
+    this.draw()
   })
 
-  constructor(machine, timeline) {
+  constructor(kinds, timeline, machine) {
+    this.#kinds = kinds
     this.#machine = machine
     this.#timeline = timeline
     this.#plots = kinds.map((kind) => {
@@ -95,7 +38,8 @@ export class Plots {
   draw() {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0
-      for (const [index, kind] of kinds.entries()) this.#plots[index].setData(this.#columns(kind))
+      if (!isSeen(this.#plots[0].root.parentElement)) return
+      for (const [index, kind] of this.#kinds.entries()) this.#plots[index].setData(this.#columns(kind))
       this.#showValues()
     })
   }
@@ -140,15 +84,15 @@ export class Plots {
     const row = at === undefined ? rows.at(-1) : nearest(rows, at)
     if (row === undefined) return
     const isPast = row !== rows.at(-1)
-    for (const { id, value, detail } of kinds) {
+    for (const { id, value, detail, showMore } of this.#kinds) {
       const [number, unit] = value(row)
       const small = Object.assign(document.createElement('small'), { textContent: unit })
       document.getElementById(`${id}-value`).replaceChildren(number, small)
       document.getElementById(`${id}-detail`).textContent = isPast
         ? `${duration(rows.at(-1).time - row.time)} ago`
         : detail(row, this.#machine)
+      showMore?.(row)
     }
-    showCores(row.cores)
   }
 
   #options(kind, element) {
@@ -161,7 +105,7 @@ export class Plots {
         y: false,
         points: { show: false },
         drag: { x: false, y: false },
-        sync: { key: 'vital-signs' }
+        sync: { key: this.#kinds[0].id }
       },
       scales: {
         x: { range: () => [now() / 1_000 - WINDOW_S, now() / 1_000] },
@@ -201,21 +145,11 @@ export class Plots {
 
 function readColors() {
   const style = getComputedStyle(document.documentElement)
-  const names = ['accent', 'muted', 'line', 'hatch', 'cpu', 'memory', 'delay', 'streams', 'events']
+  const names = ['accent', 'muted', 'line', 'hatch', 'cpu', 'memory', 'delay', 'streams', 'events', 'gaps']
   const shades = ['core-saturation', 'core-lightness']
   return Object.fromEntries(
     [...names, ...shades].map((name) => [name, style.getPropertyValue(`--${name}`).trim()])
   )
-}
-
-/** Cores go from blue to pink, however many there are. */
-function coreHue(core, count) {
-  return Math.round(205 + (115 * core) / Math.max(1, count - 1))
-}
-
-function coreColor(core, count) {
-  const alpha = count > 16 ? 0.4 : 0.7
-  return `hsl(${coreHue(core, count)} ${colors['core-saturation']} ${colors['core-lightness']} / ${alpha})`
 }
 
 /** Whether readings are missing between two that follow each other. */
@@ -225,6 +159,10 @@ function isGap(before, row, periodMs) {
 
 function nearest(rows, time) {
   return rows.reduce((best, row) => (Math.abs(row.time - time) < Math.abs(best.time - time) ? row : best))
+}
+
+function isSeen({ clientWidth }) {
+  return clientWidth > 0
 }
 
 function sizeOf({ clientWidth, clientHeight }) {
@@ -333,55 +271,18 @@ function timeLabel(offset) {
 }
 
 /** The top of a scale that leaves room above `max` and does not change with every reading: 2, 4, 10, 20, 40, 100 … */
-function niceTop(max, least) {
+export function niceTop(max, least) {
   let top = least
   while (top <= max) top *= String(top).startsWith('4') ? 2.5 : 2
   return top
 }
 
-function shortNumber(value) {
+export function shortNumber(value) {
   return value < 1_000 ? `${value}` : `${value / 1_000}k`
-}
-
-function average(cores) {
-  return cores.reduce((sum, load) => sum + load, 0) / Math.max(1, cores.length)
-}
-
-function percent(share) {
-  return `${Math.round(share * 100)}`
-}
-
-function gibibytes(bytes) {
-  return (bytes / 2 ** 30).toFixed(1)
 }
 
 /** A duration, as exact as one wants it at that length. */
 export function duration(ms) {
   if (ms < 9_950) return `${(ms / 1_000).toFixed(1)} s`
   return ms < 120_000 ? `${Math.round(ms / 1_000)} s` : `${Math.floor(ms / 60_000)} min`
-}
-
-function showCores(cores) {
-  const list = document.getElementById('cores')
-  if (list.childElementCount !== (cores.length > 1 ? cores.length : 0)) buildCores(list, cores.length)
-  for (const [core, item] of [...list.children].entries()) {
-    item.style.setProperty('--load', cores[core])
-    item.lastElementChild.textContent = `${percent(cores[core])}%`
-  }
-}
-
-function buildCores(list, count) {
-  list.classList.toggle('dense', count > 16)
-  list.style.setProperty('--columns', Math.min(count, 32))
-  list.replaceChildren(
-    ...Array.from({ length: count > 1 ? count : 0 }, (_, core) => {
-      const item = document.createElement('li')
-      item.style.setProperty('--hue', coreHue(core, count))
-      item.append(
-        Object.assign(document.createElement('span'), { textContent: `core ${core}` }),
-        document.createElement('b')
-      )
-      return item
-    })
-  )
 }
