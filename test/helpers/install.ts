@@ -1,8 +1,14 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 
-/** What the tests need besides Node: Debian's package → the file it brings. */
-const PACKAGES = { chromium: '/usr/bin/chromium', 'redis-server': '/usr/bin/redis-server' }
+/** What the tests need besides Node: Debian's package → the file it brings. Without Firefox they do, but not in CI. */
+const PACKAGES = {
+  chromium: '/usr/bin/chromium',
+  ...(process.env.CI === 'true' && { 'firefox-esr': '/usr/bin/firefox-esr' }),
+  haproxy: '/usr/sbin/haproxy',
+  nginx: '/usr/sbin/nginx',
+  'redis-server': '/usr/bin/redis-server'
+}
 
 const missing = Object.entries(PACKAGES)
   .filter(([, file]) => !existsSync(file))
