@@ -1,0 +1,694 @@
+import { readFileSync } from 'node:fs'
+import type { ServerHttp2Session } from 'node:http2'
+import type { AddressInfo } from 'node:net'
+import cookie from '@fastify/cookie'
+import cors from '@fastify/cors'
+import fc from 'fast-check'
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
+import type { Browser, Page } from 'puppeteer-core'
+import t, { type Test } from 'tap'
+import {
+  type EventStreamOptions,
+  type Message,
+  memoryHistory,
+  redisHistory,
+  type SSEConnection
+} from '../../lib/index.ts'
+import { type BrowserName, launchBrowser } from '../helpers/browsers.ts'
+import { RedisServer } from '../helpers/redis-server.ts'
+import { build, deferred, until } from '../helpers/server.ts'
+
+const html = readFileSync(new URL('browsers.html', import.meta.url), 'utf8')
+const fixture = (name: string): Buffer => readFileSync(new URL(`../fixtures/${name}.pem`, import.meta.url))
+
+/** FC_SEED=… repeats a run. */
+const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || Math.floor(Math.random() * 2 ** 31)
+
+const EVENTS = 1_000
+/** HTTP/1.1 connections that browsers open to a host. */
+const LIMIT = 6
+const STREAMS_ON_HTTP2 = 20
+/** For servers that close: who comes back before they have closed is answered with a `503`, and gives up. */
+const AFTER_CLOSE_MS = 500
+
+/** What Firefox says of a stream that was cut or refused, as if it were an error of the page's script. */
+const FIREFOX_COMPLAINT = /^Error: (Firefox can’t establish a|The) connection to /
+
+/** What the browsers do each in their own way. */
+const BEHAVIOUR = {
+  Chromium: {
+    /** Otherwise it waits for the first byte of the body. */
+    opensWithHead: true,
+    /** Whether an id that comes without data counts, as the standard says. */
+    notesBareIds: true,
+    /** Otherwise NULs vanish from data and event names. */
+    keepsNul: true,
+    /** Redirects after which it comes back to where they led; after others it asks at the old address again. */
+    lastingRedirects: [301, 302, 307, 308]
+  },
+  Firefox: { opensWithHead: false, notesBareIds: false, keepsNul: false, lastingRedirects: [301, 308] }
+} as const satisfies Record<BrowserName, object>
+
+interface Behaviour {
+  readonly opensWithHead: boolean
+  readonly notesBareIds: boolean
+  readonly keepsNul: boolean
+  readonly lastingRedirects: readonly number[]
+}
+
+const UNTIL_HIDDEN = `new Promise((resolve) => {
+  const check = () => document.visibilityState === 'hidden' && resolve()
+  document.addEventListener('visibilitychange', check)
+  check()
+})`
+
+/** A message as a page sees it. */
+interface Received {
+  readonly type: string
+  readonly data: string
+  readonly lastEventId: string
+}
+
+type HostileMessage = Required<Pick<Message, 'id' | 'event'>> & { readonly data: string }
+
+/** What a browser asked for, pages apart. */
+interface Asked {
+  readonly method: string
+  readonly path: string
+  readonly lastEventId: string | undefined
+  readonly cookie: string | undefined
+}
+
+interface Site {
+  readonly app: FastifyInstance
+  readonly asked: Asked[]
+  readonly streams: SSEConnection[]
+}
+
+/** A server with a page, and with streams at `/stream` that get nothing by themselves but a short reconnection time. */
+async function site(
+  t: Test,
+  plugin: EventStreamOptions = {},
+  server: FastifyServerOptions & { http2?: boolean; https?: object } = {}
+): Promise<Site> {
+  const app = await build(
+    t,
+    { heartbeatMs: false, retryMs: [1, 1], farewell: false, ...plugin },
+    { forceCloseConnections: true, ...server }
+  )
+  const asked: Asked[] = []
+  const streams: SSEConnection[] = []
+  app.addHook('onRequest', async ({ method, url, headers }) => {
+    if (url === '/page') return
+    const lastEventId = headers['last-event-id']
+    asked.push({ method, path: url, lastEventId: lastEventId?.toString(), cookie: headers.cookie })
+  })
+  app.get('/page', async (_request, reply) => reply.type('text/html').send(html))
+  app.get('/stream', async (_request, reply) => {
+    const sse = reply.sseStart()
+    streams.push(sse)
+    sse.send({ retry: 1 })
+  })
+  return { app, asked, streams }
+}
+
+/** A site whose streams are subscribed to the channel `news`. */
+async function newsSite(t: Test, plugin: EventStreamOptions): Promise<Site> {
+  const made = await site(t, plugin)
+  made.app.get('/news', async (_request, reply) => {
+    const sse = reply.sseStart()
+    made.streams.push(sse)
+    sse.send({ retry: 1 })
+    made.app.sse.channel('news').subscribe(sse)
+  })
+  return made
+}
+
+async function listen(app: FastifyInstance, port = 0): Promise<string> {
+  await app.listen({ port, host: '127.0.0.1' })
+  const scheme = app.initialConfig.https ? 'https' : 'http'
+  return `${scheme}://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+}
+
+/** A new page of this origin, closed when the test ends. */
+async function visit(t: Test, browser: Browser, origin: string): Promise<Page> {
+  const page = await browser.newPage()
+  t.teardown(() => page.close())
+  page.on('pageerror', (error) => {
+    if (!FIREFOX_COMPLAINT.test(String(error))) t.fail(String(error))
+  })
+  await page.goto(`${origin}/page`)
+  return page
+}
+
+/** A site that listens, and a page of it. */
+async function open(t: Test, browser: Browser, { app }: Site): Promise<{ page: Page; origin: string }> {
+  const origin = await listen(app)
+  return { page: await visit(t, browser, origin), origin }
+}
+
+/** An EventSource of a page, which records what it tells (`browsers.html`). */
+class Recorder {
+  readonly #page: Page
+  readonly #expression: string
+
+  private constructor(page: Page, place: unknown) {
+    this.#page = page
+    this.#expression = `recorders[${place}]`
+  }
+
+  static async open(
+    page: Page,
+    url: string,
+    { types = [], withCredentials = false }: { types?: readonly string[]; withCredentials?: boolean } = {}
+  ): Promise<Recorder> {
+    const args = [url, types, { withCredentials }].map((arg) => JSON.stringify(arg))
+    return new Recorder(page, await page.evaluate(`record(${args.join()})`))
+  }
+
+  /** All messages, as soon as there are so many. */
+  async messages(count: number): Promise<Received[]> {
+    return (await this.#evaluate(`until('messages', ${count})`)) as Received[]
+  }
+
+  /** All messages, as soon as there is one with this data. */
+  async upTo(data: string): Promise<Received[]> {
+    return (await this.#evaluate(`upTo('${data}')`)) as Received[]
+  }
+
+  /** The data of all messages, as soon as there are so many. */
+  async data(count: number): Promise<string[]> {
+    return (await this.messages(count)).map(({ data }) => data)
+  }
+
+  /** What the EventSource's own events were, and `readyState` then, as soon as there were so many. */
+  async states(count: number): Promise<string[]> {
+    return (await this.#evaluate(`until('states', ${count})`)) as string[]
+  }
+
+  async readyState(): Promise<unknown> {
+    return await this.#evaluate('readyState')
+  }
+
+  async closeOn(type: string): Promise<void> {
+    await this.#evaluate(`closeOn('${type}')`)
+  }
+
+  async close(): Promise<void> {
+    await this.#evaluate('close()')
+  }
+
+  async #evaluate(expression: string): Promise<unknown> {
+    return await this.#page.evaluate(`${this.#expression}.${expression}`)
+  }
+}
+
+function last<T>(items: readonly T[]): T {
+  const item = items.at(-1)
+  if (item === undefined) throw new Error('there is none')
+  return item
+}
+
+const NAMES = ['tick', 'error', 'open', 'a b', ' ', ':', 'data', 'id: 1', 'ü😀', '\ufeff', '\u2028', '\0']
+const hostileText = fc
+  .array(
+    fc.oneof(
+      fc.constantFrom('\r', '\n', '\r\n', '\n\n', '\r\r\n', '\ndata: x\n\n', '\rid: 1\r', '\nretry: 1\n'),
+      fc.constantFrom(':', ' ', '\t', 'data: ', 'id:', 'event: x', 'retry: 0', 'x'),
+      fc.constantFrom('\ufeff', '\0', '\v', '\f', '\u0085', '\u2028', '\u2029', '\ufffd', '😀', 'ü'),
+      fc.string({ unit: 'binary', maxLength: 8 })
+    ),
+    { maxLength: 8 }
+  )
+  .map((parts) => parts.join(''))
+
+/** Some of each kind for certain, the others by chance. */
+function hostileMessages(): HostileMessage[] {
+  const certain = [
+    ...[
+      '',
+      ' ',
+      '  two spaces',
+      ':',
+      ': no comment',
+      '\ufeffBOM',
+      '\0',
+      '\n',
+      '\r',
+      '\r\n',
+      '\n\n\n',
+      'end\n'
+    ],
+    ...['\u2028\u2029\u0085\v\f', '😀'.repeat(50_000), 'x'.repeat(1_000_000), '\n'.repeat(100_000)]
+  ].map((data, id) => ({ id, event: '', data }))
+  const message = fc.record({
+    id: fc.oneof(fc.stringMatching(/^[!-~]{1,1024}$/), fc.constant('')),
+    event: fc.constantFrom('', ...NAMES),
+    data: hostileText
+  })
+  return [...certain, ...fc.sample(message, { seed, numRuns: EVENTS - certain.length })]
+}
+
+function expectedFrom(sent: readonly HostileMessage[], keepsNul: boolean): Received[] {
+  const kept = (text: string): string => (keepsNul ? text : text.replaceAll('\0', ''))
+  return sent.map(({ id, event, data }) => ({
+    type: kept(event) || 'message',
+    data: kept(data.replaceAll(/\r\n|\r/g, '\n')),
+    lastEventId: String(id)
+  }))
+}
+
+async function testBrowser(t: Test, name: BrowserName): Promise<void> {
+  const browser = await launchBrowser(t, name)
+  if (browser === undefined) {
+    t.comment(`${name} is not installed: nothing was tested in it`)
+    return
+  }
+  t.comment(await browser.version())
+  const { opensWithHead, notesBareIds, keepsNul, lastingRedirects }: Behaviour = BEHAVIOUR[name]
+
+  await t.test('opens before any message', async (t) => {
+    const stage = await site(t)
+    const { app, asked, streams } = stage
+    const head = deferred()
+    app.get('/late', { onRequest: () => head.promise }, async (_request, reply) => {
+      streams.push(reply.sseStart())
+    })
+    const { page } = await open(t, browser, stage)
+    const source = await Recorder.open(page, '/late')
+    await until(() => asked.length === 1)
+    t.equal(await source.readyState(), 0)
+    head.resolve()
+    if (opensWithHead) await source.states(2)
+    const other = await Recorder.open(page, '/stream')
+    await other.states(2)
+    t.equal(await source.readyState(), opensWithHead ? 1 : 0)
+    streams[0]?.comment()
+    t.same(await source.states(2), ['new 0', 'open 1'])
+    t.equal(await source.readyState(), 1)
+
+    await source.close()
+    t.equal(await source.readyState(), 2)
+    t.equal(await streams[0]?.closed, 'client')
+    t.same(await source.states(2), ['new 0', 'open 1'])
+  })
+
+  await t.test('dispatches events by their names, with the last id', async (t) => {
+    const stage = await site(t)
+    const { page } = await open(t, browser, stage)
+    const source = await Recorder.open(page, '/stream', { types: ['tick', 'a b', 'ü😀'] })
+    await source.states(2)
+    const sse = last(stage.streams)
+    sse.send('unnamed')
+    sse.send({ id: 0, event: 'tick', data: { now: 1 } })
+    sse.send({ event: '', data: '' })
+    sse.send({ id: 'news=1-2&user%3Aann=3-4', event: 'a b', data: [] })
+    sse.send({ event: 'not listened to', data: '' })
+    sse.send({ event: 'ü😀', data: null })
+    sse.send({ id: '', data: 'forgotten' })
+    sse.send({ event: 'error', data: 'no error of the EventSource' })
+    sse.send({ event: 'open', data: '' })
+    t.same(await source.messages(8), [
+      { type: 'message', data: 'unnamed', lastEventId: '' },
+      { type: 'tick', data: '{"now":1}', lastEventId: '0' },
+      { type: 'message', data: '', lastEventId: '0' },
+      { type: 'a b', data: '[]', lastEventId: 'news=1-2&user%3Aann=3-4' },
+      { type: 'ü😀', data: 'null', lastEventId: 'news=1-2&user%3Aann=3-4' },
+      { type: 'message', data: 'forgotten', lastEventId: '' },
+      { type: 'error', data: 'no error of the EventSource', lastEventId: '' },
+      { type: 'open', data: '', lastEventId: '' }
+    ])
+    t.same(await source.states(2), ['new 0', 'open 1'], 'and stays open')
+  })
+
+  await t.test('brings its last id back after an end, a cut and a reset', async (t) => {
+    const stage = await site(t)
+    const { asked, streams } = stage
+    const { page } = await open(t, browser, stage)
+    const source = await Recorder.open(page, '/stream')
+    const ends: ((sse: SSEConnection) => unknown)[] = [
+      (sse) => sse.close(),
+      (sse) => sse.destroy(),
+      (sse) => sse.socket.resetAndDestroy()
+    ]
+    for (const [index, end] of ends.entries()) {
+      await source.states(2 + 2 * index)
+      last(streams).send({ id: `id-${index}`, data: index })
+      await source.messages(index + 1)
+      end(last(streams))
+    }
+    const reopened = ends.flatMap(() => ['error 0', 'open 1'])
+    t.same(await source.states(2 + 2 * ends.length), ['new 0', 'open 1', ...reopened])
+    const brought = asked.map(({ lastEventId }) => lastEventId)
+    t.same(brought, [undefined, 'id-0', 'id-1', 'id-2'])
+    t.same(await source.data(3), ['0', '1', '2'])
+  })
+
+  await t.test(
+    'notes an id that comes without data or does not, and forgets its id when told to',
+    async (t) => {
+      const stage = await site(t)
+      const { asked, streams } = stage
+      const { page } = await open(t, browser, stage)
+      const source = await Recorder.open(page, '/stream')
+      await source.states(2)
+      last(streams).send({ id: 1, data: 'with data' })
+      last(streams).send({ id: 2 })
+      last(streams).send('then')
+      t.equal((await source.messages(2))[1]?.lastEventId, notesBareIds ? '2' : '1')
+      last(streams).destroy()
+      await source.states(4)
+      last(streams).send({ id: '', data: 'reset' })
+      await source.messages(3)
+      last(streams).destroy()
+      await source.states(6)
+      const brought = asked.map(({ lastEventId }) => lastEventId)
+      t.same(brought, [undefined, notesBareIds ? '2' : '1', undefined])
+    }
+  )
+
+  await t.test('goes on in a channel where it subscribed, when cut before a message', async (t) => {
+    const stage = await site(t)
+    const { app, asked, streams } = stage
+    const news = app.sse.channel('news')
+    app.get('/news', async (_request, reply) => {
+      const sse = reply.sseStart()
+      streams.push(sse)
+      await news.subscribe(sse).ready
+      sse.send({ event: 'subscribed', data: '', retry: 1 })
+    })
+    const { page } = await open(t, browser, stage)
+    const source = await Recorder.open(page, '/news', { types: ['subscribed'] })
+    await source.messages(1)
+    last(streams).destroy()
+    const id = await news.publish('meanwhile')
+    await source.states(4)
+    t.type(asked[1]?.lastEventId, 'string', 'it brings its place')
+    await news.publish('after')
+    t.match(await source.upTo('after'), [
+      { type: 'subscribed' },
+      { data: 'meanwhile', lastEventId: id },
+      { type: 'subscribed' },
+      { data: 'after' }
+    ])
+  })
+
+  await t.test('gets each message of a channel once, however often it is cut', async (t) => {
+    const stage = await newsSite(t, { history: memoryHistory({ maxBytes: 16_777_216 }) })
+    const { app, asked, streams } = stage
+    const news = app.sse.channel('news')
+    const { page } = await open(t, browser, stage)
+    const source = await Recorder.open(page, '/news')
+    await source.states(2)
+    const published: Received[] = []
+    const publish = async (count: number): Promise<void> => {
+      for (const end = published.length + count; published.length < end; ) {
+        const data = `${published.length} ${'x'.repeat(20_000)}`
+        published.push({ type: 'message', data, lastEventId: await news.publish(data) })
+      }
+    }
+    for (let cuts = 0; cuts < 3; cuts++) {
+      const before = published.length
+      await publish(50)
+      await source.messages(before + 1)
+      last(streams).destroy()
+      await publish(10)
+      await source.messages(before + 60)
+    }
+    t.same(await source.messages(published.length), published)
+    t.equal(asked.length, 4)
+    t.equal(app.sse.stats().gaps, 0)
+  })
+
+  await t.test('goes on trying while a server restarts, and is told the gap', async (t) => {
+    const first = await newsSite(t, { retryMs: [AFTER_CLOSE_MS, AFTER_CLOSE_MS] })
+    const { page, origin } = await open(t, browser, first)
+    const source = await Recorder.open(page, '/news', { types: ['gap'] })
+    await source.states(2)
+    const id = await first.app.sse.channel('news').publish('before')
+    await source.messages(1)
+    await first.app.close()
+    t.same(await source.states(4), ['new 0', 'open 1', 'error 0', 'error 0'])
+
+    const second = await newsSite(t, {})
+    await listen(second.app, Number(new URL(origin).port))
+    const [, gap] = await source.messages(2)
+    t.match(gap, { type: 'gap', data: '{"channel":"news","reason":"foreign"}' })
+    t.match(second.asked, [{ lastEventId: id }])
+    await second.app.sse.channel('news').publish('after')
+    t.same(await source.data(3), ['before', gap?.data, 'after'])
+  })
+
+  await t.test('misses nothing over a restart that the history survives', async (t) => {
+    const redis = await RedisServer.start()
+    t.teardown(() => redis.stop())
+    const first = await newsSite(t, {
+      history: redisHistory({ url: redis.url }),
+      retryMs: [AFTER_CLOSE_MS, AFTER_CLOSE_MS]
+    })
+    const { page, origin } = await open(t, browser, first)
+    const source = await Recorder.open(page, '/news', { types: ['gap'] })
+    await source.states(2)
+    await first.app.sse.channel('news').publish('before')
+    await source.messages(1)
+    await first.app.close()
+
+    const second = await newsSite(t, { history: redisHistory({ url: redis.url }) })
+    await second.app.ready()
+    await second.app.sse.channel('news').publish('meanwhile')
+    await listen(second.app, Number(new URL(origin).port))
+    await source.messages(2)
+    await second.app.sse.channel('news').publish('after')
+    t.same(await source.data(3), ['before', 'meanwhile', 'after'])
+  })
+
+  await t.test('stays away when the page closes on the farewell', async (t) => {
+    const stage = await site(t, { farewell: { event: 'close', data: 'Closing the connection' } })
+    const { asked, streams } = stage
+    const { page } = await open(t, browser, stage)
+    const closing = await Recorder.open(page, '/stream?closing', { types: ['close'] })
+    await closing.closeOn('close')
+    await closing.states(2)
+    const other = await Recorder.open(page, '/stream?other', { types: ['close'] })
+    await other.states(2)
+
+    for (const sse of streams) sse.close()
+    t.same(await other.states(4), ['new 0', 'open 1', 'error 0', 'open 1'], 'another one comes back')
+    const farewell = { type: 'close', data: 'Closing the connection', lastEventId: '' }
+    t.same(await closing.messages(1), [farewell])
+    t.same(await other.messages(1), [farewell])
+    t.equal(await closing.readyState(), 2)
+    t.same(await closing.states(2), ['new 0', 'open 1'])
+    t.same(
+      asked.map(({ path }) => path),
+      ['/stream?closing', '/stream?other', '/stream?other']
+    )
+  })
+
+  await t.test('gives up on 204, on errors and on other types', async (t) => {
+    const stage = await site(t)
+    const { app, asked, streams } = stage
+    const answers = { 204: undefined, 401: 'text/event-stream', 503: 'text/event-stream', 200: 'text/plain' }
+    for (const [status, type] of Object.entries(answers)) {
+      app.get(`/${status}`, async ({ headers }, reply) => {
+        if (headers['last-event-id'] !== undefined) {
+          if (type !== undefined) reply.type(type)
+          return reply.code(Number(status)).send(type && 'data: no\n\n')
+        }
+        const sse = reply.sseStart()
+        streams.push(sse)
+        sse.send({ id: status, data: '', retry: 1 })
+      })
+    }
+    const { page } = await open(t, browser, stage)
+    const paths = Object.keys(answers).map((status) => `/${status}`)
+    const sources: Recorder[] = []
+    for (const path of paths) {
+      const source = await Recorder.open(page, path)
+      await source.messages(1)
+      sources.push(source)
+    }
+    for (const sse of streams.splice(0)) sse.close()
+    for (const [index, source] of sources.entries()) {
+      t.same(await source.states(4), ['new 0', 'open 1', 'error 0', 'error 2'], String(paths[index]))
+    }
+    const other = await Recorder.open(page, '/stream')
+    await other.states(2)
+    last(streams).close()
+    await other.states(4)
+    for (const path of paths) t.equal(asked.filter((request) => request.path === path).length, 2, path)
+  })
+
+  await t.test('follows redirects, also when it comes back', async (t) => {
+    const stage = await site(t)
+    const { app, asked, streams } = stage
+    app.get('/moved/:status', async (request, reply) => {
+      const { status } = request.params as { status: string }
+      return reply.redirect(`/stream?${status}`, Number(status))
+    })
+    const { page } = await open(t, browser, stage)
+    const statuses = [301, 302, 307, 308]
+    const sources: Recorder[] = []
+    for (const status of statuses) {
+      const source = await Recorder.open(page, `/moved/${status}`)
+      await source.states(2)
+      last(streams).send({ id: status, data: '' })
+      await source.messages(1)
+      sources.push(source)
+    }
+    for (const sse of streams) sse.destroy()
+    for (const [index, status] of statuses.entries()) {
+      t.same(await sources[index]?.states(4), ['new 0', 'open 1', 'error 0', 'open 1'])
+      const [old, moved] = [`/moved/${status}`, `/stream?${status}`]
+      const requests = asked.filter(({ path }) => path === old || path === moved)
+      t.same(
+        requests.map(({ path }) => path),
+        lastingRedirects.includes(status) ? [old, moved, moved] : [old, moved, old, moved]
+      )
+      t.equal(last(requests).lastEventId, String(status))
+    }
+  })
+
+  await t.test('sends its cookies across origins, and comes back without a preflight', async (t) => {
+    const { page, origin } = await open(t, browser, await site(t))
+    const { app, asked, streams } = await site(t)
+    await app.register(cors, { origin, credentials: true })
+    await app.register(cookie)
+    app.post('/login', async (_request, reply) => {
+      reply.setCookie('session', 'ann', { httpOnly: true, sameSite: 'strict', path: '/' })
+    })
+    const other = await listen(app)
+    const fetched = (path: string, init: object): Promise<unknown> =>
+      page.evaluate(`fetch('${other}${path}', ${JSON.stringify(init)}).then(({ ok }) => ok)`)
+    t.ok(await fetched('/login', { method: 'POST', credentials: 'include' }))
+    const anonymous = await Recorder.open(page, `${other}/stream?anonymous`)
+    await anonymous.states(2)
+    await anonymous.close()
+
+    const source = await Recorder.open(page, `${other}/stream`, { withCredentials: true })
+    const ids = ['4jz0k1xq-1041', 'news=4jz0k1xq-1041&user%3Aann=4jz0k1xq-7', 'a:b', 'x'.repeat(1_024)]
+    for (const [index, id] of ids.entries()) {
+      await source.states(2 + 2 * index)
+      last(streams).send({ id, data: '' })
+      await source.messages(1 + index)
+      last(streams).destroy()
+    }
+    await source.states(2 + 2 * ids.length)
+    await fetched('/', { headers: { 'last-event-id': 'a:b' } })
+    const stream = { method: 'GET', path: '/stream', lastEventId: undefined, cookie: 'session=ann' }
+    t.same(asked, [
+      { ...stream, method: 'POST', path: '/login', cookie: undefined },
+      { ...stream, path: '/stream?anonymous', cookie: undefined },
+      stream,
+      ...ids.map((lastEventId) => ({ ...stream, lastEventId })),
+      { ...stream, method: 'OPTIONS', path: '/', cookie: undefined },
+      { ...stream, path: '/', lastEventId: 'a:b', cookie: undefined }
+    ])
+  })
+
+  await t.test(`receives ${EVENTS} hostile messages as they were sent (FC_SEED=${seed})`, async (t) => {
+    const stage = await site(t)
+    const { page } = await open(t, browser, stage)
+    const source = await Recorder.open(page, '/stream', { types: NAMES })
+    await source.states(2)
+    const sent = hostileMessages()
+    await last(stage.streams).sendAll(sent)
+    const received = await source.messages(EVENTS)
+    t.equal(JSON.stringify(received), JSON.stringify(expectedFrom(sent, keepsNul)))
+  })
+
+  await t.test(`opens no more than ${LIMIT} streams of a host on HTTP/1.1`, async (t) => {
+    const stage = await site(t)
+    const { asked, streams } = stage
+    const { page, origin } = await open(t, browser, stage)
+    const otherTab = await visit(t, browser, origin)
+    const sources: Recorder[] = []
+    while (sources.length < LIMIT) {
+      const source = await Recorder.open(sources.length % 2 === 0 ? page : otherTab, '/stream')
+      await source.states(2)
+      sources.push(source)
+    }
+    const tooMany = await Recorder.open(page, '/stream')
+    for (const sse of streams) sse.send('you are open')
+    for (const source of sources) t.same(await source.data(1), ['you are open'])
+    const elsewhere = await site(t)
+    const elsewhereOrigin = await listen(elsewhere.app)
+    await page.evaluate(`fetch('${elsewhereOrigin}/', { mode: 'no-cors' }).then(() => null)`)
+    t.equal(await tooMany.readyState(), 0)
+    t.equal(asked.length, LIMIT)
+
+    await sources[1]?.close()
+    t.same(await tooMany.states(2), ['new 0', 'open 1'])
+    last(streams).send('now you too')
+    t.same(await tooMany.data(1), ['now you too'])
+  })
+
+  await t.test(`opens ${STREAMS_ON_HTTP2} streams of a host on one HTTP/2 connection`, async (t) => {
+    const stage = await site(t, {}, { http2: true, https: { key: fixture('key'), cert: fixture('cert') } })
+    const { streams } = stage
+    const sessions: ServerHttp2Session[] = []
+    stage.app.server.on('session', (session: ServerHttp2Session) => sessions.push(session))
+    const { page } = await open(t, browser, stage)
+    const sources: Recorder[] = []
+    while (sources.length < STREAMS_ON_HTTP2) {
+      sources.push(await Recorder.open(page, `/stream?${sources.length}`))
+    }
+    for (const source of sources) await source.states(2)
+    for (const sse of streams) sse.send({ id: 1, data: 'you are open' })
+    for (const source of sources) t.same(await source.data(1), ['you are open'])
+    t.same(new Set(streams.map(({ request }) => request.raw.httpVersion)), new Set(['2.0']))
+    t.equal(sessions.length, 1)
+  })
+
+  await t.test('comes back on HTTP/2 after an end, a cut, and those of its connection', async (t) => {
+    const stage = await site(t, {}, { http2: true, https: { key: fixture('key'), cert: fixture('cert') } })
+    const { app, asked, streams } = stage
+    const sessions: ServerHttp2Session[] = []
+    app.server.on('session', (session: ServerHttp2Session) => sessions.push(session))
+    const { page } = await open(t, browser, stage)
+    const source = await Recorder.open(page, '/stream')
+    const ends: ((sse: SSEConnection) => unknown)[] = [
+      (sse) => sse.close(),
+      (sse) => sse.destroy(),
+      () => last(sessions).destroy(),
+      (sse) => {
+        last(sessions).close()
+        sse.close()
+      }
+    ]
+    for (const [index, end] of ends.entries()) {
+      await source.states(2 + 2 * index)
+      last(streams).send({ id: index, data: index })
+      await source.messages(index + 1)
+      end(last(streams))
+    }
+    const reopened = ends.flatMap(() => ['error 0', 'open 1'])
+    t.same(await source.states(2 + 2 * ends.length), ['new 0', 'open 1', ...reopened])
+    const brought = asked.map(({ lastEventId }) => lastEventId)
+    t.same(brought, [undefined, '0', '1', '2', '3'])
+  })
+
+  await t.test('receives, and comes back, in a background tab', async (t) => {
+    const stage = await site(t)
+    const { asked, streams } = stage
+    const { page, origin } = await open(t, browser, stage)
+    const source = await Recorder.open(page, '/stream')
+    await source.states(2)
+    const front = await visit(t, browser, origin)
+    await front.bringToFront()
+    await page.evaluate(UNTIL_HIDDEN)
+    last(streams).send({ id: 1, data: 'to the background' })
+    await source.messages(1)
+    last(streams).destroy()
+    await source.states(4)
+    t.match(last(asked), { lastEventId: '1' })
+    last(streams).send('again')
+    t.same(await source.data(2), ['to the background', 'again'])
+    t.equal(await page.evaluate('document.visibilityState'), 'hidden')
+  })
+}
+
+t.jobs = 2
+for (const name of ['Chromium', 'Firefox'] as const) {
+  t.test(name, { buffered: true }, (t) => testBrowser(t, name))
+}
