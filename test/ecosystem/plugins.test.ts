@@ -1,0 +1,31 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { ours } from './ours.ts'
+import { PEERS } from './peers.ts'
+import { headOf, lineOf, MARKS, runRow } from './row.ts'
+import { ROWS } from './rows.ts'
+import { ORDERS } from './stage.ts'
+
+/** A row takes a few milliseconds. This is for machines that are very busy. */
+const LIMIT_MS = 30_000
+
+for (const row of ROWS) {
+  t.test(`with ${row.name} › a stream ${row.shows}`, async (t) => {
+    for (const order of ORDERS) await t.resolves(runRow(row, ours, order, LIMIT_MS), order)
+  })
+}
+
+t.test('README › the plugin matrix has a line for each of these, and all of them are ours', async (t) => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+  const [, matrix = ''] = /<!-- plugin matrix -->\n+([\s\S]*?)\n+<!-- \/plugin matrix -->/.exec(readme) ?? []
+  const lines = matrix.split('\n')
+  const expected = ROWS.map((row, i) => lineOf(row, [MARKS.shown, ...marksOfPeers(lines[i + 2])]))
+  t.same(lines, [...headOf([ours, ...PEERS]), ...expected])
+})
+
+/** What the line says of the peers, as far as it says something. */
+function marksOfPeers(line = ''): string[] {
+  const marks: readonly string[] = Object.values(MARKS)
+  const cells = line.split('|').map((cell) => cell.trim())
+  return cells.slice(-PEERS.length - 1, -1).filter((cell) => marks.includes(cell))
+}
