@@ -1,0 +1,22 @@
+import { spawnSync } from 'node:child_process'
+
+/** Those that get fixes, and the ones before them that are still in use. */
+const VERSIONS = ['20', '22', '24', '26']
+
+/**
+ * Runs all tests, or those files that are named, on each version of Node in turn, which npm brings. NODES=22,24 runs these only.
+ */
+const versions = process.env.NODES?.split(',') ?? VERSIONS
+const files = process.argv.slice(2)
+const failed: string[] = []
+for (const version of versions) {
+  const command = `node --version && tap --disable-coverage --reporter=terse ${files.join(' ')}`
+  const { status } = spawnSync('npx', ['--yes', `--package=node@${version}`, '--call', command], {
+    stdio: 'inherit'
+  })
+  if (status !== 0) failed.push(version)
+}
+console.log(
+  failed.length === 0 ? `All passed on Node ${versions.join(', ')}` : `Failed on Node ${failed.join(', ')}`
+)
+process.exitCode = failed.length
