@@ -16,25 +16,20 @@ import { resolveOptions } from '../lib/options.ts'
 import { RawClient } from './helpers/raw-client.ts'
 import { blocks, table } from './helpers/readme.ts'
 import { RedisServer } from './helpers/redis-server.ts'
+import { runTypeScript } from './helpers/run-typescript.ts'
 import { build, listen, until } from './helpers/server.ts'
 
 const FAREWELL = 'event: close\ndata: Closing the connection\n\n'
-const [quickStart = '', ...guides] = blocks('ts')
+/** Those that begin with a comment are of pairs, which `ecosystem/moving.test.ts` runs. */
+const [quickStart = '', ...guides] = blocks('ts').filter((code) => !code.startsWith('// '))
 /** Guides that begin with a server of their own. */
 const isOfServer = (code: string): boolean => code.includes('app.register(eventStream')
+/** Those after which no route can be added. */
+const isLast = (code: string): boolean => code.includes('injectStream')
 const IMPORT = /^import .*\n/gm
 
 /** What guides use and only the first of them would import. */
 const SCOPE = `import { memoryHistory, type ChannelMessage, type GapEvent, type HistoryEvent, type Subscription } from 'fastify-eventstream'\n`
-
-/** Runs TypeScript as the body of an async function, with what it imports in its scope. */
-function run(code: string, scope: Record<string, unknown>): Promise<unknown> {
-  const { outputText } = ts.transpileModule(code.replace(IMPORT, ''), {
-    compilerOptions: { target: ts.ScriptTarget.ES2022 }
-  })
-  const AsyncFunction = (async () => {}).constructor as FunctionConstructor
-  return AsyncFunction(...Object.keys(scope), outputText)(...Object.values(scope))
-}
 
 t.test('README › the first example runs', async (t) => {
   const program = quickStart.replace('logger: true', 'logger: false').replace('port: 3000', 'port: 0')
@@ -48,7 +43,7 @@ t.test('README › the first example runs', async (t) => {
     })
     return app
   }
-  await run(program, { Fastify: start, eventStream })
+  await runTypeScript(program, { Fastify: start, eventStream })
   await until(() => port > 0)
   const client = RawClient.get(port, '/clock')
   await client.until(/event: tick\ndata: \{"now":\d+\}\n\n/)
@@ -61,9 +56,10 @@ t.test('README › the guides do what they say', async (t) => {
   t.teardown(() => upstream.close())
   const upstreamUrl = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`
   const app = await build(t)
-  for (const code of guides.filter((code) => !isOfServer(code))) {
-    await run(code, { app, upstreamUrl, subscribe, memoryHistory })
-  }
+  const scope = { app, upstreamUrl, memoryHistory, subscribe }
+  const own = guides.filter((code) => !isOfServer(code))
+  for (const code of [...own.filter((code) => !isLast(code)), ...own.filter(isLast)])
+    await runTypeScript(code, scope)
   const { url, port } = await listen(app)
 
   const streams: [string, string, RequestInit, string | RegExp][] = [
@@ -88,12 +84,16 @@ t.test('README › the guides do what they say', async (t) => {
       {},
       `event: tick\ndata: {"price":42}\n\nevent: done\ndata: market closed\n\n${FAREWELL}`
     ],
+    ['GET', '/trades', {}, `event: trade\ndata: {"symbol":"ACME","amount":10}\n\n${FAREWELL}`],
     ['GET', '/log', { headers: { 'last-event-id': '2' } }, `id: 3\ndata: third\n\n${FAREWELL}`],
     ['GET', '/log?lastEventId=2', {}, `id: 3\ndata: third\n\n${FAREWELL}`],
     ['GET', '/session', {}, /^data: until your session ends\n\nretry: \d+\n\n$/],
     ['GET', '/streams', {}, /^\{"connections":0,"opened":\d+,"channels":0,.*,"users":\[\]\}$/],
     ['DELETE', '/streams/nobody', {}, '{"closed":0}'],
-    ['GET', '/health', {}, '{"degraded":false}']
+    ['GET', '/health', {}, '{"degraded":false}'],
+    ['POST', '/tickets', {}, '{"message":"Log in first"}'],
+    ['GET', '/private?ticket=used', {}, '{"message":"Get a ticket first"}'],
+    ['GET', '/inside', { headers: { origin: 'https://else.example' } }, '{"message":"Not for you"}']
   ]
   for (const [method, path, init, expected] of streams) {
     const body = await (await fetch(url + path, { method, ...init })).text()
@@ -132,12 +132,22 @@ t.test('README › the guides do what they say', async (t) => {
       /^event: stock\ndata: {"apples":3}\n\n[\s\S]*event: stock\ndata: {"apples":4}\n\n$/
     ],
     ['/warehouse?lastEventId=lost', undefined, /^id: \S+\nevent: stock\ndata: {"apples":4}\n\n$/],
+    [
+      '/quotes',
+      () => post('/quotes', { symbol: 'ACME', price: 42, secret: true }),
+      /^data: welcome\n\n[\s\S]*event: quote\ndata: {"symbol":"ACME","price":42}\n\n$/
+    ],
     ['/ticker', () => post('/ticker/ACME', 42), /event: quote\ndata: 42\n\n$/],
     ['/lobby', undefined, /event: present\ndata: 1\n\n$/],
+    ['/inside', undefined, /event: sse-cursor/],
+    ['/load', undefined, /event: load\ndata: \[.*\]\n\n$/],
+    ['/private?ticket=TICKET', () => app.sse.channel('private:ann').publish('for ann'), /data: for ann\n\n$/],
     ['/seats', undefined, /^id: \S+\nevent: sse-cursor\ndata: {}\n\nevent: seats\ndata: {"free":12}\n\n$/]
   ]
+  const asked = await fetch(`${url}/tickets`, { method: 'POST', headers: { authorization: 'ann' } })
+  const { ticket } = (await asked.json()) as { ticket: string }
   for (const [path, act, expected] of subscribers) {
-    const client = RawClient.get(port, path)
+    const client = RawClient.get(port, path.replace('TICKET', ticket))
     if (act !== undefined) {
       await client.until(/\r\nid: |event: /)
       await act()
@@ -155,7 +165,9 @@ t.test('README › the guides do what they say', async (t) => {
     ...streams.map(([method, path]) => `${method} ${path}`),
     ...subscribers.map(([path]) => `GET ${path}`),
     'POST /news',
+    'POST /quotes',
     'POST /orders',
+    'POST /tickets',
     'POST /ticker/',
     'PUT /warehouse/apples'
   ]
@@ -175,7 +187,7 @@ t.test('README › with Redis, what one node publishes reaches the subscribers o
     t.teardown(() => app.close())
     const url = redis.url
     const program = code.replace('redis://localhost:6379', url)
-    await run(program, { app, eventStream, redisHistory, createClient, fastifyRedis })
+    await runTypeScript(program, { app, eventStream, redisHistory, createClient, fastifyRedis })
     app.get('/news', async (_request, reply) => {
       app.sse.channel('news').subscribe(reply.sseStart(), { from: 'oldest' })
     })
@@ -192,11 +204,36 @@ t.test('README › with Redis, what one node publishes reaches the subscribers o
   }
 })
 
+t.test('README › what it shows of the shared EventSource is in the file', async (t) => {
+  const file = readFileSync(new URL('../examples/many-tabs/shared-event-source.js', import.meta.url), 'utf8')
+  const shown = blocks('js').filter((code) => code.includes('#take'))
+  t.equal(shown.length, 1)
+  for (const code of shown) t.ok(file.includes(code))
+})
+
+t.test('README › the metrics that it shows are those of the example', async (t) => {
+  const file = readFileSync(new URL('../examples/metrics/prom-client.ts', import.meta.url), 'utf8')
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  const names = readme.match(/^eventstream_\w+/gm) ?? []
+  t.equal(names.length, 4)
+  for (const name of names) t.ok(file.includes(`'${name}'`), name)
+})
+
+t.test('README › its proxy configurations are the files that the tests run', async (t) => {
+  for (const [language, file] of [
+    ['nginx', 'nginx.conf'],
+    ['haproxy', 'haproxy.cfg']
+  ] as const) {
+    t.same(blocks(language), [readFileSync(new URL(`../examples/proxies/${file}`, import.meta.url), 'utf8')])
+  }
+})
+
 t.test(
   'README › the error handler of the guide tells clients of a closing server to come back',
   async (t) => {
     const app = await build(t)
-    for (const code of guides.filter((code) => code.includes('setErrorHandler'))) await run(code, { app })
+    for (const code of guides.filter((code) => code.includes('setErrorHandler')))
+      await runTypeScript(code, { app })
     app.get('/', async () => {
       throw new errors.FST_ERR_EVENTSTREAM_CLOSING()
     })
@@ -225,7 +262,10 @@ t.test('README › its examples pass the type check', async (t) => {
     name === fileName
       ? ts.createSourceFile(name, source, ts.ScriptTarget.ES2023)
       : getSourceFile(name, ...rest)
-  const paths = { 'fastify-eventstream': ['./lib/index.ts'] }
+  const paths = {
+    'fastify-eventstream': ['./lib/index.ts'],
+    'fastify-eventstream/testing': ['./lib/testing.ts']
+  }
   const program = ts.createProgram([fileName], { ...options, paths }, host)
   const problems = ts.getPreEmitDiagnostics(program).map(({ messageText, start, file }) => {
     const line = file === undefined ? 0 : file.getLineAndCharacterOfPosition(start ?? 0).line
