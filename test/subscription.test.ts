@@ -299,6 +299,28 @@ t.test('Subscription › tells its place', async (t) => {
     t.equal(reader.transport.text, `data: before\n\nid: ${cursor}\n\ndata: after\n\n`)
   })
 
+  t.test('not while onGap is asked what to tell instead', async (t) => {
+    const bench = new ChannelBench()
+    const answer = deferred<string>()
+    const history = memoryHistory({ maxMessages: 2 })
+    const channel = bench.channel('news', { history, onGap: () => answer.promise })
+    const reader = bench.reader()
+    reader.block()
+    reader.connection.send('before')
+    bench.endTurn()
+    channel.subscribe(reader.connection)
+    for (const data of ['a', 'b', 'c', 'd']) channel.publish(data)
+    bench.endTurn()
+    reader.unblock()
+    bench.endTurn()
+    t.same(reader.data, ['before'])
+    t.equal(reader.lastEventId, '')
+    answer.resolve('state')
+    await nextTurn()
+    bench.endTurn()
+    t.same(reader.data, ['before', 'state', 'c', 'd'])
+  })
+
   t.test('when the filter has passed over all there was', async (t) => {
     const bench = new ChannelBench()
     const channel = bench.channel()

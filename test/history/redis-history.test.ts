@@ -7,6 +7,8 @@ import t, { type Test } from 'tap'
 import type { Cursor, History, HistoryListener } from '../../lib/history/history.ts'
 import { REDIS_DEFAULTS, type RedisHistoryOptions, redisHistory } from '../../lib/history/redis-history.ts'
 import { redisKeys } from '../../lib/history/redis-keys.ts'
+import type { NoticesHost } from '../../lib/history/redis-notices.ts'
+import type { PublisherHost } from '../../lib/history/redis-publisher.ts'
 import { comparePlaces } from '../../lib/history/stream-id.ts'
 import {
   ALL,
@@ -321,6 +323,28 @@ t.test('redisHistory › clients', async (t) => {
 })
 
 t.test('redisHistory › what nobody was told', async (t) => {
+  t.test('or nobody wants to know any more, changes nothing', async (t) => {
+    const { a } = nodes(t)
+    // It is told of a channel until Redis has heard that nobody follows it.
+    const host = a as unknown as NoticesHost
+    t.doesNotThrow(() => host.noticesOnNotice('left', 'x'))
+  })
+
+  t.test('or nobody understands, is looked up in the stream', async (t) => {
+    const { a, b } = nodes(t)
+    const tail = await Tail.follow(a, 'news')
+    const host = a as unknown as NoticesHost
+    for (const name of host.noticeNames) host.noticesOnNotice(name, 'x')
+    const [cursor = ''] = await fill(b, 'news', 1)
+    await tail.reaches(cursor)
+  })
+
+  t.test('or is asked of Redis without a connection, fails at once', async (t) => {
+    const { a } = nodes(t)
+    const host = a as unknown as PublisherHost<never, never>
+    await t.rejects(host.loadScripts(), { message: 'There is no connection to Redis' })
+  })
+
   t.test('comes within 2 s, also right after something else', async (t) => {
     const { a, prefix } = nodes(t)
     const tail = await Tail.follow(a, 'news')
