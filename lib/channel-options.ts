@@ -1,5 +1,5 @@
 import { type Check, checkEventName, checked, checkFunction, invalid, oneOf } from './check.ts'
-import { assertNoneOf, checkEvents } from './event-schema.ts'
+import { assertUndeclared, checkEvents } from './event-schema.ts'
 import type { History } from './history/history.ts'
 import type { ChannelOptions } from './types.ts'
 
@@ -33,7 +33,7 @@ export function resolveChannelOptions(
   given: ChannelOptions
 ): ResolvedChannelOptions {
   const options = Object.freeze({ ...base, ...checked(given, CHANNEL_CHECKS) })
-  assertNoneOf(new Set(Object.keys(options.events ?? {})), 'gapEvent', options.gapEvent)
+  assertUndeclared(options.events, 'gapEvent', options.gapEvent)
   return options
 }
 

@@ -8,7 +8,7 @@ import { Connection } from './connection.ts'
 import { Deferred } from './deferred.ts'
 import { publishChannel } from './diagnostics.ts'
 import { FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED } from './errors.ts'
-import { assertNoneOf } from './event-schema.ts'
+import { assertUndeclared } from './event-schema.ts'
 import type { EventSchemas } from './event-types.ts'
 import type { Work } from './flush.ts'
 import type { Frame } from './frame.ts'
@@ -132,9 +132,7 @@ export class LiveChannel implements Channel, AudienceHost {
       throw new FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED(this.name)
     }
     assertRoomFor(this, connection)
-    if (this.#options.events !== undefined) {
-      assertNoneOf(new Set(Object.keys(this.#options.events)), 'cursorEvent', connection.cursorEvent)
-    }
+    assertUndeclared(this.#options.events, 'cursorEvent', connection.cursorEvent)
     const audience = this.#open()
     const start = startOf(from, audience)
     const brought = resume ? this.#broughtBy(connection) : undefined

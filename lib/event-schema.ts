@@ -56,11 +56,6 @@ export class DeclaredEvents implements Declaration {
     }
   }
 
-  /** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for an option that names one of these events, which the library sends. */
-  assertOther(option: string, event: string | false): void {
-    assertNoneOf(this.#events, option, event)
-  }
-
   /** Without what the schema of the data does not declare. */
   format(event: unknown, data: unknown): string {
     const declared = this.#events.get(event === undefined || event === '' ? 'message' : event)
@@ -94,13 +89,14 @@ export function checkEvents(option: string, value: unknown): asserts value is Ev
   }
 }
 
-/** What `DeclaredEvents.assertOther()` does. */
-export function assertNoneOf(
-  events: { has(name: string): boolean },
+/** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for an option that names a declared event, which the library sends itself. */
+export function assertUndeclared(
+  events: EventSchemas | undefined,
   option: string,
   event: string | false
 ): void {
-  if (event !== false && events.has(event)) throw invalid(option, 'none of the declared events', event)
+  if (event === false || events === undefined || !Object.hasOwn(events, event)) return
+  throw invalid(option, 'none of the declared events', event)
 }
 
 /** The JSON Schema of what is on the wire; one that allows everything, if that is not known. */

@@ -12,7 +12,7 @@ import {
   FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE,
   FST_ERR_EVENTSTREAM_REPLY_SENT
 } from './errors.ts'
-import { DeclaredEvents } from './event-schema.ts'
+import { assertUndeclared, DeclaredEvents } from './event-schema.ts'
 import type { EventSchemas } from './event-types.ts'
 import { Flush, type Work } from './flush.ts'
 import { encodeMessage, type Frame } from './frame.ts'
@@ -154,8 +154,9 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
     const options = resolveStartOptions(this.#options, given)
     this.#assertStartable(request, reply, options)
     const response: RawResponse = reply.raw
-    const declared = this.#declarationOf(options.events ?? eventsOfRoute(request), reply.server)
-    declared?.assertOther('cursorEvent', options.cursorEvent)
+    const events = options.events ?? eventsOfRoute(request)
+    assertUndeclared(events, 'cursorEvent', options.cursorEvent)
+    const declared = this.#declarationOf(events, reply.server)
     const transport = transportBeforeHead(response)
     const connection = new Connection(request, options, transport, this, monotonicMs(), declared)
     if (hasLeft(request, response)) {
