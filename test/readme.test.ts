@@ -1,5 +1,5 @@
 import { subscribe } from 'node:diagnostics_channel'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import fastifyRedis from '@fastify/redis'
@@ -14,7 +14,7 @@ import { REDIS_DEFAULTS } from '../lib/history/redis-history.ts'
 import eventStream, { memoryHistory, redisHistory } from '../lib/index.ts'
 import { resolveOptions } from '../lib/options.ts'
 import { RawClient } from './helpers/raw-client.ts'
-import { blocks, table } from './helpers/readme.ts'
+import { anchorsOf, blocks, MANUAL_FILES, table, textOf } from './helpers/readme.ts'
 import { RedisServer } from './helpers/redis-server.ts'
 import { runTypeScript } from './helpers/run-typescript.ts'
 import { build, listen, until } from './helpers/server.ts'
@@ -204,6 +204,16 @@ t.test('README › with Redis, what one node publishes reaches the subscribers o
   }
 })
 
+t.test('README › its links, and those of the guides, lead somewhere', async (t) => {
+  for (const file of MANUAL_FILES) {
+    for (const [, path = '', anchor] of textOf(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
+      const target = path === '' ? file : new URL(path, file)
+      t.ok(existsSync(target), path)
+      if (anchor !== undefined) t.ok(anchorsOf(textOf(target)).includes(anchor), `${path}#${anchor}`)
+    }
+  }
+})
+
 t.test('README › what it shows of the shared EventSource is in the file', async (t) => {
   const file = readFileSync(new URL('../examples/many-tabs/shared-event-source.js', import.meta.url), 'utf8')
   const shown = blocks('js').filter((code) => code.includes('#take'))
@@ -213,8 +223,10 @@ t.test('README › what it shows of the shared EventSource is in the file', asyn
 
 t.test('README › the metrics that it shows are those of the example', async (t) => {
   const file = readFileSync(new URL('../examples/metrics/prom-client.ts', import.meta.url), 'utf8')
-  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-  const names = readme.match(/^eventstream_\w+/gm) ?? []
+  const names =
+    MANUAL_FILES.map(textOf)
+      .join()
+      .match(/^eventstream_\w+/gm) ?? []
   t.equal(names.length, 4)
   for (const name of names) t.ok(file.includes(`'${name}'`), name)
 })
@@ -267,7 +279,10 @@ t.test('README › its examples pass the type check', async (t) => {
     'fastify-eventstream/testing': ['./lib/testing.ts']
   }
   const program = ts.createProgram([fileName], { ...options, paths }, host)
-  const problems = ts.getPreEmitDiagnostics(program).map(({ messageText, start, file }) => {
+  const file = program.getSourceFile(fileName)
+  // What it imports is checked by `npm run types`.
+  const diagnostics = [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)]
+  const problems = diagnostics.map(({ messageText, start, file }) => {
     const line = file === undefined ? 0 : file.getLineAndCharacterOfPosition(start ?? 0).line
     return `${source.split('\n')[line]}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`
   })

@@ -1,17 +1,38 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
-const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+const GUIDES = new URL('../../examples/guides/', import.meta.url)
 
-/** The README's fenced blocks of one language, in order. */
+/** The README, and the guides that it leads to. */
+export const MANUAL_FILES = [
+  new URL('../../README.md', import.meta.url),
+  ...readdirSync(GUIDES).map((name) => new URL(name, GUIDES))
+]
+const MANUAL = MANUAL_FILES.map(textOf).join('\n')
+
+export function textOf(file: URL): string {
+  return readFileSync(file, 'utf8')
+}
+
+/** What links may name in a Markdown file: its headings, as GitHub writes them. */
+export function anchorsOf(text: string): string[] {
+  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-')
+  )
+}
+
+/** The fenced blocks of one language in the README and its guides, in order. */
 export function blocks(language: string): string[] {
-  return [...README.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(
+  return [...MANUAL.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(
     ([, code = '']) => code
   )
 }
 
-/** The rows of the README's table whose head begins with `column`, cell by cell, without their backticks. */
+/** The rows of the table there whose head begins with `column`, cell by cell, without their backticks. */
 export function table(column: string): string[][] {
-  const lines = README.slice(README.indexOf(`| ${column} |`)).split('\n')
+  const lines = MANUAL.slice(MANUAL.indexOf(`| ${column} |`)).split('\n')
   const rows = lines.slice(
     2,
     lines.findIndex((line) => !line.startsWith('|'))
