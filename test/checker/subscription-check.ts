@@ -144,11 +144,12 @@ export class SubscriptionCheck {
     return this.places.epochAt(this.#start)
   }
 
-  /** Another channel whose cursor it may have been ends before it could tell. */
+  /** Another channel whose cursor it may have been ends before it could tell, for good or to begin anew. */
   get #mayBeUnknown(): boolean {
     const { resumedFrom, subscriptions } = this.#host.connection
     const isAnothers = this.log.resumes && this.#brought === undefined && resumedFrom !== undefined
-    return isAnothers && this.#isUntold && subscriptions.some(({ endedAt }) => endedAt !== undefined)
+    const hasEnded = subscriptions.some(({ endedAt, starts }) => endedAt !== undefined || starts.length > 1)
+    return isAnothers && this.#isUntold && hasEnded
   }
 
   /** It may take time until it is clear whose a cursor is that came without a name: until then it stays in the ids. */

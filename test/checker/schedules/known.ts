@@ -78,7 +78,7 @@ export const known: readonly KnownSchedule[] = [
   },
   {
     name: 'who comes back shares no batch with who keeps up',
-    setup: twice(setupOf({ slow: 'latest' }, FAST, [{}])),
+    setup: beside(setupOf({ slow: 'latest' }, FAST, [{}]), setupOf({}, FAST, [{}])),
     steps: [
       CONNECT,
       { ...CONNECT, client: 1 },
@@ -116,6 +116,18 @@ export const known: readonly KnownSchedule[] = [
     name: 'where a log stands that opens late is told, though the other was told before',
     setup: late(setupOf({}, FAST, [{}, { channel: 1 }])),
     steps: [CONNECT, { do: 'come', node: 0, logs: 1 }, SETTLE, publish(1, 0)]
+  },
+  {
+    name: "a cursor without a name is nobody's once the channel whose it was is left, also if it is joined again",
+    setup: late(beside(setupOf({}, FAST, [{}]), setupOf({}, FAST, [{ channel: 1 }, { channel: 2 }, {}]))),
+    steps: [
+      CONNECT,
+      SETTLE,
+      { do: 'connect', client: 1, resume: "another's", isLate: false },
+      { do: 'unsubscribe', client: 1, index: 2 },
+      SETTLE,
+      { do: 'subscribe again', client: 1, index: 2 }
+    ]
   }
 ]
 
@@ -150,8 +162,9 @@ function setupOf(
   }
 }
 
-function twice(setup: Setup): Setup {
-  return { ...setup, clients: [...setup.clients, ...setup.clients] }
+/** The first, with the clients of both. */
+function beside(setup: Setup, { clients }: Setup): Setup {
+  return { ...setup, clients: [...setup.clients, ...clients] }
 }
 
 function late(setup: Setup): Setup {
