@@ -124,7 +124,7 @@ t.test('channel(name, { events })', async (t) => {
   t.throws(() => channel.publish({ event: 'quote', data: 5 } as never), { code: INVALID_MESSAGE })
   t.throws(() => channel.publish({ event: 'other', data: 5 } as never), { code: INVALID_MESSAGE })
   app.get('/', (_request, reply) => channel.subscribe(reply.sseStart()))
-  await using stream = await injectStream(app, '/')
+  const stream = await injectStream(app, '/')
   await channel.publish({ event: 'quote', data: { symbol: 'a', price: 1 } })
   t.equal((await stream.next('quote')).data, '{"symbol":"a","price":1}')
   t.throws(() => app.sse.channel('other', { events: { a: { type: 'x' } } }), { code: INVALID_OPTION })
@@ -138,7 +138,7 @@ t.test('channel(name, { events })', async (t) => {
     })
     app.get('/other', (_request, reply) => other.subscribe(reply.sseStart()))
     const options = { url: '/other', headers: { 'last-event-id': 'unknown' } }
-    await using stream = await injectStream(app, options)
+    const stream = await injectStream(app, options)
     t.equal((await stream.next()).event, 'gap', 'which is told instead')
   })
 })
@@ -165,7 +165,7 @@ t.test('the route option events', async (t) => {
     t.match(JSON.parse((await stream.next()).data), { own: 1 }, 'beside what the route was configured with')
     await stream.abort()
     t.match(errors, [{ code: INVALID_MESSAGE }])
-    await using own = await injectStream(app, '/own')
+    const own = await injectStream(app, '/own')
     t.equal((await own.next()).event, 'other', 'what sseStart() is given comes first')
   })
 
@@ -182,7 +182,7 @@ t.test('the route option events', async (t) => {
       void reply.sseStart().send({ event: 'price', data: 5 })
     })
     app.addSchema({ $id: 'price', type: 'number' })
-    await using stream = await injectStream(app, '/')
+    const stream = await injectStream(app, '/')
     t.equal((await stream.next()).data, '5')
   })
 
@@ -261,7 +261,7 @@ t.test('events that the library itself sends are not declared', async (t) => {
   })
   t.equal((await app.inject('/')).json().code, INVALID_OPTION)
   await (await injectStream(app, '/channel')).rest()
-  await using other = await injectStream(app, '/other')
+  const other = await injectStream(app, '/other')
   t.equal((await other.next()).event, 'place')
 })
 
@@ -283,7 +283,7 @@ t.test('scopes that share other schemas compile the same events anew', async (t)
     ['/a', '{"price":{"all":2}}'],
     ['/b', '{"price":{"net":1}}']
   ] as const) {
-    await using stream = await injectStream(app, path)
+    const stream = await injectStream(app, path)
     t.equal((await stream.next()).data, data)
   }
 })
@@ -304,7 +304,7 @@ t.test('type providers', async (t) => {
     const channel = app.sse.channel('quotes', { events: EVENTS })
     // @ts-expect-error the data is an object
     t.throws(() => channel.publish({ event: 'quote', data: 1 }))
-    await using stream = await injectStream(app, '/')
+    const stream = await injectStream(app, '/')
     t.equal((await stream.next()).event, 'quote')
   })
 
@@ -328,7 +328,7 @@ t.test('type providers', async (t) => {
     const channel = app.sse.channel('quotes', { events })
     // @ts-expect-error the data is an object
     t.throws(() => channel.publish({ event: 'quote', data: 1 }))
-    await using stream = await injectStream(app, '/?symbol=a')
+    const stream = await injectStream(app, '/?symbol=a')
     t.equal((await stream.next()).data, '{"symbol":"a","price":1}')
     const { itemSchema } =
       (responseOf(app).content as Record<string, typeof STREAM>)['text/event-stream'] ?? {}

@@ -32,7 +32,7 @@ t.test('injectStream', async (t) => {
         .sseStart()
         .send({ data: { method, body, accept: headers.accept, last: headers['last-event-id'] } })
     })
-    await using stream = await injectStream(app, {
+    const stream = await injectStream(app, {
       method: 'POST',
       url: '/',
       payload: { a: 1 },
@@ -61,6 +61,15 @@ t.test('injectStream', async (t) => {
     t.equal(await left.promise, 'client')
     await stream.abort()
     t.same(await Promise.all([...app.sse.connections]), [])
+  })
+
+  t.test('asyncDispose is abort(), for `await using` on Node 24', async (t) => {
+    const app = await build(t)
+    app.get('/', (_request, reply) => void reply.sseStart())
+    const stream = await injectStream(app, '/')
+    const [sse] = app.sse.connections
+    await stream[Symbol.asyncDispose]()
+    t.equal(await sse?.closed, 'client')
   })
 
   t.test('rest() gives what comes until the end', async (t) => {
