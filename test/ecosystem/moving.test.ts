@@ -39,6 +39,7 @@ interface Pair {
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const ACCEPT = { accept: 'text/event-stream' }
+const isFromNode26 = Number.parseInt(process.versions.node, 10) >= 26
 const FAREWELL = { event: 'close', data: 'Closing the connection' }
 
 const BLOCKS = blocks('ts')
@@ -258,7 +259,7 @@ t.test('moving from @fastify/sse', async (t) => {
   })
 
   t.test(
-    'a send() that waits for a reader waits for ever there when it leaves, and the next rejects',
+    'a send() that waits for a reader waits for ever there when it leaves, before Node 26, and the next rejects',
     async (t) => {
       const left = deferred()
       const waits = deferred()
@@ -284,7 +285,7 @@ t.test('moving from @fastify/sse', async (t) => {
       client.socket.destroy()
       await left.promise
       await app.close()
-      t.notOk(isSettled)
+      t.equal(isSettled, isFromNode26)
       t.equal(later.code, 'FST_ERR_SSE_CONNECTION_CLOSED')
 
       const waiting = deferred()

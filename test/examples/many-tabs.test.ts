@@ -108,9 +108,13 @@ class Tabs {
     for (const page of this.open) await untilShown(page, text)
   }
 
-  /** That all show this and who leads, which is one of them, and that only the leader's stream is left. */
+  /** That all show this and, once they know it, who of them leads, and that only the leader's stream is left. */
   async check(t: Test, news: string[], message: string): Promise<void> {
     const names = await Promise.all(this.open.map((page) => textOf(page, 'name')))
+    const known = JSON.stringify(names.flatMap((name) => [name, `${name}, this one`]))
+    for (const page of this.open) {
+      await untilTrue(page, `${known}.includes(document.getElementById('leader').textContent)`)
+    }
     const leads = await Promise.all(this.open.map((page) => textOf(page, 'leader')))
     const at = leads.findIndex((text) => text.endsWith(', this one'))
     const leader = names[at] ?? ''
