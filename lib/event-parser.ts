@@ -14,6 +14,7 @@ export class EventParser {
   readonly comments: string[] = []
   readonly #decoder = new TextDecoder()
   #rest = ''
+  #isAfterCr = false
   #lastEventId = ''
   #retryMs: number | undefined
   #id = ''
@@ -31,16 +32,17 @@ export class EventParser {
   /** @returns the events that these bytes, which may be cut anywhere, complete. */
   feed(chunk: Uint8Array | string): ReceivedEvent[] {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
-    const text = this.#decoder.decode(bytes, { stream: true })
-    const lines = this.#takeLines(this.#rest + text)
+    const lines = this.#takeLines(this.#decoder.decode(bytes, { stream: true }))
     return lines.flatMap((line) => (line === '' ? this.#dispatch() : this.#takeField(line)))
   }
 
-  /** A CR at the end of a chunk may be half of a CRLF. */
+  /** A CR ends its line at once; the LF that may still come belongs to it. */
   #takeLines(text: string): string[] {
-    const end = text.endsWith('\r') ? text.length - 1 : text.length
-    const lines = text.slice(0, end).split(LINE_END)
-    this.#rest = (lines.pop() as string) + text.slice(end)
+    if (text === '') return []
+    const isHalf = this.#isAfterCr && text.startsWith('\n')
+    this.#isAfterCr = text.endsWith('\r')
+    const lines = (this.#rest + (isHalf ? text.slice(1) : text)).split(LINE_END)
+    this.#rest = lines.pop() as string
     return lines
   }
 
