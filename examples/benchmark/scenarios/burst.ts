@@ -4,7 +4,7 @@ import { type Context, pairedRounds, type Row, type Scenario } from './scenario.
 
 const CONNECTIONS = 1_000
 const MESSAGES_PER_TURN = 100
-const BATCHES = { warmUps: 8, measured: 12 }
+const BATCHES = { warmUps: 40, measured: 20 }
 const DATA_BYTES = 100
 const LIMITS = { 'bare hand-coalesced': 1.25, '@fastify/sse': 0.02 }
 const CONTESTANTS: readonly ChannelContestantName[] = [
