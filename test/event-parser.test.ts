@@ -23,21 +23,30 @@ t.test('EventParser', async (t) => {
       ['an id with NUL is none', 'id: 1\0\ndata: a\n\n', [{ id: '' }]],
       ['no data, no event', 'event: x\nid: 1\n\n', []],
       ['no blank line, no event', 'data: a\n', []],
-      ['CRLF and CR, the last at once', 'data: a\r\ndata: b\r\r\ndata: c\r\r', [{ data: 'a\nb' }, { data: 'c' }]],
+      [
+        'CRLF and CR, the last at once',
+        'data: a\r\ndata: b\r\r\ndata: c\r\r',
+        [{ data: 'a\nb' }, { data: 'c' }]
+      ],
       ['other fields', 'x: y\ndata: a\n\n', [{ data: 'a' }]],
       ['comments', ':data: a\n: x\ndata: b\n\n', [{ data: 'b' }]]
     ]
-    for (const [name, text, events] of rows) t.match(parse(text), events, name)
+    for (const [name, text, events] of rows) {
+      const received = parse(text)
+      t.equal(received.length, events.length, name)
+      t.match(received, events, name)
+    }
   })
 
   t.test('wherever bytes are cut', async (t) => {
-    const text = 'id: ü\r\nevent: 😀\r\ndata: é\r\ndata: x\r\n\r\n: c\n\ndata: b\n\n'
+    const text = 'id: ü\r\nevent: 😀\r\ndata: é\r\ndata: x\r\n\r\n: c\n\ndata: b\r\rdata: c\r\r'
     const whole = parse(text)
-    t.equal(whole.length, 2)
+    t.equal(whole.length, 3)
     const bytes = Buffer.from(text)
     for (let i = 0; i <= bytes.length; i++) {
-      t.same(parse(bytes.subarray(0, i), bytes.subarray(i)), whole)
+      t.same(parse(bytes.subarray(0, i), '', bytes.subarray(i)), whole)
     }
+    t.same(parse(...Array.from(bytes, (byte) => Buffer.of(byte))), whole)
   })
 
   t.test('keeps comments, the last id and the reconnection time', async (t) => {

@@ -9,8 +9,10 @@ const VERSIONS = ['20', '22', '24', '26']
 const versions = process.env.NODES?.split(',') ?? VERSIONS
 const files = process.argv.slice(2)
 const failed: string[] = []
+if (versions.some((version) => !/^\d+$/.test(version))) throw new Error(`NODES=${process.env.NODES}`)
 for (const version of versions) {
-  const command = `node --version && tap --disable-coverage --reporter=terse ${files.join(' ')}`
+  const check = `node -p "process.exitCode = Number(process.versions.node.split('.')[0] !== '${version}'), process.version"`
+  const command = `${check} && tap --disable-coverage --reporter=terse ${files.join(' ')}`
   const { status } = spawnSync('npx', ['--yes', `--package=node@${version}`, '--call', command], {
     stdio: 'inherit'
   })

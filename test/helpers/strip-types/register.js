@@ -1,4 +1,4 @@
 import { register } from 'node:module'
 
 // Node 20 cannot. Like what later ones do by themselves, this leaves every character where it was, so that the coverage is exact.
-if (process.features.typescript === undefined) register('./hooks.js', import.meta.url)
+if (!process.features.typescript) register('./hooks.js', import.meta.url)
