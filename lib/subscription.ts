@@ -108,6 +108,7 @@ export class LiveSubscription implements Subscription, Feed {
     this.#isProven = start.isProven
     this.#isCatchingUp = !start.isProven
     this.#filter = filter
+    if (start.instead !== undefined && this.isOwn(start.cursor) === true) this.#instead = undefined
   }
 
   get channel(): Channel {
@@ -115,7 +116,7 @@ export class LiveSubscription implements Subscription, Feed {
   }
 
   get cursor(): Cursor | undefined {
-    return this.#cursor === '' ? undefined : this.#cursor
+    return this.#isReady ? this.#cursor : undefined
   }
 
   get active(): boolean {

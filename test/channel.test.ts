@@ -794,6 +794,18 @@ t.test('Channel › subscribe › returns the subscription', async (t) => {
   t.equal(subscription.cursor, next)
 })
 
+t.test('Channel › subscribe › returns a cursor only if it is one of the channel', async (t) => {
+  const bench = new ChannelBench()
+  const [a, b] = [bench.channel('a'), bench.channel('b')]
+  const cursor = await a.publish('1')
+  const { connection } = bench.reader(cursor)
+  const other = b.subscribe(connection)
+  t.equal(other.cursor, undefined, 'who knows whose it is that the client brought?')
+  t.equal(a.subscribe(connection).cursor, cursor, 'this is its channel')
+  bench.endTurn()
+  t.equal(other.cursor, b.subscribe(bench.reader().connection).cursor, 'so it is not of that one')
+})
+
 t.test('Channel › size › counts the subscriptions there are', async (t) => {
   const bench = new ChannelBench()
   const channel = bench.channel()

@@ -295,6 +295,7 @@ function runOf({ channel, subscription, connection, run, dropped = [] }: Story):
         channel: 'news',
         from: 'now',
         resumes: true,
+        isLeft: false,
         starts: [5],
         endedAt: undefined,
         filter: undefined,

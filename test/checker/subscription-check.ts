@@ -148,8 +148,8 @@ export class SubscriptionCheck {
   get #mayBeUnknown(): boolean {
     const { resumedFrom, subscriptions } = this.#host.connection
     const isAnothers = this.log.resumes && this.#brought === undefined && resumedFrom !== undefined
-    const hasEnded = subscriptions.some(({ endedAt, starts }) => endedAt !== undefined || starts.length > 1)
-    return isAnothers && this.#isUntold && hasEnded
+    const isOneLeft = subscriptions.some((log) => log !== this.log && log.isLeft)
+    return isAnothers && this.#isUntold && isOneLeft
   }
 
   /** It may take time until it is clear whose a cursor is that came without a name: until then it stays in the ids. */

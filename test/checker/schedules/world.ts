@@ -115,6 +115,7 @@ export class World {
     const subscription = this.streamOf(client)?.subscriptions[index]
     if (!subscription?.live.active) return
     subscription.log.endedAt = this.tick()
+    subscription.log.isLeft = true
     subscription.live.unsubscribe()
   }
 
@@ -128,6 +129,7 @@ export class World {
     const { live, log } = subscription
     const { from, filter = 'all' } = setup.subscriptions[index] ?? { from: 'now' }
     log.endedAt = undefined
+    log.resumes &&= live.cursor !== undefined
     log.starts.splice(live.cursor === undefined ? 0 : log.starts.length, log.starts.length, this.tick())
     const channel = this.#hub(setup.node).channel(log.channel)
     subscription.live = channel.subscribe(stream.connection, {
@@ -267,6 +269,7 @@ export class World {
       channel: name,
       from,
       resumes: resume,
+      isLeft: false,
       starts: [this.tick()],
       endedAt: undefined,
       filter: FILTERS[filter]

@@ -80,7 +80,15 @@ function connectionLog(
       subscriptions: line.subscriptions.map(({ starts, endedAt }, index) => {
         const { channel = 0, from = 'now', resume = true, filter = 'all' } = subscriptions[index] ?? {}
         const name = CHANNELS[channel]?.name ?? ''
-        return { channel: name, from, resumes: resume, starts, endedAt, filter: FILTERS[filter] }
+        return {
+          channel: name,
+          from,
+          resumes: resume,
+          isLeft: endedAt !== undefined,
+          starts,
+          endedAt,
+          filter: FILTERS[filter]
+        }
       }),
       received,
       sent,
