@@ -11,13 +11,13 @@ import {
 } from 'better-sse'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import t from 'tap'
-import ts from 'typescript'
 import type { SSEConnection } from '../../lib/index.ts'
 import { type EventReader, type ReceivedEvent, readEvents } from '../../lib/testing.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { blocks } from '../helpers/readme.ts'
 import { runTypeScript } from '../helpers/run-typescript.ts'
 import { build, deferred, listen, nextTurn, until } from '../helpers/server.ts'
+import { typeProblems } from '../helpers/type-check.ts'
 import { PEERS } from './peers.ts'
 
 interface Test {
@@ -170,38 +170,12 @@ t.test('README › moving › each library has a pair of programs', async (t) =>
 })
 
 t.test('README › moving › the programs pass the type check', async (t) => {
-  const { config } = ts.readConfigFile('tsconfig.json', ts.sys.readFile)
-  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, '.')
-  const paths = { 'fastify-eventstream': ['./lib/index.ts'] }
-  const host = ts.createCompilerHost(options)
-  const { fileExists, readFile, getSourceFile } = host
-  const known = new Map<string, ts.SourceFile | undefined>()
-  // Each pair is a program of its own: two of these libraries add a `reply.sse`, and not the same one.
-  for (const [i, { name, theirs, ours }] of PAIRS.entries()) {
-    const prelude = `import type { FastifyInstance } from 'fastify'\nimport 'fastify-eventstream'\ndeclare const app: FastifyInstance\n`
-    const files = new Map(
-      Object.entries({ theirs, ours }).map(([whose, code]) => {
-        const path = new URL(`./moving-${i}-${whose}.ts`, import.meta.url).pathname
-        return [path, ts.createSourceFile(path, prelude + code, ts.ScriptTarget.ES2023)]
-      })
-    )
-    host.fileExists = (path) => files.has(path) || fileExists(path)
-    host.readFile = (path) => files.get(path)?.text ?? readFile(path)
-    host.getSourceFile = (path, ...rest) => {
-      if (!known.has(path)) known.set(path, files.get(path) ?? getSourceFile(path, ...rest))
-      return known.get(path)
-    }
-    const program = ts.createProgram([...files.keys()], { ...options, paths }, host)
-    const problems = [...files.values()].flatMap((file) => [
-      ...program.getSyntacticDiagnostics(file),
-      ...program.getSemanticDiagnostics(file)
-    ])
-    t.same(
-      problems.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n')),
-      [],
-      name
-    )
-  }
+  const scope = `
+    import type { FastifyInstance } from 'fastify'
+    import 'fastify-eventstream'
+    declare const app: FastifyInstance\n`
+  // Each pair is a project of its own: two of these libraries add a `reply.sse`, and not the same one.
+  for (const { name, theirs, ours } of PAIRS) t.same(typeProblems([scope + theirs, scope + ours]), [], name)
 })
 
 t.test('moving from @fastify/sse', async (t) => {

@@ -12,11 +12,11 @@ const failed: string[] = []
 if (versions.some((version) => !/^\d+$/.test(version))) throw new Error(`NODES=${process.env.NODES}`)
 for (const version of versions) {
   const check = `node -p "process.exitCode = Number(process.versions.node.split('.')[0] !== '${version}'), process.version"`
-  const command = `${check} && tap --disable-coverage --reporter=terse ${files.join(' ')}`
-  const { status } = spawnSync('npx', ['--yes', `--package=node@${version}`, '--call', command], {
+  const command = `${check} && tap --disable-coverage --reporter=base ${files.join(' ')}`
+  const { status, signal } = spawnSync('npx', ['--yes', `--package=node@${version}`, '--call', command], {
     stdio: 'inherit'
   })
-  if (status !== 0) failed.push(version)
+  if (status !== 0) failed.push(`${version} (${signal ?? `status ${status}`})`)
 }
 console.log(
   failed.length === 0 ? `All passed on Node ${versions.join(', ')}` : `Failed on Node ${failed.join(', ')}`

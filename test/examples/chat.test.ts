@@ -117,6 +117,7 @@ t.test('examples › chat', async (chat) => {
       await typingIn(page, 'garden', 'Carol is typing…').waitFor({ state: 'detached' })
     }
     await dan.close()
+    await server.until(/(?:event stream closed[\s\S]*){3}/)
     t.pass()
   })
 
