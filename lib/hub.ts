@@ -27,6 +27,7 @@ import {
   type StartOptions
 } from './options.ts'
 import { RecentMessages } from './received-message.ts'
+import { requestLogging } from './request-logging.ts'
 import { eventsOfRoute } from './route-events.ts'
 import { Sessions } from './sessions.ts'
 import {
@@ -52,7 +53,7 @@ import type {
 /** All that one registration of the plugin holds. */
 export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventStreams {
   readonly #options: ResolvedOptions
-  readonly #isLogging: boolean
+  readonly #isLogged: (request: FastifyRequest) => boolean
   readonly #connections = new Set<Connection>()
   readonly #server: Server
   readonly #sessions: Sessions | undefined
@@ -82,7 +83,7 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
     this.#channels = new Channels(this, options)
     this.#server = server
     this.#options = options
-    this.#isLogging = initialConfig.disableRequestLogging !== true
+    this.#isLogged = requestLogging(app)
     this.#sessions = initialConfig.http2 ? new Sessions(server, () => this.#tellEmpty()) : undefined
   }
 
@@ -313,13 +314,13 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
   #tellOpened(connection: Connection): void {
     const { request, lastEventId } = connection
     if (openChannel.hasSubscribers) openChannel.publish({ connection })
-    if (this.#isLogging) request.log.info({ eventStream: { lastEventId } }, 'event stream opened')
+    if (this.#isLogged(request)) request.log.info({ eventStream: { lastEventId } }, 'event stream opened')
   }
 
   #tellClosed(connection: Connection): void {
     const { request, reason, messages, bytes, startedAt } = connection
     if (closeChannel.hasSubscribers && reason !== undefined) closeChannel.publish({ connection, reason })
-    if (!this.#isLogging) return
+    if (!this.#isLogged(request)) return
     const durationMs = monotonicMs() - startedAt
     request.log.info({ eventStream: { reason, durationMs, messages, bytes } }, 'event stream closed')
   }

@@ -7,6 +7,7 @@ import eventStream, { type EventStreamOptions } from '../../lib/index.ts'
 export interface LogLine {
   level: number
   msg: string
+  reqId?: string
   err?: { message: string; code?: string }
   eventStream?: Record<string, unknown>
 }

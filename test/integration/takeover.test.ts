@@ -1,5 +1,6 @@
 import { PassThrough, Readable } from 'node:stream'
 import { setInterval, setTimeout as sleep } from 'node:timers/promises'
+import { type FastifyRequest, LogController } from 'fastify'
 import t from 'tap'
 import type { SSEConnection } from '../../lib/index.ts'
 import { RawClient, request } from '../helpers/raw-client.ts'
@@ -567,12 +568,29 @@ t.test('the log has a line for each opening and each closing', async (t) => {
       eventStream: { reason: 'server', durationMs: Number, messages: 1, bytes: response.body.length }
     }
   ])
+})
 
-  const quiet = logger()
-  const silent = await build(t, {}, { logger: quiet.options, disableRequestLogging: true })
-  silent.get('/', async (_request, reply) => reply.sseStart().close())
-  await silent.inject('/')
-  t.same(quiet.lines, [], 'unless request logging is disabled')
+t.test('the log has none of those requests of which the server logs nothing', async (t) => {
+  const isFirst = ({ id }: FastifyRequest): boolean => id === 'req-1'
+  const controller = (disableRequestLogging: boolean | typeof isFirst): LogController =>
+    new LogController({ disableRequestLogging })
+  for (const [name, options, expected] of [
+    ['of any', { disableRequestLogging: true }, []],
+    ['of some', { disableRequestLogging: isFirst }, ['req-2', 'req-2']],
+    ['of any, by its controller', { logController: controller(true) }, []],
+    ['of some, by its controller', { logController: controller(isFirst) }, ['req-2', 'req-2']],
+    ['of none', {}, ['req-1', 'req-1', 'req-2', 'req-2']]
+  ] as const) {
+    const log = logger()
+    const app = await build(t, {}, { ...options, logger: log.options })
+    await app.register(async (scope) => {
+      scope.get('/', async (_request, reply) => reply.sseStart().close())
+    })
+    for (let i = 0; i < 2; i++) await app.inject('/')
+    const lines = log.lines.filter(({ eventStream }) => eventStream !== undefined)
+    const ids = lines.map(({ reqId }) => reqId)
+    t.same(ids, expected, name)
+  }
 })
 
 t.test('a connectionTimeout that is not longer than the heartbeat is warned of at boot', async (t) => {
