@@ -110,7 +110,9 @@ export class Audience implements SubscriptionHost, LogListener, Work {
   }
 
   after(cursor: Cursor, idPrefix: string, before: number, isLatestOnly: boolean): Stretch | undefined {
-    return this.#batches.after(cursor, idPrefix, before, isLatestOnly)
+    return this.#subscriptions.size === 1
+      ? this.#batches.selectAfter(cursor, idPrefix, before, isLatestOnly)
+      : this.#batches.after(cursor, idPrefix, before, isLatestOnly)
   }
 
   selectAfter(

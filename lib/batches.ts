@@ -43,7 +43,8 @@ export class RecentBatches {
 export class Batches {
   readonly #log: Log
   readonly #recent: RecentBatches
-  readonly #kept = new Map<string, Stretch>()
+  /** By place. A map that is cleared costs as much as a new one, and most channels need none. */
+  #kept: Map<string, Stretch> | undefined
   #keptBytes = 0
   #readBytes = 0
 
@@ -59,7 +60,7 @@ export class Batches {
 
   /** Must be called when the log has grown. */
   clear(): void {
-    this.#kept.clear()
+    this.#kept = undefined
     this.#keptBytes = 0
   }
 
@@ -74,7 +75,7 @@ export class Batches {
     const isLimited = before <= this.#log.headArrival
     const place = `${idPrefix}${cursor}`
     const key = isLimited || isLatestOnly ? `${place}<${isLimited ? before : ''}${isLatestOnly}` : place
-    const kept = this.#kept.get(key)
+    const kept = this.#kept?.get(key)
     if (kept !== undefined) return kept
     const stretch = this.selectAfter(cursor, idPrefix, before, isLatestOnly)
     if (stretch === undefined) return undefined
@@ -85,7 +86,9 @@ export class Batches {
 
   #keep(key: string, stretch: Stretch): void {
     const byteLength = stretch.complete ? (stretch.batch?.byteLength ?? 0) : 0
-    if (this.#kept.size >= MAX_PLACES || this.#keptBytes + byteLength > MAX_BYTES) this.clear()
+    const isFull = this.#kept !== undefined && this.#kept.size >= MAX_PLACES
+    if (isFull || this.#keptBytes + byteLength > MAX_BYTES) this.clear()
+    this.#kept ??= new Map()
     this.#kept.set(key, stretch)
     this.#keptBytes += byteLength
     this.#recent.keep(this)
