@@ -8,10 +8,24 @@ export class ObservedPromise<T> extends Promise<T> {
     return Promise
   }
 
-  /** The promise of what `run` returns; `onUnobserved` gets an error that nobody was waiting for when it came. */
-  static of<T>(run: Promise<T>, onUnobserved: (error: unknown) => void): ObservedPromise<T> {
+  /**
+   * The promise of what `run` gives.
+   *
+   * @param onUnobserved gets an error that nobody was waiting for when it came.
+   * @param onFulfilled is told before those who wait.
+   */
+  static of<T>(
+    run: Promise<T>,
+    onUnobserved: (error: unknown) => void,
+    onFulfilled?: () => void
+  ): ObservedPromise<T> {
     const promise = new ObservedPromise<T>((resolve, reject) => {
-      run.then(resolve, (error: unknown) => {
+      const fulfill = (value: T): void => {
+        onFulfilled?.()
+        resolve(value)
+      }
+      run.then(fulfill, (error: unknown) => {
+        Promise.prototype.then.call(promise, undefined, () => {})
         reject(error)
         // An `await` calls `then()` only in a microtask of its own.
         process.nextTick(() => {
@@ -19,7 +33,6 @@ export class ObservedPromise<T> extends Promise<T> {
         })
       })
     })
-    Promise.prototype.then.call(promise, undefined, () => {})
     return promise
   }
 

@@ -22,8 +22,8 @@ export class MemoryLog implements FrameOwner, FollowedLog {
   #head: Cursor
   #headArrival = 0
   /** The cursors of those frames that came with an idempotency key, as long as they are kept, and back. */
-  readonly #cursors = new Map<string, Cursor>()
-  readonly #idempotencyKeys = new Map<Cursor, string>()
+  #cursors: Map<string, Cursor> | undefined
+  #idempotencyKeys: Map<Cursor, string> | undefined
 
   /** @param headNumber the last number that cursors of this channel have had. */
   constructor(host: MemoryLogHost, channel: string, epoch: string, headNumber: number) {
@@ -59,15 +59,12 @@ export class MemoryLog implements FrameOwner, FollowedLog {
   }
 
   append(text: string, byteLength: number, key: string, idempotencyKey: string | undefined): Cursor {
-    const known = idempotencyKey === undefined ? undefined : this.#cursors.get(idempotencyKey)
+    const known = idempotencyKey === undefined ? undefined : this.#cursors?.get(idempotencyKey)
     if (known !== undefined) return known
     const cursor = this.#cursorOf(this.headNumber + 1)
     this.#head = cursor
     this.#headArrival = arrive()
-    if (idempotencyKey !== undefined) {
-      this.#cursors.set(idempotencyKey, cursor)
-      this.#idempotencyKeys.set(cursor, idempotencyKey)
-    }
+    if (idempotencyKey !== undefined) this.#rememberKey(idempotencyKey, cursor)
     this.#frames.append(cursor, text, byteLength, key, this.#headArrival, performance.now())
     this.#trim()
     this.#host.budget.trim()
@@ -132,11 +129,16 @@ export class MemoryLog implements FrameOwner, FollowedLog {
     }
   }
 
+  #rememberKey(key: string, cursor: Cursor): void {
+    this.#cursors = (this.#cursors ?? new Map()).set(key, cursor)
+    this.#idempotencyKeys = (this.#idempotencyKeys ?? new Map()).set(cursor, key)
+  }
+
   #forgetKey(cursor: Cursor): void {
-    const key = this.#idempotencyKeys.get(cursor)
+    const key = this.#idempotencyKeys?.get(cursor)
     if (key === undefined) return
-    this.#idempotencyKeys.delete(cursor)
-    this.#cursors.delete(key)
+    this.#idempotencyKeys?.delete(cursor)
+    this.#cursors?.delete(key)
   }
 
   #tellIdle(): void {
