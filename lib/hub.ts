@@ -54,6 +54,8 @@ import type {
 export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventStreams {
   readonly #options: ResolvedOptions
   readonly #isLogged: (request: FastifyRequest) => boolean
+  /** Those of which the log is told nothing: asked once, so that it never has one half of a stream. */
+  readonly #unlogged = new WeakSet<SSEConnection>()
   readonly #connections = new Set<Connection>()
   readonly #server: Server
   readonly #sessions: Sessions | undefined
@@ -154,12 +156,14 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
   start(request: FastifyRequest, reply: FastifyReply, given?: StartOptions): Connection {
     const options = resolveStartOptions(this.#options, given)
     this.#assertStartable(request, reply, options)
+    const isLogged = this.#isLogged(request)
     const response: RawResponse = reply.raw
     const events = options.events ?? eventsOfRoute(request)
     assertUndeclared(events, 'cursorEvent', options.cursorEvent)
     const declared = this.#declarationOf(events, reply.server)
     const transport = transportBeforeHead(response)
     const connection = new Connection(request, options, transport, this, monotonicMs(), declared)
+    if (!isLogged) this.#unlogged.add(connection)
     if (hasLeft(request, response)) {
       connection.transportOnClose()
       reply.hijack()
@@ -314,13 +318,14 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
   #tellOpened(connection: Connection): void {
     const { request, lastEventId } = connection
     if (openChannel.hasSubscribers) openChannel.publish({ connection })
-    if (this.#isLogged(request)) request.log.info({ eventStream: { lastEventId } }, 'event stream opened')
+    if (!this.#unlogged.has(connection))
+      request.log.info({ eventStream: { lastEventId } }, 'event stream opened')
   }
 
   #tellClosed(connection: Connection): void {
     const { request, reason, messages, bytes, startedAt } = connection
     if (closeChannel.hasSubscribers && reason !== undefined) closeChannel.publish({ connection, reason })
-    if (!this.#isLogged(request)) return
+    if (this.#unlogged.has(connection)) return
     const durationMs = monotonicMs() - startedAt
     request.log.info({ eventStream: { reason, durationMs, messages, bytes } }, 'event stream closed')
   }

@@ -1,8 +1,8 @@
 import { PassThrough, Readable } from 'node:stream'
 import { setInterval, setTimeout as sleep } from 'node:timers/promises'
-import { type FastifyRequest, LogController } from 'fastify'
+import Fastify, { type FastifyRequest, LogController } from 'fastify'
 import t from 'tap'
-import type { SSEConnection } from '../../lib/index.ts'
+import eventStream, { type SSEConnection } from '../../lib/index.ts'
 import { RawClient, request } from '../helpers/raw-client.ts'
 import { build, deferred, listen, logger, nextTurn, until } from '../helpers/server.ts'
 
@@ -582,8 +582,10 @@ t.test('the log has none of those requests of which the server logs nothing', as
     ['of none', {}, ['req-1', 'req-1', 'req-2', 'req-2']]
   ] as const) {
     const log = logger()
-    const app = await build(t, {}, { ...options, logger: log.options })
+    const app = Fastify({ ...options, logger: log.options })
+    t.teardown(() => app.close())
     await app.register(async (scope) => {
+      await scope.register(eventStream)
       scope.get('/', async (_request, reply) => reply.sseStart().close())
     })
     for (let i = 0; i < 2; i++) await app.inject('/')
