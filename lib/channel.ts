@@ -110,14 +110,16 @@ export class LiveChannel implements Channel, AudienceHost {
     const { key = eventOf(message), idempotencyKey } = checkedIfAny(options, PUBLISH_CHECKS)
     const frame = this.#host.encode(message, this.#options.events)
     const appended = this.#options.history.append(this.name, frame, key, idempotencyKey)
+    appended.then(
+      () => this.#host.channelOnPublish(),
+      () => {}
+    )
     this.#unofferedBytes += frame.byteLength
     const published = this.#mayContinue() ? appended : this.#afterOffer(appended)
     if (publishChannel.hasSubscribers) this.#tellPublished(appended, frame)
-    return ObservedPromise.of(
-      published,
-      (err) => this.#host.logError({ err, channel: this.name }, 'a message could not be published'),
-      () => this.#host.channelOnPublish()
-    )
+    return ObservedPromise.of(published, (err) => {
+      this.#host.logError({ err, channel: this.name }, 'a message could not be published')
+    })
   }
 
   subscribe(connection: AnyConnection, options: SubscribeOptions = NO_OPTIONS): Subscription {

@@ -8,23 +8,11 @@ export class ObservedPromise<T> extends Promise<T> {
     return Promise
   }
 
-  /**
-   * The promise of what `run` gives.
-   *
-   * @param onUnobserved gets an error that nobody was waiting for when it came.
-   * @param onFulfilled is told before those who wait.
-   */
-  static of<T>(
-    run: Promise<T>,
-    onUnobserved: (error: unknown) => void,
-    onFulfilled?: () => void
-  ): ObservedPromise<T> {
+  /** The promise of what `run` gives; `onUnobserved` gets an error that nobody was waiting for when it came. */
+  static of<T>(run: PromiseLike<T>, onUnobserved: (error: unknown) => void): ObservedPromise<T> {
     const promise = new ObservedPromise<T>((resolve, reject) => {
-      const fulfill = (value: T): void => {
-        onFulfilled?.()
-        resolve(value)
-      }
-      run.then(fulfill, (error: unknown) => {
+      // Which is `run` itself, if that is a promise, and otherwise answers later.
+      Promise.resolve(run).then(resolve, (error: unknown) => {
         Promise.prototype.then.call(promise, undefined, () => {})
         reject(error)
         // An `await` calls `then()` only in a microtask of its own.

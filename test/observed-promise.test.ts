@@ -51,6 +51,22 @@ t.test('observed promise › an error that somebody waits for is theirs', async 
   t.same(unobserved, [])
 })
 
+t.test('observed promise › of something that only looks like a promise, and answers at once', async (t) => {
+  const failing: PromiseLike<never> = {
+    // biome-ignore lint/suspicious/noThenProperty: that is what is tested
+    then: (_resolve, reject) => Promise.resolve(reject?.(failure)) as Promise<never>
+  }
+  const unobserved: unknown[] = []
+  await t.rejects(
+    ObservedPromise.of(failing, (error) => unobserved.push(error)),
+    failure
+  )
+  t.same(unobserved, [])
+  ObservedPromise.of(failing, (error) => unobserved.push(error))
+  await nextTurn()
+  t.same(unobserved, [failure])
+})
+
 t.test('observed promise › who comes too late still gets it', async (t) => {
   const { promise, unobserved } = observe(Promise.reject(failure))
   await nextTurn()
