@@ -138,7 +138,9 @@ export class Audience implements SubscriptionHost, LogListener, Work {
   }
 
   isAnothers(cursor: Cursor, subscription: LiveSubscription): boolean | undefined {
-    const others = subscriptionsOf(subscription.connection).filter((other) => other !== subscription)
+    const { connection } = subscription
+    if (connection.isCursorOwned) return true
+    const others = subscriptionsOf(connection).filter((other) => other !== subscription)
     const answers = others.map((other) => other.isOwn(cursor))
     return answers.includes(true) || (answers.includes(undefined) ? undefined : false)
   }

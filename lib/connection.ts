@@ -92,6 +92,8 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   #closed: Deferred<CloseReason> | undefined
   #controller: AbortController | undefined
 
+  /** Whether a channel's history knows `lastEventId` as its own, so that it is no cursor of another channel. */
+  isCursorOwned = false
   /** Milliseconds of the monotonic clock, like all that follow. */
   readonly startedAt: number
   readonly #expiresAt: number

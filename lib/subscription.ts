@@ -108,7 +108,7 @@ export class LiveSubscription implements Subscription, Feed {
     this.#isProven = start.isProven
     this.#isCatchingUp = !start.isProven
     this.#filter = filter
-    if (start.instead !== undefined && this.isOwn(start.cursor) === true) this.#instead = undefined
+    if (start.instead !== undefined) this.#settleOwn()
   }
 
   get channel(): Channel {
@@ -320,10 +320,20 @@ export class LiveSubscription implements Subscription, Feed {
   }
 
   #isOthers(cursor: Cursor): boolean | undefined {
-    const isOwn = this.isOwn(cursor)
+    const isOwn = this.#settleOwn()
     if (isOwn === true) return false
     const isAnothers = this.#host.isAnothers(cursor, this)
     return isAnothers === true || isOwn === false ? isAnothers : undefined
+  }
+
+  /** A cursor that came without a name is no other channel's if this one's history knows it. @returns whether it does. */
+  #settleOwn(): boolean | undefined {
+    const isOwn = this.isOwn(this.#cursor)
+    if (isOwn === true) {
+      this.#instead = undefined
+      this.connection.isCursorOwned = true
+    }
+    return isOwn
   }
 
   /** After much that was passed over in one go comes an id, so that others have their turn, and it is not for nothing. */

@@ -221,7 +221,10 @@ export interface SubscribeOptions {
 export interface Subscription {
   readonly channel: Channel
   readonly connection: SSEConnection
-  /** The last message that was written to the connection, or passed over by the filter. Not there until it is settled. */
+  /**
+   * The last message that was written to the connection, or passed over by the filter; at first where the client said it
+   * was. Not there until that is settled.
+   */
   readonly cursor: Cursor | undefined
   /**
    * Resolves when it is settled where the subscription starts, so that all that is published from then on follows: at

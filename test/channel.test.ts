@@ -247,6 +247,7 @@ t.test('Channel › publish › resolves', async (t) => {
     t.notOk(await hasSettled(Promise.race(published)))
     await nextTurn()
     t.notOk(await hasSettled(Promise.race(published)), 'however long that takes')
+    t.equal(bench.published, 3, 'but the history has them')
     bench.endTurn()
     const [a, b] = await Promise.all(published)
     t.same(
@@ -794,7 +795,7 @@ t.test('Channel › subscribe › returns the subscription', async (t) => {
   t.equal(subscription.cursor, next)
 })
 
-t.test('Channel › subscribe › returns a cursor only if it is one of the channel', async (t) => {
+t.test('Channel › subscribe › returns no cursor that may be that of another channel', async (t) => {
   const bench = new ChannelBench()
   const [a, b] = [bench.channel('a'), bench.channel('b')]
   const cursor = await a.publish('1')
@@ -804,6 +805,25 @@ t.test('Channel › subscribe › returns a cursor only if it is one of the chan
   t.equal(a.subscribe(connection).cursor, cursor, 'this is its channel')
   bench.endTurn()
   t.equal(other.cursor, b.subscribe(bench.reader().connection).cursor, 'so it is not of that one')
+})
+
+t.test('Channel › subscribe › a cursor of a channel that was left is none of another one', async (t) => {
+  for (const order of [
+    ['a', 'b', '-a'],
+    ['b', 'a', '-a'],
+    ['a', '-a', 'b']
+  ]) {
+    const bench = new ChannelBench()
+    const cursor = await bench.channel('a').publish('1')
+    const reader = bench.reader(cursor)
+    const subscriptions = new Map<string, Subscription>()
+    for (const step of order) {
+      if (step.startsWith('-')) subscriptions.get(step.slice(1))?.unsubscribe()
+      else subscriptions.set(step, bench.channel(step).subscribe(reader.connection))
+    }
+    bench.endTurn()
+    t.same(bench.gaps, [], order.join())
+  }
 })
 
 t.test('Channel › size › counts the subscriptions there are', async (t) => {

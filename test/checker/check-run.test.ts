@@ -267,6 +267,57 @@ t.test('checkRun › sees that', async (t) => {
   }
 })
 
+t.test(
+  'checkRun › excuses a false gap only if the cursor is of a channel that was left too early to know',
+  async (t) => {
+    const kinds = (
+      resumedFrom: string,
+      leftAt: { other?: number; third?: number },
+      isLate = true
+    ): unknown[] => {
+      const run = runOf({
+        connection: {
+          resumedFrom,
+          gaps: [{ channel: 'news', reason: 'foreign', at: 45 }],
+          received: [
+            block('news=e-0&other=o-4', 'gap', JSON.stringify({ channel: 'news', reason: 'foreign' }))
+          ],
+          hasCaughtUp: false
+        },
+        subscription: { starts: [44] },
+        run: { isLate }
+      })
+      const [news] = run.channels
+      const [subscription] = run.clients[0]?.[0]?.subscriptions ?? []
+      if (news === undefined || subscription === undefined) throw new Error('the story has changed')
+      const others = (['other', 'third'] as const).map((name) => ({
+        channel: {
+          ...news,
+          name,
+          messages: news.messages.map((message) => ({
+            ...message,
+            cursor: message.cursor.replace('e', name[0] ?? '')
+          })),
+          epochs: [{ since: 0, start: 0, origin: `${name[0]}-0` }]
+        },
+        subscription: { ...subscription, channel: name, leftAt: leftAt[name], endedAt: leftAt[name] }
+      }))
+      const [[log] = []] = run.clients
+      const subscriptions = [subscription, ...others.map(({ subscription }) => subscription)]
+      const clients = log === undefined ? [] : [[{ ...log, subscriptions }]]
+      const channels = [news, ...others.map(({ channel }) => channel)]
+      return checkRun({ ...run, channels, clients }).map(({ kind }) => kind)
+    }
+    const FALSE = ['wrong-gap', 'false-gap']
+    t.same(kinds('o-4', {}), FALSE, 'it was not left')
+    t.same(kinds('o-4', { other: 44 }), [], 'it was')
+    t.same(kinds('o-4', { other: 46 }), FALSE, 'it was left afterwards')
+    t.same(kinds('o-4', { third: 44 }), FALSE, 'another one was left')
+    t.same(kinds('other=o-4', { other: 44 }), FALSE, 'the cursor has a name')
+    t.same(kinds('o-4', { other: 44 }, false), FALSE, 'its history answers at once')
+  }
+)
+
 t.test('checkRun › knows a run by each kind of violation', async (t) => {
   const kinds: readonly ViolationKind[] = [
     'loss',
@@ -295,7 +346,7 @@ function runOf({ channel, subscription, connection, run, dropped = [] }: Story):
         channel: 'news',
         from: 'now',
         resumes: true,
-        isLeft: false,
+        leftAt: undefined,
         starts: [5],
         endedAt: undefined,
         filter: undefined,

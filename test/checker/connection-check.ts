@@ -59,8 +59,13 @@ export class ConnectionCheck implements SubscriptionCheckHost {
     }
   }
 
-  isAnothers(cursor: string, name: string, at: Moment): boolean {
-    return this.connection.subscriptions.some(({ channel }) => {
+  isAnothers(
+    cursor: string,
+    name: string,
+    at: Moment,
+    subscriptions = this.connection.subscriptions
+  ): boolean {
+    return subscriptions.some(({ channel }) => {
       const places = channel === name ? undefined : this.#places.get(channel)
       const known = places?.of(cursor)
       return known !== undefined && known.epoch === places?.epochAt(at)

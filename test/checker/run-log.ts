@@ -52,8 +52,8 @@ export interface SubscriptionLog {
   readonly from: 'oldest' | 'now'
   /** Whether a cursor that the client brought counts. */
   readonly resumes: boolean
-  /** Whether it was left, be it to be joined again. */
-  readonly isLeft: boolean
+  /** When it was left for the first time, be it to be joined again. */
+  readonly leftAt: Moment | undefined
   /** The first, and all that went on where the one before had ended. */
   readonly starts: readonly Moment[]
   readonly endedAt: Moment | undefined

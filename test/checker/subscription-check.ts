@@ -23,8 +23,13 @@ export interface SubscriptionCheckHost {
   readonly run: RunLog
   readonly connection: ConnectionLog
   violate(kind: ViolationKind, text: string): void
-  /** Whether a cursor is one of another channel that the connection is subscribed to. */
-  isAnothers(cursor: string, channel: string, epochAt: Moment): boolean
+  /** Whether a cursor is one of another channel that the connection is subscribed to, in one of these ways. */
+  isAnothers(
+    cursor: string,
+    channel: string,
+    epochAt: Moment,
+    subscriptions?: readonly SubscriptionLog[]
+  ): boolean
 }
 
 /** One channel on one connection: each of its messages has been received, may have been passed over, or is lost. */
@@ -74,7 +79,7 @@ export class SubscriptionCheck {
   claim(cursor: string, received: Received): void {
     const known = this.places.of(cursor)
     if (known === undefined || known.epoch !== this.#epoch) {
-      if (this.#span !== undefined && !this.#mayBeUnknown && !this.#mayBeUndecided(cursor))
+      if (this.#span !== undefined && !this.#mayBeUnknown(received.at) && !this.#mayBeUndecided(cursor))
         this.#violate('phantom', `the id ${cursor} is none of the channel's`)
       return
     }
@@ -99,7 +104,7 @@ export class SubscriptionCheck {
       return
     }
     const at = told?.at ?? Infinity
-    const isUnknown = this.#mayBeUnknown && (reason === 'unknown' || reason === 'foreign')
+    const isUnknown = this.#mayBeUnknown(at) && (reason === 'unknown' || reason === 'foreign')
     if (this.#span === undefined || isUnknown) this.#checkBadCursor(reason)
     else this.#checkLoss(reason, this.#span.from, known.place, { at, start: received.start })
     this.#checkDestination(known.place, { met: at, told: received.at })
@@ -144,12 +149,13 @@ export class SubscriptionCheck {
     return this.places.epochAt(this.#start)
   }
 
-  /** Another channel whose cursor it may have been ends before it could tell, for good or to begin anew. */
-  get #mayBeUnknown(): boolean {
-    const { resumedFrom, subscriptions } = this.#host.connection
-    const isAnothers = this.log.resumes && this.#brought === undefined && resumedFrom !== undefined
-    const isOneLeft = subscriptions.some((log) => log !== this.log && log.isLeft)
-    return isAnothers && this.#isUntold && isOneLeft
+  /** The channel whose cursor it was may have been left before it could tell. */
+  #mayBeUnknown(at: Moment): boolean {
+    const { run, connection } = this.#host
+    const { resumedFrom, subscriptions } = connection
+    if (run.isLate !== true || !this.log.resumes || !this.#isUntold || resumedFrom === undefined) return false
+    const left = subscriptions.filter(({ leftAt = Infinity }) => leftAt <= at)
+    return this.#host.isAnothers(resumedFrom, this.log.channel, this.#start, left)
   }
 
   /** It may take time until it is clear whose a cursor is that came without a name: until then it stays in the ids. */

@@ -115,7 +115,7 @@ export class World {
     const subscription = this.streamOf(client)?.subscriptions[index]
     if (!subscription?.live.active) return
     subscription.log.endedAt = this.tick()
-    subscription.log.isLeft = true
+    subscription.log.leftAt ??= subscription.log.endedAt
     subscription.live.unsubscribe()
   }
 
@@ -269,7 +269,7 @@ export class World {
       channel: name,
       from,
       resumes: resume,
-      isLeft: false,
+      leftAt: undefined,
       starts: [this.tick()],
       endedAt: undefined,
       filter: FILTERS[filter]

@@ -84,7 +84,7 @@ function connectionLog(
           channel: name,
           from,
           resumes: resume,
-          isLeft: endedAt !== undefined,
+          leftAt: endedAt,
           starts,
           endedAt,
           filter: FILTERS[filter]
