@@ -635,7 +635,8 @@ function received(messages: readonly Message[]): Omit<ReturnType<typeof readStri
   let retryMs: number | undefined
   for (const message of messages) {
     if (message.id !== undefined) lastEventId = String(message.id)
-    if (message.retry !== undefined) retryMs = message.retry
+    // Digits have no sign: -0 is 0.
+    if (message.retry !== undefined) retryMs = Math.abs(message.retry)
     if (Object.hasOwn(message, 'data')) {
       events.push({ type: message.event || 'message', data: textOf(message.data), lastEventId })
     }
