@@ -311,7 +311,7 @@ export class LiveSubscription implements Subscription, Feed {
   #settleCursor(): boolean {
     const start = this.#instead
     if (start === undefined) return true
-    const isOthers = this.#isOthers(this.#cursor)
+    const isOthers = this.#isOthers()
     if (isOthers === undefined) return false
     this.#instead = undefined
     if (isOthers) this.#begin(start)
@@ -319,10 +319,10 @@ export class LiveSubscription implements Subscription, Feed {
     return true
   }
 
-  #isOthers(cursor: Cursor): boolean | undefined {
+  #isOthers(): boolean | undefined {
     const isOwn = this.#settleOwn()
     if (isOwn === true) return false
-    const isAnothers = this.#host.isAnothers(cursor, this)
+    const isAnothers = this.#host.isAnothers(this.#cursor, this)
     return isAnothers === true || isOwn === false ? isAnothers : undefined
   }
 

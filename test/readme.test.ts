@@ -13,7 +13,7 @@ import { anchorsOf, blocks, MANUAL_FILES, table, textOf } from './helpers/readme
 import { RedisServer } from './helpers/redis-server.ts'
 import { runTypeScript } from './helpers/run-typescript.ts'
 import { build, listen, until } from './helpers/server.ts'
-import { typeProblems } from './helpers/type-check.ts'
+import { SCOPE, typeProblems } from './helpers/type-check.ts'
 
 const FAREWELL = 'event: close\ndata: Closing the connection\n\n'
 /** Those that begin with a comment are of pairs, which `ecosystem/moving.test.ts` runs. */
@@ -252,11 +252,7 @@ t.test(
 )
 
 t.test('README › its examples pass the type check', async (t) => {
-  const scope = `
-    import type { FastifyInstance } from 'fastify'
-    import 'fastify-eventstream'
-    declare const app: FastifyInstance
-    declare const upstreamUrl: string\n`
+  const scope = `${SCOPE}declare const upstreamUrl: string\n`
   t.same(typeProblems([quickStart, ...guides.map((code) => scope + code)]), [])
 })
 

@@ -17,7 +17,7 @@ import { RawClient } from '../helpers/raw-client.ts'
 import { blocks } from '../helpers/readme.ts'
 import { runTypeScript } from '../helpers/run-typescript.ts'
 import { build, deferred, listen, nextTurn, until } from '../helpers/server.ts'
-import { typeProblems } from '../helpers/type-check.ts'
+import { SCOPE, typeProblems } from '../helpers/type-check.ts'
 import { PEERS } from './peers.ts'
 
 interface Test {
@@ -170,12 +170,8 @@ t.test('README › moving › each library has a pair of programs', async (t) =>
 })
 
 t.test('README › moving › the programs pass the type check', async (t) => {
-  const scope = `
-    import type { FastifyInstance } from 'fastify'
-    import 'fastify-eventstream'
-    declare const app: FastifyInstance\n`
   // Each pair is a project of its own: two of these libraries add a `reply.sse`, and not the same one.
-  for (const { name, theirs, ours } of PAIRS) t.same(typeProblems([scope + theirs, scope + ours]), [], name)
+  for (const { name, theirs, ours } of PAIRS) t.same(typeProblems([SCOPE + theirs, SCOPE + ours]), [], name)
 })
 
 t.test('moving from @fastify/sse', async (t) => {

@@ -2,10 +2,6 @@ import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const PATHS = {
-  'fastify-eventstream': ['./lib/index.ts'],
-  'fastify-eventstream/testing': ['./lib/testing.ts']
-}
 
 const options: ts.CompilerOptions = {
   ...ts.parseJsonConfigFileContent(
@@ -13,11 +9,20 @@ const options: ts.CompilerOptions = {
     ts.sys,
     ROOT
   ).options,
-  paths: PATHS
+  paths: {
+    'fastify-eventstream': ['./lib/index.ts'],
+    'fastify-eventstream/testing': ['./lib/testing.ts']
+  }
 }
 const host = ts.createCompilerHost(options)
 const modules = ts.createModuleResolutionCache(ROOT, host.getCanonicalFileName, options)
 const parsed = new Map<string, ts.SourceFile | undefined>()
+
+/** What examples have that do not begin with a server of their own. */
+export const SCOPE = `
+  import type { FastifyInstance } from 'fastify'
+  import 'fastify-eventstream'
+  declare const app: FastifyInstance\n`
 
 /**
  * What TypeScript says of programs that stand in one project, each a module with imports of its own. Of the files that they

@@ -595,6 +595,28 @@ t.test('the log has none of those requests of which the server logs nothing', as
   }
 })
 
+t.test('who chooses what is logged is asked before a stream is there, and not when it ends', async (t) => {
+  let isOpen = false
+  const disableRequestLogging = (): boolean => {
+    if (isOpen) throw new Error('asked too late')
+    return true
+  }
+  const app = await build(t, {}, { logController: new LogController({ disableRequestLogging }) })
+  const reason = deferred<unknown>()
+  const news = app.sse.channel('news')
+  app.get('/', async (_request, reply) => {
+    const sse = reply.sseStart()
+    news.subscribe(sse)
+    isOpen = true
+    void sse.closed.then(reason.resolve)
+  })
+  const client = RawClient.get((await listen(app)).port, '/')
+  await client.until(/sse-cursor/)
+  client.socket.destroy()
+  t.equal(await reason.promise, 'client')
+  t.equal(news.size, 0)
+})
+
 t.test('a connectionTimeout that is not longer than the heartbeat is warned of at boot', async (t) => {
   const table = [
     [{ heartbeatMs: 5000 }, 5000, 1],
