@@ -1,5 +1,6 @@
-import type { ChannelPlaces } from './channel-places.ts'
-import { cursorFor, readId } from './received-id.ts'
+import { ChannelCheck, type ChannelCheckHost, excerptOf, type Place } from './channel-check.ts'
+import type { ChannelMessages } from './channel-messages.ts'
+import { groupBy } from './group-by.ts'
 import {
   type ConnectionLog,
   EVENTS,
@@ -10,204 +11,254 @@ import {
   type RunLog,
   type SubscriptionLog
 } from './run-log.ts'
-import { SubscriptionCheck, type SubscriptionCheckHost } from './subscription-check.ts'
 import type { Violation, ViolationKind } from './violation.ts'
 
-interface Found {
-  readonly subscription: SubscriptionCheck
-  readonly place: number
-  readonly message: Published
+/** Where a client stands that comes back with an id: to the judge an id is nothing but the block that it came with. */
+export interface Standpoint {
+  readonly at: Moment
+  /** Of the channels that the connection had, for its own client. */
+  readonly places: ReadonlyMap<string, Place | 'unknown'>
+  /** The same for everybody else, who may have other filters. */
+  readonly sharedPlaces: ReadonlyMap<string, Place | 'unknown'>
+  /** How many messages of all channels are before it, at least and at most. */
+  readonly fewest: number
+  readonly most: number
 }
 
-/** Events that are told by the library itself. */
-const NO_MESSAGES: readonly string[] = [EVENTS.cursor, EVENTS.farewell]
+/** What the checks of all connections share. */
+export interface Knowledge {
+  readonly run: RunLog
+  readonly channels: ReadonlyMap<string, ChannelMessages>
+  messagesOf(data: string): readonly Published[]
+  rankOf(message: Published): number
+  /** How many messages had been sent by then, of all channels. */
+  sentUntil(moment: Moment): number
+  /** Where a client stands that was told this id, or anybody else who was. */
+  standpointOf(client: string, id: string): Standpoint | undefined
+  /** Whether anybody will ask for an id. */
+  isAskedFor(id: string): boolean
+  note(client: string, id: string, standpoint: Standpoint): void
+}
 
 /** One connection's stream, block by block. */
-export class ConnectionCheck implements SubscriptionCheckHost {
+export class ConnectionCheck implements ChannelCheckHost {
   readonly run: RunLog
   readonly connection: ConnectionLog
   readonly violations: Violation[] = []
+  readonly #knowledge: Knowledge
   readonly #number: number
-  readonly #places: ReadonlyMap<string, ChannelPlaces>
-  readonly #subscriptions = new Map<string, SubscriptionCheck>()
-  readonly #gaps = new Map<string, GapLog[]>()
-  #id: string
+  readonly #checks: ReadonlyMap<string, ChannelCheck>
+  readonly #gaps: Map<string, GapLog[]>
+  /** Of the block that is looked at. */
+  #at: Moment = Infinity
   #sent = 0
-  /** The moment of the latest call whose outcome has come. */
-  #moment: Moment = 0
-  /** The same when a gap was told, by channel: what waited for it may come later than its call. */
-  readonly #floors = new Map<string, Moment>()
+  #id: string
+  /** Of the newest message that came in order. */
+  #rank = -1
 
-  constructor(
-    run: RunLog,
-    connection: ConnectionLog,
-    number: number,
-    places: ReadonlyMap<string, ChannelPlaces>
-  ) {
-    this.run = run
+  constructor(knowledge: Knowledge, connection: ConnectionLog, number: number) {
+    this.run = knowledge.run
     this.connection = connection
+    this.#knowledge = knowledge
     this.#number = number
     this.#id = connection.resumedFrom ?? ''
-    this.#places = places
-    for (const log of connection.subscriptions) {
-      const channel = places.get(log.channel)
-      if (channel === undefined) throw new Error(`no log of the channel ${log.channel}`)
-      this.#subscriptions.set(log.channel, new SubscriptionCheck(this, channel, log))
-    }
-    for (const gap of connection.gaps) {
-      this.#gaps.set(gap.channel, [...(this.#gaps.get(gap.channel) ?? []), gap])
-    }
-  }
-
-  isAnothers(
-    cursor: string,
-    name: string,
-    at: Moment,
-    subscriptions = this.connection.subscriptions
-  ): boolean {
-    return subscriptions.some(({ channel }) => {
-      const places = channel === name ? undefined : this.#places.get(channel)
-      const known = places?.of(cursor)
-      return known !== undefined && known.epoch === places?.epochAt(at)
-    })
+    this.#checks = this.#checksOf(connection)
+    this.#gaps = groupBy(connection.gaps ?? [], ({ channel }) => channel)
   }
 
   check(): readonly Violation[] {
     if (this.connection.refusal !== undefined) this.violate('syntax', this.connection.refusal)
     for (const received of this.connection.received) this.#receive(received)
-    for (const subscription of this.#subscriptions.values()) {
-      subscription.finish(this.#untoldGap(subscription.log) !== undefined)
-    }
+    for (const [name, check] of this.#checks) check.finish(this.#untoldGap(name) !== undefined)
     if (this.connection.hasCaughtUp) this.#finish()
     return this.violations
   }
 
   violate(kind: ViolationKind, text: string): void {
-    this.violations.push({ kind, text: `${this.connection.client}, connection ${this.#number}: ${text}` })
+    this.violations.push({
+      kind,
+      text: `${this.connection.client}, connection ${this.#number}: ${text}`,
+      at: this.#at
+    })
+  }
+
+  #checksOf({ subscriptions, received }: ConnectionLog): ReadonlyMap<string, ChannelCheck> {
+    const [first] = received
+    const checks = new Map<string, ChannelCheck>()
+    for (const [name, own] of groupBy(subscriptions, ({ channel }) => channel)) {
+      const messages = this.#knowledge.channels.get(name)
+      const [subscription] = own
+      if (messages === undefined || subscription === undefined)
+        throw new Error(`no log of the channel ${name}`)
+      const hasJoined = first !== undefined && first.at < subscription.startedAt
+      checks.set(
+        name,
+        new ChannelCheck(this, messages, own, this.#broughtPlace(messages, subscription), hasJoined)
+      )
+    }
+    return checks
+  }
+
+  get #brought(): Standpoint | undefined {
+    const { client, resumedFrom = '' } = this.connection
+    return resumedFrom === '' ? undefined : this.#knowledge.standpointOf(client, resumedFrom)
+  }
+
+  #broughtPlace(messages: ChannelMessages, { resumes }: SubscriptionLog): Place | 'unknown' | undefined {
+    if (!resumes || (this.connection.resumedFrom ?? '') === '') return undefined
+    const standpoint = this.#brought
+    if (standpoint === undefined) return 'unknown'
+    const { places, fewest, most, at } = standpoint
+    const placeOf = (rank: number): number =>
+      messages.all.filter((message) => this.#knowledge.rankOf(message) < rank).length
+    const span = { from: placeOf(fewest), to: placeOf(most) }
+    return places.get(messages.log.name) ?? { span, last: undefined, since: at }
   }
 
   #receive(received: Received): void {
-    const { event } = received
+    const { event, at, id } = received
+    this.#at = at
+    for (const check of this.#checks.values()) check.advanceTo(at)
     if (event === EVENTS.gap) this.#receiveGap(received)
     else if (event === EVENTS.sent) this.#receiveSent(received)
-    else if (event !== undefined && !NO_MESSAGES.includes(event)) this.#receiveMessage(received)
-    else this.#receiveRest(received)
-    this.#id = received.id
+    else if (event === EVENTS.farewell) this.#receiveFarewell(received)
+    else if (event !== undefined && event !== EVENTS.cursor) this.#receiveMessage(received)
+    if (id === this.#id) return
+    this.#id = id
+    for (const check of this.#checks.values()) check.receiveId(at)
+    if (this.#knowledge.isAskedFor(id))
+      this.#knowledge.note(this.connection.client, id, this.#standpoint(received))
   }
 
-  /** A place by itself, or the farewell. */
-  #receiveRest(received: Received): void {
-    this.#checkClaims(received, undefined)
-    const { closedAt } = this.connection
-    if (received.event !== EVENTS.farewell || closedAt === undefined) return
-    this.#checkSent()
-    for (const subscription of this.#subscriptions.values()) {
-      if (this.#untoldGap(subscription.log) === undefined) subscription.receiveFarewell(closedAt, received)
-    }
+  #standpoint({ event, at }: Received): Standpoint {
+    const checks = [...this.#checks]
+    const kept = at < (this.connection.settledAt ?? 0) ? [...(this.#brought?.places ?? [])] : []
+    const places = new Map([...kept, ...checks.map(([name, { place }]) => [name, place] as const)])
+    const sharedPlaces = new Map(checks.map(([name, { placeOfId }]) => [name, placeOfId]))
+    const fewest = this.#rank + 1
+    const isOfMessage = event !== undefined && event !== EVENTS.cursor && event !== EVENTS.gap
+    return { at, places, sharedPlaces, fewest, most: isOfMessage ? fewest : this.#knowledge.sentUntil(at) }
   }
 
   #receiveMessage(received: Received): void {
-    const { id, event, data } = received
-    const candidates = this.#messagesOf(id)
-    const found = candidates.find(({ message }) => message.event === event && message.data === data)
-    if (found === undefined) {
-      const kind = candidates.length > 0 ? 'payload' : 'phantom'
-      this.violate(kind, `nobody published ${excerpt(received)}`)
+    const message = this.#find(received)
+    if (message === undefined) return
+    const [first, ...others] = this.#checksFor(message, received)
+    if (first === undefined) {
+      this.violate('phantom', `${excerptOf(message)} is of a channel that the client does not have`)
       return
     }
-    const { subscription, place, message } = found
-    subscription.receive(place, message, received)
-    this.#checkOrder(
-      subscription.log.starts.map((start) => Math.max(start, message.sentAt)),
-      Math.max(this.#floors.get(subscription.log.channel) ?? Infinity, message.sentAt),
-      received
-    )
-    this.#checkClaims(received, subscription)
+    if (message.isRefused) this.violate('phantom', `${excerptOf(message)} came, although it was refused`)
+    this.#checkOrder(message, first)
+    first.receive(message, received)
+    for (const other of others) {
+      if (other.fits(message, received)) other.receive(message, received)
+      else other.pass(message)
+    }
   }
 
-  /** The messages that an id could be that of. */
-  #messagesOf(id: string): Found[] {
-    const found: Found[] = []
-    for (const subscription of this.#subscriptions.values()) {
-      const cursor = cursorFor(subscription.log.channel, id)
-      const place = cursor === undefined ? undefined : subscription.places.of(cursor)?.place
-      const message = place === undefined ? undefined : subscription.places.log.messages[place - 1]
-      if (place !== undefined && message?.cursor === cursor && message !== undefined) {
-        found.push({ subscription, place, message })
-      }
+  #find(received: Received): Published | undefined {
+    const { event, data, id } = received
+    const candidates = this.#knowledge.messagesOf(data)
+    const found = candidates.find(
+      (message) =>
+        message.event === event &&
+        this.#checksFor(message, received).some((check) => check.fits(message, received))
+    )
+    const message = found ?? candidates.find((candidate) => candidate.event === event)
+    if (message !== undefined) return message
+    const isKnown = candidates.length > 0 || this.run.messages.some((published) => published.id === id)
+    this.violate(isKnown ? 'payload' : 'phantom', `nobody published ${describe(received)}`)
+    return undefined
+  }
+
+  /** Those that the message is of, first the one through which it can have come. */
+  #checksFor(message: Published, received: Received): ChannelCheck[] {
+    const checks = message.channels
+      .map((name) => this.#checks.get(name))
+      .filter((check) => check !== undefined)
+    if (checks.length < 2) return checks
+    const rated = checks.map((check) => ({
+      check,
+      rate: check.fits(message, received) ? 0 : check.isWanted(message) ? 1 : 2
+    }))
+    return rated.sort((a, b) => a.rate - b.rate).map(({ check }) => check)
+  }
+
+  /** What was published first comes first, over all channels; and what was sent before, before. */
+  #checkOrder(message: Published, check: ChannelCheck): void {
+    const next = this.connection.sent[this.#sent]
+    if (this.run.isExact && !this.run.isLate && next !== undefined && next.at < message.sentAt) {
+      this.violate('order', `${excerptOf(message)} came before ${excerptOf(next)}, which was sent before`)
     }
-    return found
+    if (check.mayBeOutOfOrder(message) || !this.#isOrdered) return
+    const rank = this.#knowledge.rankOf(message)
+    if (rank >= this.#rank) this.#rank = rank
+    else this.violate('order', `${excerptOf(message)} came after what was published later`)
+  }
+
+  /** With a store that is late, or another process's, each channel was in its own order only. */
+  get #isOrdered(): boolean {
+    return !this.run.notYet.has('A2') || (this.run.isExact && !this.run.isLate)
   }
 
   #receiveGap(received: Received): void {
-    const { channel, reason, hasMore } = readGap(received.data)
+    const { channel, reason, hasMore = false } = JSON.parse(received.data)
     if (hasMore) return
-    const subscription = this.#subscriptions.get(channel)
-    const cursor = cursorFor(channel, received.id)
-    if (subscription === undefined || cursor === undefined) {
-      this.violate('phantom', `a gap of a channel that the client does not have: ${excerpt(received)}`)
+    const check = this.#checks.get(channel)
+    if (check === undefined) {
+      this.violate('phantom', `a gap of a channel that the client does not have: ${describe(received)}`)
       return
     }
-    subscription.receiveGap(reason, cursor, received, this.#takeGap(subscription.log, reason, received.at))
-    this.#floors.set(channel, this.#moment)
-    this.#checkClaims(received, subscription)
+    check.receiveGap(reason, received, this.#takeGap(channel, reason, received.at))
   }
 
   /**
-   * The server's word on the gap that came now. One that the subscription did not live to tell is told again by the next
-   * one, so that they cannot be told apart.
+   * The server's word on the gap that came now. One that a subscription did not live to tell is told again by the next one,
+   * so that they cannot be told apart.
    */
-  #takeGap({ channel, starts }: SubscriptionLog, reason: string, at: Moment): GapLog | undefined {
+  #takeGap(channel: string, reason: string, at: Moment): GapLog | undefined {
     const gaps = this.#gaps.get(channel) ?? []
-    if (starts.length === 1) return gaps.shift()
+    if (!this.#hasBegunAnew(channel)) return gaps.shift()
     return gaps.findLast((gap) => gap.reason === reason && gap.at <= at)
   }
 
   #receiveSent(received: Received): void {
-    const sent = this.connection.sent[this.#sent]
-    if (sent?.data === received.data) {
+    const { sent } = this.connection
+    const expected = sent[this.#sent]
+    if (expected?.data === received.data) {
       this.#sent++
-      this.#checkOrder([sent.at], Infinity, received)
+      this.#checkBarrier(expected.at, received, 'order')
       return
     }
-    const index = this.connection.sent.findIndex(({ data }) => data === received.data)
+    const index = sent.findIndex(({ data }) => data === received.data)
     const kind = index < 0 ? 'payload' : index < this.#sent ? 'duplicate' : 'loss'
-    this.violate(kind, `sent message ${this.#sent} did not come, but ${excerpt(received)}`)
+    this.violate(kind, `sent message ${this.#sent} did not come, but ${describe(received)}`)
   }
 
-  /** Of a subscription that began anew it is not known which of them were told. */
-  #untoldGap({ channel, starts }: SubscriptionLog): GapLog | undefined {
-    return starts.length === 1 ? this.#gaps.get(channel)?.[0] : undefined
+  #receiveFarewell(received: Received): void {
+    const { closedAt } = this.connection
+    if (closedAt === undefined) return
+    this.#checkSent()
+    this.#checkBarrier(closedAt, received, 'loss')
   }
 
-  /** What was called first comes first. */
-  #checkOrder(moments: readonly Moment[], afterGap: Moment, received: Received): void {
-    if (!this.run.isExact || this.run.isLate) return
-    const next = Math.min(...[...moments, afterGap].filter((moment) => moment >= this.#moment))
-    if (next !== Infinity) this.#moment = next
-    else this.violate('order', `${excerpt(received)} came after what was called later`)
-  }
-
-  /** @param except whose place in the id is known. */
-  #checkClaims(received: Received, except: SubscriptionCheck | undefined): void {
-    const { id } = received
-    if (id === this.#id) return
-    const read = readId(id)
-    if ('bare' in read) {
-      if (except === undefined) this.#checkBareClaim(read.bare, received)
-      return
-    }
-    for (const [channel, cursor] of read.byChannel) {
-      const subscription = this.#subscriptions.get(channel)
-      if (subscription === undefined) this.violate('phantom', `the id has a channel ${channel}`)
-      else if (subscription !== except) subscription.claim(cursor, received)
+  /** Nobody waits for a gap whose messages the application has not given yet. */
+  #checkBarrier(at: Moment, received: Received, kind: ViolationKind): void {
+    for (const [name, check] of this.#checks) {
+      const gaps = this.#gaps.get(name) ?? []
+      const isAwaited = this.#hasBegunAnew(name) ? gaps.some((gap) => gap.at <= received.at) : gaps.length > 0
+      if (!isAwaited) check.receiveBarrier(at, received, kind)
     }
   }
 
-  #checkBareClaim(cursor: string, received: Received): void {
-    const owners = [...this.#subscriptions.values()].filter(({ places }) => places.of(cursor) !== undefined)
-    if (owners.length === 0) this.violate('phantom', `the id ${cursor} is none of any channel`)
-    if (owners.length === 1) owners[0]?.claim(cursor, received)
+  /** Of a channel that was subscribed to again it is not known which of them were told. */
+  #untoldGap(channel: string): GapLog | undefined {
+    return this.#hasBegunAnew(channel) ? undefined : this.#gaps.get(channel)?.[0]
+  }
+
+  #hasBegunAnew(channel: string): boolean {
+    return this.connection.subscriptions.filter((subscription) => subscription.channel === channel).length > 1
   }
 
   #checkSent(): void {
@@ -217,19 +268,13 @@ export class ConnectionCheck implements SubscriptionCheckHost {
 
   #finish(): void {
     this.#checkSent()
-    for (const { log } of this.#subscriptions.values()) {
-      const gap = this.#untoldGap(log)
-      if (gap !== undefined && log.endedAt === undefined)
-        this.violate('loss', `the gap ${JSON.stringify(gap)} was not told`)
+    for (const { channel, endedAt } of this.connection.subscriptions) {
+      const gap = this.#untoldGap(channel)
+      if (gap !== undefined && endedAt === undefined) this.violate('loss', `a gap of ${channel} was not told`)
     }
   }
 }
 
-function readGap(data: string): { channel: string; reason: string; hasMore: boolean } {
-  const { channel, reason, hasMore = false } = JSON.parse(data)
-  return { channel, reason, hasMore }
-}
-
-function excerpt({ id, event, data }: Received): string {
-  return `${JSON.stringify({ id, event, data: data.slice(0, 40) })} (${data.length} characters)`
+function describe({ id, event, data }: Received): string {
+  return `${event} ${id} ${excerptOf({ data })} (${data.length} characters)`
 }

@@ -1,4 +1,4 @@
-import type { ChannelLog, Moment, Published, Retention } from './run-log.ts'
+import type { Moment, Published, Retention } from './run-log.ts'
 
 export interface MemoryLimits {
   readonly maxMessages: number
@@ -10,56 +10,54 @@ export interface MemoryLimits {
 /** What the memory history says it keeps: everything newer than its limits. */
 export class MemoryRetention implements Retention {
   readonly keepsUnoffered: boolean
-  readonly #channels: ReadonlyMap<string, ChannelLog>
+  readonly #messages: readonly Published[]
   readonly #limits: (channel: string) => MemoryLimits
   readonly #msAt: (moment: Moment) => number
 
   /**
+   * @param messages all of all channels, in order.
    * @param msAt the clock in milliseconds: at the latest for a moment.
    * @param keepsUnoffered whether the limit over all channels is never reached.
    */
   constructor(
-    channels: readonly ChannelLog[],
+    messages: readonly Published[],
     limits: (channel: string) => MemoryLimits,
     msAt: (moment: Moment) => number,
     keepsUnoffered: boolean
   ) {
+    this.#messages = messages
     this.keepsUnoffered = keepsUnoffered
-    this.#channels = new Map(channels.map((log) => [log.name, log]))
     this.#limits = limits
     this.#msAt = msAt
   }
 
-  mayHaveDropped(channel: string, index: number, by: Moment): boolean {
-    const log = this.#channels.get(channel)
-    const message = log?.messages[index]
-    if (log === undefined || message === undefined || message.sentAt > by) return false
-    const restart = log.epochs.find(({ start, since }) => start > index && since <= by)
-    return restart !== undefined || this.#isOverLimits(log, index, message, by)
-  }
-
-  #isOverLimits({ name, messages }: ChannelLog, index: number, message: Published, by: Moment): boolean {
-    const { maxMessages, maxBytes, maxAgeMs, maxTotalBytes } = this.#limits(name)
+  mayHaveDropped(channel: string, message: Published, by: Moment): boolean {
+    const { maxMessages, maxBytes, maxAgeMs, maxTotalBytes } = this.#limits(channel)
     if (maxAgeMs !== false && this.#msAt(by) - this.#msAt(message.sentAt - 1) >= maxAgeMs) return true
-    let count = 0
-    let bytes = 0
-    for (let i = index; i < messages.length; i++) {
-      const { byteLength, sentAt } = messages[i] ?? message
-      if (sentAt > by) break
-      count++
-      bytes += byteLength
-    }
-    if (count > 1 && (count > maxMessages || bytes > maxBytes)) return true
-    return !this.keepsUnoffered && this.#totalSince(message.sentAt, by) > maxTotalBytes
+    const since = this.#since(message, by)
+    const own = since.filter(({ channels }) => channels.includes(channel))
+    if (own.length > 1 && (own.length > maxMessages || bytesOf(own) > maxBytes)) return true
+    return !this.keepsUnoffered && totalOf(since) > maxTotalBytes
   }
 
-  #totalSince(since: Moment, by: Moment): number {
-    let bytes = 0
-    for (const { messages } of this.#channels.values()) {
-      bytes += memoryBytes(messages.filter(({ sentAt }) => sentAt >= since && sentAt <= by))
-    }
-    return bytes
+  /** The message and all that were sent after it by then. */
+  #since({ sentAt }: Published, by: Moment): readonly Published[] {
+    const first = this.#messages.findIndex((message) => message.sentAt >= sentAt)
+    const end = this.#messages.findLastIndex((message) => message.sentAt <= by) + 1
+    return this.#messages.slice(first, end)
   }
+}
+
+function bytesOf(messages: readonly Published[]): number {
+  return messages.reduce((sum, { byteLength }) => sum + byteLength, 0)
+}
+
+function totalOf(messages: readonly Published[]): number {
+  const names = new Set(messages.flatMap(({ channels }) => channels))
+  return [...names].reduce(
+    (sum, name) => sum + memoryBytes(messages.filter(({ channels }) => channels.includes(name))),
+    0
+  )
 }
 
 /** What messages of one channel take in memory, as the README says. */

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { Receiver } from './receiver.ts'
+import type { Received } from './run-log.ts'
 
 const STREAM = ': \n\nid: a-1\n\nid: a-2\nevent: tick\ndata: 1\n\ndata: ü\n\n'
 const PLACES = [
@@ -11,7 +12,7 @@ const PLACES = [
 t.test('Receiver › writes down the same wherever the bytes are cut', async (t) => {
   const bytes = Buffer.from(STREAM)
   for (let size = 1; size <= bytes.length; size++) {
-    const receiver = new Receiver(undefined, () => 0)
+    const receiver = new Receiver({ resumedFrom: undefined, momentOf: () => 0 })
     for (let start = 0; start < bytes.length; start += size)
       receiver.feed(bytes.subarray(start, start + size))
     receiver.end()
@@ -20,7 +21,7 @@ t.test('Receiver › writes down the same wherever the bytes are cut', async (t)
 })
 
 t.test('Receiver › a message that is cut does not count', async (t) => {
-  const receiver = new Receiver('a-1', () => 0)
+  const receiver = new Receiver({ resumedFrom: 'a-1', momentOf: () => 0 })
   receiver.feed(Buffer.from('id: a-2\ndata: 1\n'))
   t.same([receiver.received, receiver.lastEventId], [[], 'a-1'])
   receiver.end()
@@ -28,8 +29,16 @@ t.test('Receiver › a message that is cut does not count', async (t) => {
 })
 
 t.test('Receiver › reads nothing after what it refused', async (t) => {
-  const receiver = new Receiver(undefined, () => 0)
+  const receiver = new Receiver({ resumedFrom: undefined, momentOf: () => 0 })
   receiver.feed(Buffer.from('\n\nid: a-1\n\n'))
   t.match(receiver.refusal, 'a blank line that ends nothing')
   t.same([receiver.received, receiver.lastEventId], [[], undefined])
+})
+
+t.test('Receiver › what follows the last block that was wanted has never come', async (t) => {
+  const wantsMore = ({ id }: Received): boolean => id !== 'a-2'
+  const receiver = new Receiver({ resumedFrom: undefined, momentOf: () => 0, wantsMore })
+  receiver.feed(Buffer.from(STREAM))
+  receiver.end()
+  t.same([receiver.received, receiver.refusal], [PLACES.slice(0, 2), undefined])
 })

@@ -1,7 +1,16 @@
 import { StrictParser } from '../helpers/strict-parser.ts'
+import { BodyReader } from './body-reader.ts'
 import type { Moment, Received } from './run-log.ts'
 
 const LF = 0x0a
+
+interface Settings {
+  readonly resumedFrom: string | undefined
+  /** When what begins after so many bytes was written, or came. */
+  readonly momentOf: (start: number) => Moment
+  /** Told of each block at once. What follows one after which it wants no more has never come. */
+  readonly wantsMore?: (received: Received) => boolean
+}
 
 /** Reads one stream as a client does, and writes down what was complete. */
 export class Receiver {
@@ -9,36 +18,50 @@ export class Receiver {
   refusal: string | undefined
   /** What the client would come back with. */
   lastEventId: string | undefined
-  readonly #now: () => Moment
+  readonly #settings: Settings
   readonly #parser = new StrictParser()
   #lastByte = 0
   #bytes = 0
   /** Bytes before the block that is being read. */
   #start = 0
+  #isDone = false
 
-  constructor(resumedFrom: string | undefined, now: () => Moment) {
-    this.lastEventId = resumedFrom
-    this.#now = now
+  constructor(settings: Settings) {
+    this.lastEventId = settings.resumedFrom
+    this.#settings = settings
+  }
+
+  get comments(): number {
+    return this.#parser.comments.length
   }
 
   /** Takes bytes that may be cut anywhere. What follows a refusal is not read. */
   feed(bytes: Uint8Array): void {
-    if (this.refusal !== undefined) return
+    if (this.#isDone) return
     try {
-      for (const block of this.#blocks(bytes)) this.#feedBlock(block)
+      for (const block of this.#blocks(bytes)) {
+        if (this.#isDone) return
+        this.#feedBlock(block)
+      }
     } catch (error) {
-      this.refusal = String(error).slice(0, 200)
+      this.refuse(error)
     }
   }
 
   /** The stream ended as it should, not in the middle of a block. */
   end(): void {
-    if (this.refusal !== undefined) return
+    if (this.#isDone) return
     try {
       this.#parser.end()
     } catch (error) {
-      this.refusal = String(error).slice(0, 200)
+      this.refuse(error)
     }
+  }
+
+  /** What a server sent is not what it should be. */
+  refuse(error: unknown): void {
+    this.refusal ??= String(error).slice(0, 200)
+    this.#isDone = true
   }
 
   /** Pieces with at most one blank line, at their end. */
@@ -61,9 +84,37 @@ export class Receiver {
     const events = this.#parser.feed(block)
     const hasMoved = this.#parser.lastEventId !== idBefore
     if (hasMoved) this.lastEventId = this.#parser.lastEventId
-    const id = this.lastEventId ?? ''
-    const place = { at: this.#now(), start: this.#start, id }
-    for (const { type, data } of events) this.received.push({ ...place, event: type, data })
-    if (hasMoved && events.length === 0) this.received.push({ ...place, event: undefined, data: '' })
+    const place = {
+      at: this.#settings.momentOf(this.#start),
+      start: this.#start,
+      id: this.lastEventId ?? ''
+    }
+    for (const { type, data } of events) this.#note({ ...place, event: type, data })
+    if (hasMoved && events.length === 0) this.#note({ ...place, event: undefined, data: '' })
+  }
+
+  #note(received: Received): void {
+    this.received.push(received)
+    const { wantsMore } = this.#settings
+    if (wantsMore !== undefined && !wantsMore(received)) this.#isDone = true
+  }
+}
+
+/** The same of a whole response. */
+export class ResponseReceiver extends Receiver {
+  readonly #body = new BodyReader()
+
+  /** Whether the response ended as it should. */
+  get isEnded(): boolean {
+    return this.#body.isEnded
+  }
+
+  override feed(bytes: Buffer): void {
+    try {
+      for (const piece of this.#body.feed(bytes)) super.feed(piece)
+    } catch (error) {
+      this.refuse(error)
+    }
+    if (this.#body.isEnded) this.end()
   }
 }

@@ -1,13 +1,13 @@
-/** What is written down while a server runs, and what the checker judges. Nothing here knows a store or a transport. */
+/** What is written down while servers run, and what the judge reads. Nothing here knows a store or a transport. */
 
 /** A number that grows: of a counter, or of a clock that all processes share. */
 export type Moment = number
 
-/** A message as its publisher knows it. */
+/** A message as its publisher and the store know it. */
 export interface Published {
-  readonly cursor: string
+  readonly channels: readonly string[]
   readonly event: string
-  /** As clients get it, with LF as line ends. */
+  /** As clients get it, with LF as line ends. Each message has other data. */
   readonly data: string
   readonly key: string
   /** Bytes on the wire, without the `id` line. */
@@ -15,28 +15,25 @@ export interface Published {
   readonly sentAt: Moment
   /** When `publish()` had resolved; `undefined` if it did not. */
   readonly acknowledgedAt: Moment | undefined
+  /** What `publish()` resolved with: compared with others, never read. `''` if it did not. */
+  readonly id: string
+  /** Whether its publisher was told that it was certainly not published. */
+  readonly isRefused?: boolean
+  /** When the store lost it together with the place after it: in a failover, a restart or by deletion. */
+  readonly lostAt?: Moment
 }
 
 export interface ChannelLog {
   readonly name: string
   readonly slow: 'gap' | 'disconnect' | 'latest'
   readonly afterGap: 'oldest' | 'now'
-  /** All that are a part of the channel, acknowledged or not, in its own order. */
-  readonly messages: readonly Published[]
-  /** Where the history was lost and began anew, the first time at 0. */
-  readonly epochs: readonly EpochLog[]
-}
-
-export interface EpochLog {
-  readonly since: Moment
-  /** How many messages there were. */
-  readonly start: number
-  /** The cursor of the place before the first message, if it was ever given. */
-  readonly origin: string | undefined
+  /** When the store forgot all of it, so that no place of before is known. */
+  readonly forgottenAt: readonly Moment[]
 }
 
 /** A block of the stream: an event, or an id that came by itself. */
 export interface Received {
+  /** When it was written, or came, if that is not known. */
   readonly at: Moment
   /** Bytes of the stream before it. */
   readonly start: number
@@ -46,17 +43,19 @@ export interface Received {
   readonly data: string
 }
 
+/** A connection's membership in a channel. The next one of the same channel begins when this one has ended. */
 export interface SubscriptionLog {
   readonly channel: string
-  /** Where it starts if the client brought no cursor of the channel. */
-  readonly from: 'oldest' | 'now'
+  /**
+   * Where it starts if no cursor that the client brought counts. `'end'`: where the one before it ended, so that nothing lies
+   * between.
+   */
+  readonly from: 'oldest' | 'now' | 'end'
   /** Whether a cursor that the client brought counts. */
   readonly resumes: boolean
-  /** When it was left for the first time, be it to be joined again. */
-  readonly leftAt: Moment | undefined
-  /** The first, and all that went on where the one before had ended. */
-  readonly starts: readonly Moment[]
+  readonly startedAt: Moment
   readonly endedAt: Moment | undefined
+  /** Which messages it wants. One of which it throws is not wanted. */
   readonly filter: ((message: Published) => boolean) | undefined
 }
 
@@ -81,12 +80,21 @@ export interface SentLog {
 export interface ConnectionLog {
   readonly client: string
   readonly resumedFrom: string | undefined
+  /** In the order of their beginning. */
   readonly subscriptions: readonly SubscriptionLog[]
+  /**
+   * When its handler had subscribed to all that it was to; `undefined`: at once. Who is cut before has given up nothing that
+   * it had when it came.
+   */
+  readonly settledAt?: Moment
   readonly received: readonly Received[]
   readonly sent: readonly SentLog[]
-  readonly gaps: readonly GapLog[]
+  /** `undefined`: the server's word is not known. */
+  readonly gaps: readonly GapLog[] | undefined
   /** What the strict parser refused. */
   readonly refusal: string | undefined
+  /** From when on nothing may be missed; `undefined`: from the beginning of each subscription. */
+  readonly openedAt?: Moment | undefined
   /** When, and after how many bytes of the stream, it stood at the head of all channels and could write more. */
   readonly stood: readonly Standing[]
   /** After how many bytes its transport asked to wait. */
@@ -99,8 +107,8 @@ export interface ConnectionLog {
 
 /** What a history may have dropped. */
 export interface Retention {
-  /** Whether it may have dropped the message with this index in the channel, although nothing failed. */
-  mayHaveDropped(channel: string, index: number, by: Moment): boolean
+  /** Whether it may have dropped a message of a channel by then, although nothing failed. */
+  mayHaveDropped(channel: string, message: Published, by: Moment): boolean
 
   /** Whether it keeps what readers who keep up have not been offered, whatever its limits. */
   readonly keepsUnoffered: boolean
@@ -115,20 +123,27 @@ export interface Sample {
 
 export interface RunLog {
   readonly channels: readonly ChannelLog[]
+  /** All that were published, acknowledged or not, in the one order that the store says. */
+  readonly messages: readonly Published[]
   /** The connections of each client, in order. */
   readonly clients: readonly (readonly ConnectionLog[])[]
   readonly retention: Retention
   /** Whether a message is in its history when `publish()` returns, so that all moments are exact. */
   readonly isExact: boolean
   /**
-   * Whether readers may have to wait for what their history has. Nobody else waits for it: the order of the calls is then
-   * kept in each channel only, and what is waited for at `close()` does not come any more.
+   * Whether readers may have to wait for what their history has. Nobody else waits for it: what is sent to one connection
+   * does not, and what is waited for at `close()` does not come any more.
    */
   readonly isLate?: boolean
+  /** What the library under test is known not to keep yet. */
+  readonly notYet: ReadonlySet<Case>
   readonly samples: readonly Sample[]
   /** What was left after the end, by name. */
   readonly leftovers: Readonly<Record<string, number>>
 }
+
+/** A promise that is not kept yet, by its number: a schedule in `schedules/expected-failures.ts` shows each. */
+export type Case = 'A1' | 'A2' | 'A3' | 'A6' | 'A7' | 'A9' | 'A12' | 'other channels'
 
 /** Names of events, the same in all runs. */
 export const EVENTS = { gap: 'gap', cursor: 'sse-cursor', sent: 'sent', farewell: 'close' } as const

@@ -1,16 +1,16 @@
+import type { Moment } from './run-log.ts'
+
 /**
- * - `loss`: a message that was kept did not come, and no gap was told
- * - `duplicate`: a message came again
- * - `order`: messages of a channel, or all of a connection, came in another order than that of the calls
- * - `payload`: a message came with other bytes
- * - `phantom`: something came that nobody published, or that the client was not subscribed to
- * - `backwards`: an id went back
- * - `overclaim`: an id says more than what came
+ * - `loss`: a message that was kept did not come, or a place was lost, and no gap was told
+ * - `duplicate`: a message came again, or was published twice
+ * - `order`: messages came in another order than that of publishing, or than that of the calls
+ * - `payload`: a message came with other data
+ * - `phantom`: something came that nobody published, that was refused, or that the client was not subscribed to
  * - `false-gap`: a gap was told where nothing could be lost
- * - `wrong-gap`: a gap was told with another reason or another place to go on than the right one
+ * - `wrong-gap`: a gap was told with another reason than the right one
  * - `syntax`: the strict parser refused the stream
  * - `memory`: more was held than allowed
- * - `leftover`: something was left after the end
+ * - `leftover`: something was left after the end, or did not end
  */
 export type ViolationKind =
   | 'loss'
@@ -18,8 +18,6 @@ export type ViolationKind =
   | 'order'
   | 'payload'
   | 'phantom'
-  | 'backwards'
-  | 'overclaim'
   | 'false-gap'
   | 'wrong-gap'
   | 'syntax'
@@ -29,6 +27,8 @@ export type ViolationKind =
 export interface Violation {
   readonly kind: ViolationKind
   readonly text: string
+  /** When it was seen, if that is known. */
+  readonly at?: Moment
 }
 
 export function textOf(violations: readonly Violation[]): string {

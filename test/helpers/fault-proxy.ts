@@ -16,6 +16,7 @@ interface Link {
   delayMs: number
   bytesPerSecond: number
   isBlackhole: boolean
+  readonly isHeld: Record<Direction, boolean>
   readonly counts: Record<Direction, number>
   /** How many bytes may still pass before the connection that carries the last of them is cut. */
   readonly untilCut: Record<Direction, number>
@@ -47,6 +48,7 @@ export class FaultProxy {
     delayMs: 0,
     bytesPerSecond: Number.POSITIVE_INFINITY,
     isBlackhole: false,
+    isHeld: { toServer: false, toClient: false },
     counts: { toServer: 0, toClient: 0 },
     untilCut: { toServer: Number.POSITIVE_INFINITY, toClient: Number.POSITIVE_INFINITY }
   }
@@ -103,6 +105,12 @@ export class FaultProxy {
    */
   blackhole(on: boolean): void {
     this.#change({ isBlackhole: on })
+  }
+
+  /** While on, nothing passes in one direction: what arrives waits. */
+  hold(direction: Direction, on: boolean): void {
+    this.#link.isHeld[direction] = on
+    this.#change({})
   }
 
   /** While on, connections are accepted by the kernel, and reset at once. Open ones are left alone. */
@@ -281,7 +289,12 @@ class Pipe {
   }
 
   #canPass(): boolean {
-    return !this.#link.isBlackhole && !this.#sink.pending && !this.#sink.writableNeedDrain
+    return (
+      !this.#link.isBlackhole &&
+      !this.#link.isHeld[this.#direction] &&
+      !this.#sink.pending &&
+      !this.#sink.writableNeedDrain
+    )
   }
 
   /** No more than what is throttled to 10 ms, and none past a cut. */

@@ -1,21 +1,16 @@
 import { connect, type Socket } from 'node:net'
-import { EVENTS } from '../checker/run-log.ts'
-import { BodyReader } from '../checker/sockets/body-reader.ts'
-import { StrictParser } from '../helpers/strict-parser.ts'
-import { excerpt } from './excerpt.ts'
-import type { Block, ClientLog } from './run-log.ts'
+import { NOT_YET, tells } from '../checker/not-yet.ts'
+import { ResponseReceiver } from '../checker/receiver.ts'
+import { type ConnectionLog, EVENTS, type Moment, type Received } from '../checker/run-log.ts'
 
 /** Where a client connects next: a port, or `undefined` if there is none now. */
 export type Pick = () => number | undefined
 
 interface Waiter {
-  readonly what: string
   readonly check: () => void
 }
 
 const RECONNECT_MS = 20
-const WAIT_MS = 20_000
-const BLANK_LINE = '\n\n'
 
 /**
  * One who reads channels for as long as it wants, on one connection after another: each goes on at the last id that came
@@ -25,19 +20,17 @@ export class Client {
   readonly name: string
   readonly channels: readonly string[]
   /** Of all connections. */
-  readonly blocks: Block[] = []
-  refusal: string | undefined
-  connections = 0
-  comments = 0
-  lastEventId = ''
+  readonly blocks: Received[] = []
+  readonly #streams: Stream[] = []
+  lastEventId: string | undefined
   /** Whether it leaves after every message, in the middle of what has come. */
   isHopping = false
   hasCaughtUp = false
   #pick: Pick
   readonly #intern: (data: string) => string
-  #stream: Stream | undefined
   #timer: NodeJS.Timeout | undefined
   #isPaused = false
+  #isConnected = false
   #hasLeft = false
   readonly #waiters = new Set<Waiter>()
 
@@ -55,66 +48,83 @@ export class Client {
     this.#connect()
   }
 
-  get messages(): readonly Block[] {
+  get connections(): number {
+    return this.#streams.length
+  }
+
+  get comments(): number {
+    return this.#streams.reduce((sum, { receiver }) => sum + receiver.comments, 0)
+  }
+
+  get messages(): readonly Received[] {
     return this.blocks.filter(({ event }) => event === 'message')
   }
 
-  get gaps(): readonly Block[] {
+  get gaps(): readonly Received[] {
     return this.blocks.filter(({ event }) => event === EVENTS.gap)
   }
 
-  get log(): ClientLog {
-    const { name, channels, blocks, refusal, hasCaughtUp } = this
-    return { name, channels, blocks, refusal, hasCaughtUp }
+  get logs(): readonly ConnectionLog[] {
+    return this.#streams.map((stream, number) => ({
+      client: this.name,
+      resumedFrom: stream.resumedFrom,
+      subscriptions: this.channels.map((channel) => ({
+        channel,
+        from: 'now',
+        resumes: tells(stream.resumedFrom, channel, this.channels.length) || !NOT_YET.has('other channels'),
+        startedAt: stream.startedAt,
+        endedAt: undefined,
+        filter: undefined
+      })),
+      openedAt: stream.receiver.received.find(({ id }) => this.#isPlaced(id))?.at ?? Infinity,
+      received: stream.receiver.received,
+      sent: [],
+      gaps: undefined,
+      refusal: stream.refusal,
+      stood: [],
+      refused: [],
+      closedAt: undefined,
+      hasCaughtUp: this.hasCaughtUp && number === this.#streams.length - 1
+    }))
   }
 
   /** Resolves when it holds, which is looked at whenever something has come. */
-  until(what: string, holds: () => boolean): Promise<void> {
+  until(holds: () => boolean): Promise<void> {
     if (holds()) return Promise.resolve()
-    return new Promise((resolve, reject) => {
-      const done = (settle: () => void): void => {
-        clearTimeout(timer)
-        this.#waiters.delete(waiter)
-        settle()
-      }
+    return new Promise((resolve) => {
       const check = (): void => {
-        if (holds()) done(resolve)
+        if (!holds()) return
+        this.#waiters.delete(waiter)
+        resolve()
       }
-      const waiter = { what, check }
-      const timer = setTimeout(() => done(() => reject(this.#tooLate(what))), WAIT_MS)
+      const waiter = { check }
       this.#waiters.add(waiter)
     })
   }
 
   /** Resolves when it was told its place in all its channels. */
   async placed(): Promise<void> {
-    await this.until(
-      'its place',
-      () => this.lastEventId.split('&').length === this.channels.length && this.lastEventId !== ''
-    )
+    await this.until(() => this.#isPlaced(this.lastEventId ?? ''))
   }
 
   async gets(data: string): Promise<void> {
-    await this.until(
-      data.slice(0, 40),
-      () => this.blocks.findLast((block) => block.data === data) !== undefined
-    )
+    await this.until(() => this.blocks.findLast((block) => block.data === data) !== undefined)
   }
 
   /** That many more messages. */
   async receives(count: number): Promise<void> {
     const wanted = this.messages.length + count
-    await this.until(`${count} messages`, () => this.messages.length >= wanted)
+    await this.until(() => this.messages.length >= wanted)
   }
 
   /** That many comments, with those that it heard before. */
   async hears(comments: number): Promise<void> {
-    await this.until(`${comments} comments`, () => this.comments >= comments)
+    await this.until(() => this.comments >= comments)
   }
 
   /** That many gaps, with those that it was told before. */
   async isTold(gaps: number): Promise<void> {
-    await this.until(`${gaps} gaps`, () => this.gaps.length >= gaps)
+    await this.until(() => this.gaps.length >= gaps)
   }
 
   /** From now on it connects elsewhere, now if it is connected. */
@@ -145,81 +155,98 @@ export class Client {
     this.#stream?.destroy()
   }
 
+  get #stream(): Stream | undefined {
+    return this.#isConnected ? this.#streams.at(-1) : undefined
+  }
+
+  /** Version 0.1 tells the places of channels one by one. */
+  #isPlaced(id: string): boolean {
+    return id !== '' && id.split('&').length === this.channels.length
+  }
+
   #connect(): void {
     const port = this.#pick()
     if (port === undefined) {
       this.#connectLater(RECONNECT_MS)
       return
     }
-    this.connections++
-    this.#stream = new Stream(port, this.channels, this.lastEventId, {
-      onBlock: (block) => this.#take(block),
-      onComment: (count) => {
-        this.comments += count
-        this.#check()
-      },
-      onRefusal: (refusal) => {
-        this.refusal ??= refusal
-      },
-      onClose: (hasOpened) => this.#connectLater(hasOpened && this.isHopping ? 0 : RECONNECT_MS)
+    const stream = new Stream(port, this.channels, this.lastEventId, {
+      onReceive: (received) => this.#take(received),
+      onRead: () => this.#check(),
+      onClose: () => this.#connectLater(stream.hasOpened && this.isHopping ? 0 : RECONNECT_MS)
     })
-    if (this.#isPaused) this.#stream.pause()
+    this.#streams.push(stream)
+    this.#isConnected = true
+    if (this.#isPaused) stream.pause()
   }
 
   #connectLater(ms: number): void {
-    this.#stream = undefined
+    this.#isConnected = false
     if (!this.#hasLeft) this.#timer = setTimeout(() => this.#connect(), ms)
   }
 
   /** @returns whether it reads on. */
-  #take(block: Block): boolean {
-    this.lastEventId = block.id
-    this.blocks.push({ ...block, data: this.#intern(block.data) })
-    this.#check()
-    if (!this.isHopping || block.event !== 'message') return true
-    this.drop()
-    return false
+  #take(received: Received): boolean {
+    this.lastEventId = received.id
+    this.blocks.push({ ...received, data: this.#intern(received.data) })
+    return !this.isHopping || received.event !== 'message'
   }
 
   #check(): void {
     for (const { check } of [...this.#waiters]) check()
   }
-
-  #tooLate(what: string): Error {
-    const recent = this.blocks.slice(-5).map(({ id, event, data }) => `${event} ${id} ${excerpt(data)}`)
-    return new Error(`${this.name} waits for ${what}, has ${recent.join(', ')} ${this.refusal ?? ''}`)
-  }
 }
 
 interface StreamEvents {
   /** @returns whether more is wanted. */
-  onBlock(block: Block): boolean
-  onComment(count: number): void
-  onRefusal(refusal: string): void
-  onClose(hasOpened: boolean): void
+  readonly onReceive: (received: Received) => boolean
+  /** Something has come. */
+  readonly onRead: () => void
+  readonly onClose: () => void
 }
 
-/** One connection. Takes a block at a time, so that what follows the last one that was wanted has never come. */
+/** One connection. What follows the last block that was wanted has never come. */
 class Stream {
+  readonly resumedFrom: string | undefined
+  readonly receiver: ResponseReceiver
+  readonly startedAt: Moment = Date.now()
   readonly #socket: Socket
-  readonly #body = new BodyReader()
-  readonly #parser = new StrictParser()
   readonly #events: StreamEvents
-  #id: string
-  #rest = Buffer.alloc(0)
-  #hasOpened = false
   #isDone = false
 
-  constructor(port: number, channels: readonly string[], lastEventId: string, events: StreamEvents) {
+  constructor(
+    port: number,
+    channels: readonly string[],
+    lastEventId: string | undefined,
+    events: StreamEvents
+  ) {
     this.#events = events
-    this.#id = lastEventId
+    this.resumedFrom = lastEventId
+    this.receiver = new ResponseReceiver({
+      resumedFrom: lastEventId,
+      momentOf: () => Date.now(),
+      wantsMore: (received) => {
+        this.#isDone ||= !events.onReceive(received)
+        return !this.#isDone
+      }
+    })
     this.#socket = connect({ port, host: '127.0.0.1' })
-    this.#socket.on('data', (bytes: Buffer) => this.#feed(bytes))
+    this.#socket.on('data', (bytes: Buffer) => this.#read(bytes))
     this.#socket.on('error', () => {})
-    this.#socket.on('close', () => events.onClose(this.#hasOpened))
+    this.#socket.on('close', () => events.onClose())
     const path = `/?channels=${encodeURIComponent(JSON.stringify(channels))}`
-    const header = lastEventId === '' ? '' : `Last-Event-ID: ${lastEventId}\r\n`
+    const header = lastEventId === undefined ? '' : `Last-Event-ID: ${lastEventId}\r\n`
     this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n${header}\r\n`)
+  }
+
+  get hasOpened(): boolean {
+    return this.receiver.received.length > 0
+  }
+
+  /** A server that shuts down may refuse. */
+  get refusal(): string | undefined {
+    const { refusal } = this.receiver
+    return refusal !== undefined && /not an event stream: HTTP\/1.1 503 /.test(refusal) ? undefined : refusal
   }
 
   pause(): void {
@@ -235,45 +262,11 @@ class Stream {
     this.#socket.destroy()
   }
 
-  #feed(bytes: Buffer): void {
+  #read(bytes: Buffer): void {
     if (this.#isDone) return
-    try {
-      for (const piece of this.#body.feed(bytes)) this.#feedBody(piece)
-      if (this.#body.isEnded && !this.#isDone) this.#end()
-    } catch (error) {
-      const text = String(error)
-      if (!/not an event stream: HTTP\/1.1 503 /.test(text)) this.#events.onRefusal(text)
-      this.destroy()
-    }
-  }
-
-  #feedBody(piece: Buffer): void {
-    this.#rest = Buffer.concat([this.#rest, piece])
-    for (;;) {
-      const end = this.#rest.indexOf(BLANK_LINE)
-      if (end < 0 || this.#isDone) return
-      const block = this.#rest.subarray(0, end + BLANK_LINE.length)
-      this.#rest = this.#rest.subarray(end + BLANK_LINE.length)
-      this.#feedBlock(block)
-    }
-  }
-
-  #feedBlock(bytes: Buffer): void {
-    this.#hasOpened = true
-    const { comments } = this.#parser
-    const before = this.#parser.lastEventId
-    const [event] = this.#parser.feed(bytes)
-    const after = this.#parser.lastEventId
-    if (comments.length > 0) this.#events.onComment(comments.splice(0).length)
-    if (after !== before) this.#id = after
-    else if (event === undefined) return
-    const block = { at: Date.now(), id: this.#id, event: event?.type, data: event?.data ?? '' }
-    this.#isDone ||= !this.#events.onBlock(block)
-  }
-
-  /** The stream ended as it should; its socket could take another request. */
-  #end(): void {
-    if (this.#rest.length > 0) this.#events.onRefusal(`a cut block: ${this.#rest.toString('latin1', 0, 60)}`)
-    this.destroy()
+    this.receiver.feed(bytes)
+    this.#events.onRead()
+    const { isEnded, refusal } = this.receiver
+    if (this.#isDone || isEnded || refusal !== undefined) this.destroy()
   }
 }

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { Random } from '../checker/sockets/random.ts'
 import type { FaultProxy } from '../helpers/fault-proxy.ts'
@@ -6,11 +5,8 @@ import { Load } from './load.ts'
 import { verdictOn } from './verdict.ts'
 import { World } from './world.ts'
 
-/** `CUT_SECONDS=30` is a test of what Redis or the operating system would give up. */
-const cutMs = 1_000 * (Number.parseInt(process.env.CUT_SECONDS ?? '', 10) || 1)
-/** What a stream is looked at for that nothing was told of, and what a busy machine adds. */
-const UNTOLD_MS = 2_000
-const SLACK_MS = 500
+/** Longer than a publisher can be made to wait by a line that is cut. */
+const PUBLISH_TIMEOUT_MS = 600_000
 
 const CUTS = {
   'by a network that swallows everything': {
@@ -27,46 +23,41 @@ const CUTS = {
 }
 
 for (const [library, [how, { cut, heal }]] of Object.entries(CUTS).entries()) {
-  t.test(
-    `a node cut off ${how} › catches up, and publishes what waited`,
-    { timeout: 30_000 + cutMs },
-    async (t) => {
-      const world = await World.start(t, { nodes: 2, library, history: { publishTimeoutMs: cutMs + 5_000 } })
-      const near = world.clientOf(0)
-      const cutOff = world.clientOf(1)
-      await Promise.all(world.clients.map((client) => client.placed()))
-      const load = new Load(world, new Random(5), { perSecond: 100 }).start()
-      await cutOff.receives(20)
+  t.test(`a node cut off ${how} › catches up, and publishes what waited`, async (t) => {
+    const history = { publishTimeoutMs: PUBLISH_TIMEOUT_MS }
+    const world = await World.start(t, { nodes: 2, library, history })
+    const near = world.clientOf(0)
+    const cutOff = world.clientOf(1)
+    await Promise.all(world.clients.map((client) => client.placed()))
+    const load = new Load(world, new Random(5), { perSecond: 100, node: 0 }).start()
+    await cutOff.receives(20)
 
-      cut(world.store.line(1))
-      const publication = world.publish('news', { node: 1, idempotencyKey: 'waits' })
-      await sleep(cutMs)
-      const { length } = cutOff.messages
-      t.ok(near.messages.length > length, 'it was cut off')
-      heal(world.store.line(1))
-      t.equal((await publication).outcome, 'acknowledged')
-      await cutOff.gets((await publication).data)
-      await load.stop()
-      t.equal(await verdictOn(world), '')
-      for (const { gaps, connections } of world.clients)
-        t.same({ gaps, connections }, { gaps: [], connections: 1 })
-    }
-  )
+    cut(world.store.line(1))
+    const publishing = world.publish('news', { node: 1, idempotencyKey: 'waits' })
+    await near.receives(100)
+    const missed = near.messages.at(-1)?.data ?? ''
+    t.notOk(
+      cutOff.messages.some(({ data }) => data === missed),
+      'it was cut off'
+    )
+    heal(world.store.line(1))
+    const publication = await publishing
+    t.equal(publication.outcome, 'acknowledged')
+    await cutOff.gets(publication.data)
+    await load.stop()
+    t.equal(await verdictOn(world), '')
+    for (const { gaps, connections } of world.clients)
+      t.same({ gaps, connections }, { gaps: [], connections: 1 })
+  })
 }
 
-t.test('an entry that nobody was told of › comes within 2 seconds', async (t) => {
+t.test('an entry that nobody was told of › comes all the same', async (t) => {
   const world = await World.start(t, { nodes: 3, channels: ['quiet', 'busy'] })
   for (const node of [0, 1, 2]) world.clientOf(node)
   await Promise.all(world.clients.map((client) => client.placed()))
   await world.publishMany(3, 'busy')
   const publications = await Promise.all(['quiet', 'busy'].map((channel) => world.append(channel)))
-  for (const { data, settledAt } of publications) {
-    await Promise.all(world.clients.map((client) => client.gets(data)))
-    const arrivals = world.clients.map(
-      ({ messages }) => messages.find((message) => message.data === data)?.at ?? 0
-    )
-    t.ok(Math.max(...arrivals) - settledAt <= UNTOLD_MS + SLACK_MS)
-  }
+  for (const { data } of publications) await Promise.all(world.clients.map((client) => client.gets(data)))
   t.equal(await verdictOn(world), '')
   for (const { gaps } of world.clients) t.same(gaps, [])
 })

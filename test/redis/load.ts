@@ -5,6 +5,8 @@ import type { World } from './world.ts'
 interface LoadSettings {
   /** Messages per second, on all channels together. */
   readonly perSecond: number
+  /** @defaultValue any */
+  readonly node?: number
   readonly bytes?: readonly [min: number, max: number]
 }
 
@@ -74,6 +76,7 @@ export class Load {
   }
 
   #someNode(): number | undefined {
+    if (this.#settings.node !== undefined) return this.#settings.node
     const [first, ...others] = [...this.#world.nodes.keys()].filter((i) => this.#world.nodes[i] !== undefined)
     return first === undefined ? undefined : this.#random.pick(first, ...others)
   }

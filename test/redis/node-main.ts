@@ -32,15 +32,13 @@ app.get<{ Querystring: { channels: string } }>('/', async ({ query }, reply) => 
 
 app.post<{ Body: PublishQuestion }>('/publish', async ({ body }): Promise<PublishAnswer> => {
   const { channel, data, idempotencyKey } = body
-  const startedAt = performance.now()
-  const tookMs = (): number => performance.now() - startedAt
   try {
     const options = idempotencyKey === undefined ? {} : { idempotencyKey }
     const id = await app.sse.channel(channel).publish({ data }, options)
-    return { id, tookMs: tookMs() }
+    return { id }
   } catch (error) {
     const { code, message } = error as Error & { code?: string }
-    return { code: code ?? '', message, tookMs: tookMs() }
+    return { code: code ?? '', message }
   }
 })
 

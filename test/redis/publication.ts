@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Node, PublishAnswer } from './node.ts'
-import type { Attempt } from './run-log.ts'
+import type { Attempt } from './stream-log.ts'
 
-const RETRY_MS = 20_000
 const POLL_MS = 20
 const FAILED = 'FST_ERR_EVENTSTREAM_PUBLISH_FAILED'
 
@@ -25,8 +24,8 @@ export class Publication implements Attempt {
     this.idempotencyKey = idempotencyKey
   }
 
-  get lastAnswer(): { code: string; message: string; tookMs: number } {
-    return { code: '', message: '', tookMs: 0, ...this.answers.at(-1) }
+  get lastAnswer(): { code: string; message: string } {
+    return { code: '', message: '', ...this.answers.at(-1) }
   }
 
   /** Whether it may be published again without being there twice. */
@@ -36,11 +35,9 @@ export class Publication implements Attempt {
 
   async sendTo(node: Node): Promise<void> {
     const { channel, data, idempotencyKey } = this
-    const startedAt = performance.now()
     const answer = await node.publish({ channel, data, idempotencyKey }).catch((error: Error) => ({
       code: 'NO_ANSWER',
-      message: error.message,
-      tookMs: performance.now() - startedAt
+      message: error.message
     }))
     this.answers.push(answer)
     if ('id' in answer) {
@@ -52,10 +49,9 @@ export class Publication implements Attempt {
     this.outcome = this.#isDoubtful ? 'unconfirmed' : 'failed'
   }
 
-  /** Publishes it again until it is taken, as a publisher with an idempotency key may, but not for ever. */
+  /** Publishes it again until it is taken, as a publisher with an idempotency key may. */
   async retry(node: () => Node): Promise<void> {
-    const deadline = Date.now() + RETRY_MS
-    while (this.mayBeRetried && Date.now() < deadline) {
+    while (this.mayBeRetried) {
       await sleep(POLL_MS)
       await this.sendTo(node())
     }

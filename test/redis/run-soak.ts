@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { judge } from '../checker/judge.ts'
+import type { RunLog } from '../checker/run-log.ts'
 import { Random } from '../checker/sockets/random.ts'
+import type { Violation } from '../checker/violation.ts'
 import { Chaos } from './chaos.ts'
-import { judge } from './judge.ts'
 import { Load } from './load.ts'
-import type { RunLog } from './run-log.ts'
 import { settle } from './settle.ts'
-import type { Violation } from './violation.ts'
 import { World } from './world.ts'
 
 interface Run {
@@ -51,17 +51,16 @@ export async function runSoak(run: Run, seconds: number, seed: number): Promise<
   }
 }
 
-function summaryOf({ attempts, clients, channels }: RunLog): Record<string, unknown> {
-  const count = (outcome: string): number => attempts.filter((attempt) => attempt.outcome === outcome).length
-  const blocks = clients.flatMap((client) => client.blocks)
+function summaryOf({ messages, clients, channels }: RunLog): Record<string, unknown> {
+  const blocks = clients.flat().flatMap(({ received }) => received)
   const gaps = blocks.filter(({ event }) => event === 'gap').map(({ data }) => JSON.parse(data).reason)
   const countGaps = (reason: string): number => gaps.filter((one) => one === reason).length
   return {
-    acknowledged: count('acknowledged'),
-    failed: count('failed'),
-    unconfirmed: count('unconfirmed'),
-    epochs: Math.max(...channels.map(({ epochs }) => epochs.length)),
-    clients: clients.length,
+    acknowledged: messages.filter(({ acknowledgedAt }) => acknowledgedAt !== undefined).length,
+    unconfirmed: messages.filter(({ acknowledgedAt }) => acknowledgedAt === undefined).length,
+    lost: messages.filter(({ lostAt }) => lostAt !== undefined).length,
+    forgotten: Math.max(...channels.map(({ forgottenAt }) => forgottenAt.length)),
+    connections: clients.flat().length,
     received: blocks.filter(({ event }) => event === 'message').length,
     gaps: Object.fromEntries([...new Set(gaps)].map((reason) => [reason, countGaps(reason)]))
   }

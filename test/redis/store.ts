@@ -5,7 +5,7 @@ import { FaultProxy } from '../helpers/fault-proxy.ts'
 import { RedisServer } from '../helpers/redis-server.ts'
 import { Disks } from './disks.ts'
 import { Replica } from './replica.ts'
-import type { ChannelLog, Epoch } from './run-log.ts'
+import type { Epoch, StreamLog } from './stream-log.ts'
 
 export interface StoreSettings {
   readonly channels: readonly string[]
@@ -124,11 +124,12 @@ export class Store {
     for (const epochs of this.#epochs.values()) epochs.push({ since, last: '' })
   }
 
-  async logOf(name: string): Promise<Omit<ChannelLog, 'maxLength'>> {
+  async logOf(name: string): Promise<Omit<StreamLog, 'maxLength'>> {
     const reply = await this.redis.command('XRANGE', this.keyOf(name), '-', '+')
-    const entries = (reply as [id: string, fields: string[]][])
-      .filter(([, fields]) => fields.includes('text'))
-      .map(([id]) => id)
+    const entries = (reply as [id: string, fields: string[]][]).flatMap(([id, fields]) => {
+      const index = fields.indexOf('text')
+      return index < 0 ? [] : [{ id, data: dataOf(fields[index + 1] ?? '') }]
+    })
     return { name, epochs: this.#epochs.get(name) ?? [], entries }
   }
 
@@ -163,4 +164,13 @@ export class Store {
     await this.replica?.stop()
     await this.redis.stop()
   }
+}
+
+/** The data of a message as it is kept. */
+function dataOf(text: string): string {
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith('data: '))
+    .map((line) => line.slice('data: '.length))
+    .join('\n')
 }

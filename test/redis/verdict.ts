@@ -1,6 +1,6 @@
-import { judge } from './judge.ts'
+import { judge } from '../checker/judge.ts'
+import { textOf } from '../checker/violation.ts'
 import { settle } from './settle.ts'
-import { textOf } from './violation.ts'
 import type { World } from './world.ts'
 
 const MAX_SHOWN = 20

@@ -3,8 +3,8 @@ import { payloadOf } from '../checker/payload.ts'
 import { Client, type Pick } from './client.ts'
 import { type HistorySettings, LIBRARIES, Node } from './node.ts'
 import { Publication } from './publication.ts'
-import type { ChannelLog } from './run-log.ts'
 import { Store } from './store.ts'
+import type { StreamLog } from './stream-log.ts'
 
 export interface WorldSettings {
   readonly nodes?: number
@@ -166,7 +166,7 @@ export class World {
     return publication
   }
 
-  async logOf(channel: string): Promise<ChannelLog> {
+  async logOf(channel: string): Promise<StreamLog> {
     const { maxLength } = { ...this.#history, ...this.#settings.ownHistories?.[channel] }
     return { ...(await this.store.logOf(channel)), maxLength }
   }

@@ -1,5 +1,6 @@
 import type { Batch } from '../../../lib/batch.ts'
 import type { Transport } from '../../../lib/transport/transport.ts'
+import type { Moment } from '../run-log.ts'
 
 /**
  * A transport whose bytes wait until they are read: the first `kernelBytes` of them count as gone, as those do that an
@@ -8,6 +9,9 @@ import type { Transport } from '../../../lib/transport/transport.ts'
 export class Pipe implements Transport {
   readonly #kernelBytes: number
   readonly #highWaterBytes: number
+  readonly #now: () => Moment
+  /** After how many bytes, and when, each write ended. */
+  readonly #writes: { readonly end: number; readonly at: Moment }[] = []
   #unread: Uint8Array[] = []
   #unreadBytes = 0
   #isWaitedFor = false
@@ -21,7 +25,8 @@ export class Pipe implements Transport {
   isEnded = false
   isDestroyed = false
 
-  constructor(kernelBytes: number, highWaterBytes: number) {
+  constructor(kernelBytes: number, highWaterBytes: number, now: () => Moment) {
+    this.#now = now
     this.#kernelBytes = kernelBytes
     this.#highWaterBytes = highWaterBytes
   }
@@ -53,6 +58,7 @@ export class Pipe implements Transport {
     this.#unread.push(bytes)
     this.#unreadBytes += bytes.length
     this.writtenBytes += bytes.length
+    this.#writes.push({ end: this.writtenBytes, at: this.#now() })
     this.#isWaitedFor = this.bufferedBytes >= this.#highWaterBytes
     if (this.#isWaitedFor) this.refused.push(this.writtenBytes)
     return !this.#isWaitedFor
@@ -60,6 +66,12 @@ export class Pipe implements Transport {
 
   writeBatch({ payload }: Batch): boolean {
     return this.write(payload)
+  }
+
+  /** When the byte after so many was written. */
+  writtenAt(start: number): Moment {
+    const { at } = this.#writes.find(({ end }) => end > start) ?? { at: this.#now() }
+    return at
   }
 
   end(): void {

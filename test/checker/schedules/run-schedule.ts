@@ -26,15 +26,19 @@ export async function runSchedule(setup: Setup, steps: readonly Step[]): Promise
 async function take(world: World, step: Step): Promise<void> {
   switch (step.do) {
     case 'publish':
-      return world.publish(step.node, step.channel, step.key, step.sizes)
+      return world.publish(step)
     case 'connect':
-      return world.connect(step.client, step.resume, step.isLate)
+      return world.connect(step)
+    case 'go on':
+      return world.goOn(step.client)
+    case 'join':
+      return world.join(step)
     case 'send':
       return world.send(step.client, step.size)
     case 'unsubscribe':
       return world.unsubscribe(step.client, step.index)
     case 'subscribe again':
-      return world.subscribeAgain(step.client, step.index)
+      return world.subscribeAgain(step)
     case 'end turn':
       return world.endTurn()
     case 'settle':

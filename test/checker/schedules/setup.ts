@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import type { FilterName } from '../filters.ts'
 import type { MemoryLimits } from '../memory-retention.ts'
 
-export const CHANNEL_NAMES = ['news', 'a b&=', 'ü'] as const
+export const CHANNEL_NAMES: readonly string[] = ['news', 'a b&=', 'ü']
 
 export interface ChannelSetup {
   readonly slow: 'gap' | 'disconnect' | 'latest'
@@ -38,6 +38,8 @@ export interface Setup {
   readonly clients: readonly ClientSetup[]
   /** Not there: everything can be read at once. */
   readonly late?: LateSetup
+  /** How many ids of each client are tried in the end by somebody who comes back with them. */
+  readonly probes?: number
 }
 
 const often = <T>(value: T, weight: number) => ({ arbitrary: fc.constant(value), weight })
@@ -94,9 +96,10 @@ export const setup: fc.Arbitrary<Setup> = fc.record({
   limits,
   maxBufferedBytes: fc.oneof(often(1_048_576, 3), often(3_000, 1)),
   channels: fc.tuple(channel, channel, channel),
-  clients: fc.array(client, { minLength: 1, maxLength: 4 })
+  clients: fc.array(client, { minLength: 1, maxLength: 4 }),
+  probes: fc.constantFrom(0, 0, 2)
 })
 
 export const lateSetup: fc.Arbitrary<Setup> = fc
   .tuple(setup, fc.record({ pageBytes: fc.oneof(fc.integer({ min: 1, max: 400 }), fc.constant(Infinity)) }))
-  .map(([setup, late]) => ({ ...setup, late }))
+  .map(([setup, late]) => ({ ...setup, late, probes: 0 }))

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import type { FilterName } from '../filters.ts'
 import { PACE_MS } from './event-loop.ts'
 import { CHANNEL_NAMES } from './setup.ts'
 
@@ -13,8 +14,30 @@ export type Step =
       readonly node: number
       readonly key: number
       readonly sizes: readonly number[]
+      /** Another channel that the messages concern too. */
+      readonly also?: number | undefined
     }
-  | { readonly do: 'connect'; readonly client: number; readonly resume: Resume; readonly isLate: boolean }
+  | {
+      readonly do: 'connect'
+      readonly client: number
+      readonly resume: Resume
+      /** Whether the head waits until `open`. */
+      readonly isLate: boolean
+      /** Whether its handler awaits something before each subscription but the first. @defaultValue false */
+      readonly awaits?: boolean
+      /** To which of its subscriptions it comes back. @defaultValue those that it had */
+      readonly only?: readonly number[]
+    }
+  /** What a handler awaits is there. */
+  | { readonly do: 'go on'; readonly client: number }
+  /** A channel is joined that the client was not subscribed to. */
+  | {
+      readonly do: 'join'
+      readonly client: number
+      readonly channel: number
+      readonly from: 'oldest' | 'now'
+      readonly filter: FilterName
+    }
   | { readonly do: 'open'; readonly client: number }
   | { readonly do: 'stop reading'; readonly client: number }
   | { readonly do: 'read on'; readonly client: number }
@@ -22,7 +45,13 @@ export type Step =
   | { readonly do: 'cut'; readonly client: number; readonly after: number; readonly unnoticedTurns: number }
   | { readonly do: 'send'; readonly client: number; readonly size: number }
   | { readonly do: 'unsubscribe'; readonly client: number; readonly index: number }
-  | { readonly do: 'subscribe again'; readonly client: number; readonly index: number }
+  | {
+      readonly do: 'subscribe again'
+      readonly client: number
+      readonly index: number
+      /** `'end'`: where it was when it was unsubscribed. */
+      readonly from: 'end' | 'now' | 'oldest'
+    }
   | { readonly do: 'close'; readonly client: number }
   | { readonly do: 'destroy'; readonly client: number }
   | { readonly do: 'end turn' }
@@ -49,7 +78,9 @@ function step<Name extends Step['do']>(
   weight: number,
   name: Name,
   fields: {
-    [Field in keyof Omit<Extract<Step, { do: Name }>, 'do'>]: fc.Arbitrary<Extract<Step, { do: Name }>[Field]>
+    [Field in keyof Omit<Extract<Step, { do: Name }>, 'do'>]?: fc.Arbitrary<
+      Extract<Step, { do: Name }>[Field]
+    >
   }
 ): fc.WeightedArbitrary<Step> {
   const arbitrary = fc.record({ do: fc.constant(name), ...fields }) as unknown as fc.Arbitrary<Step>
@@ -78,7 +109,13 @@ const anySteps: fc.WeightedArbitrary<Step>[] = [
   step(6, 'cut', { client: clientNumber, after: fc.nat({ max: 999 }), unnoticedTurns: fc.nat({ max: 3 }) }),
   step(4, 'send', { client: clientNumber, size }),
   step(2, 'unsubscribe', { client: clientNumber, index: fc.nat({ max: 2 }) }),
-  step(2, 'subscribe again', { client: clientNumber, index: fc.nat({ max: 2 }) }),
+  step(2, 'subscribe again', { client: clientNumber, index: fc.nat({ max: 2 }), from: fc.constant('end') }),
+  step(3, 'join', {
+    client: clientNumber,
+    channel: channelNumber,
+    from: fc.constantFrom('oldest', 'now'),
+    filter: fc.constantFrom('all', 'all', 'even')
+  }),
   step(1, 'close', { client: clientNumber }),
   step(1, 'destroy', { client: clientNumber }),
   step(9, 'end turn', {}),

@@ -4,16 +4,20 @@ import { Connection } from '../../../lib/connection.ts'
 import type { Hub } from '../../../lib/hub.ts'
 import type { ResolvedOptions } from '../../../lib/options.ts'
 import type { Subscription } from '../../../lib/types.ts'
+import type { FilterName } from '../filters.ts'
 import { bytesOnWire } from '../payload.ts'
 import { Receiver } from '../receiver.ts'
 import type { ConnectionLog, GapLog, Moment, Sample, SentLog, Standing, SubscriptionLog } from '../run-log.ts'
 import { Pipe } from './pipe.ts'
-import type { ClientSetup } from './setup.ts'
+import type { ClientSetup, SubscriptionSetup } from './setup.ts'
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
 
-export interface LiveSubscription {
-  readonly log: Mutable<SubscriptionLog> & { starts: Moment[] }
+/** A channel of a connection: all its memberships, and the last one as the library has it. */
+export interface Membership {
+  readonly channel: string
+  readonly filter: FilterName
+  readonly logs: Mutable<SubscriptionLog>[]
   live: Subscription
 }
 
@@ -24,12 +28,15 @@ export class Stream {
   readonly connection: Connection
   readonly pipe: Pipe
   readonly receiver: Receiver
-  readonly subscriptions: LiveSubscription[] = []
+  readonly memberships: Membership[] = []
+  /** What its handler still has to subscribe to, after something that it awaits. */
+  readonly awaiting: SubscriptionSetup[] = []
+  settledAt: Moment | undefined
   readonly sent: SentLog[] = []
   readonly gaps: GapLog[] = []
   readonly client: string
   readonly #resumedFrom: string | undefined
-  readonly #beforeHead = new Pipe(0, 1)
+  readonly #beforeHead: Pipe
   isReading = true
   /** In thousandths of what is there: where the client breaks off in this turn. */
   cutAfter: number | undefined
@@ -54,8 +61,9 @@ export class Stream {
   ) {
     this.client = client
     this.#resumedFrom = resumedFrom
-    this.pipe = new Pipe(kernelBytes, highWaterBytes)
-    this.receiver = new Receiver(resumedFrom, now)
+    this.#beforeHead = new Pipe(0, 1, now)
+    this.pipe = new Pipe(kernelBytes, highWaterBytes, now)
+    this.receiver = new Receiver({ resumedFrom, momentOf: (start) => this.pipe.writtenAt(start) })
     const headers = resumedFrom === undefined ? {} : { 'last-event-id': resumedFrom }
     const request = { headers, query: {}, raw: {}, log: silent } as unknown as FastifyRequest
     this.connection = new Connection(request, options, this.#beforeHead, hub, Math.floor(performance.now()))
@@ -125,7 +133,8 @@ export class Stream {
     return {
       client: this.client,
       resumedFrom: this.#resumedFrom,
-      subscriptions: this.subscriptions.map(({ log }) => log),
+      subscriptions: this.memberships.flatMap(({ logs }) => logs).sort((a, b) => a.startedAt - b.startedAt),
+      settledAt: this.settledAt ?? Infinity,
       received: this.receiver.received,
       sent: this.sent,
       gaps: this.gaps,

@@ -5,31 +5,46 @@ import type { History } from '../../../lib/history/history.ts'
 import { memoryHistory } from '../../../lib/history/memory-history.ts'
 import { Hub } from '../../../lib/hub.ts'
 import { type ResolvedOptions, resolveOptions } from '../../../lib/options.ts'
-import type { ChannelMessage, ChannelOptions, Gap, GapAnswer, SubscribeOptions } from '../../../lib/types.ts'
 import { Ear } from '../../helpers/history.ts'
 import { LateHistory } from '../../helpers/late-history.ts'
 import { FILTERS } from '../filters.ts'
 import { MemoryRetention, memoryBytes } from '../memory-retention.ts'
+import { NOT_YET, tells } from '../not-yet.ts'
 import { bytesOnWire, payloadOf } from '../payload.ts'
-import type { ChannelLog, EpochLog, Moment, Published, RunLog, Sample } from '../run-log.ts'
+import type {
+  ChannelLog,
+  ConnectionLog,
+  Moment,
+  Published,
+  RunLog,
+  Sample,
+  SubscriptionLog
+} from '../run-log.ts'
+import { channelOptions, filterOption } from './channel-options.ts'
+import { Client } from './client.ts'
 import { type EventLoop, microtasks, PACE_MS } from './event-loop.ts'
-import { CHANNEL_NAMES, type ChannelSetup, type Setup, type SubscriptionSetup } from './setup.ts'
-import type { Resume } from './steps.ts'
-import { type LiveSubscription, Stream } from './stream.ts'
+import { CHANNEL_NAMES, type ClientSetup, type Setup, type SubscriptionSetup } from './setup.ts'
+import type { Step } from './steps.ts'
+import { Stream } from './stream.ts'
 
 const NODES = 2
 const MAX_TURNS = 10_000
+/** A client that reads whatever there is. */
+const FAST = { kernelBytes: 1_000_000, highWaterBytes: 65_536 } as const
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
-type WritableChannelLog = ChannelLog & { messages: Writable<Published>[]; epochs: EpochLog[] }
+type WritableChannelLog = ChannelLog & { readonly forgottenAt: Moment[] }
+type Of<Name extends Step['do']> = Extract<Step, { do: Name }>
 
 /** Servers that share a history, their clients, and everything that is written down of them. */
 export class World {
   readonly loop: EventLoop
   readonly setup: Setup
   readonly channels: readonly WritableChannelLog[]
-  readonly clients: { readonly streams: Stream[]; lastEventId: string | undefined }[]
+  readonly messages: Writable<Published>[] = []
+  readonly clients: readonly Client[]
   readonly samples: Sample[] = []
+  readonly #probes: Stream[] = []
   #moment = 0
   /** The clock at the end of each moment. */
   readonly #msAt: number[] = []
@@ -41,6 +56,8 @@ export class World {
   #published = 0
   #unsettled = 0
   #largestMessage = 0
+  /** Clients that never catch up. */
+  #late = 0
   readonly #onGap = (event: unknown): void => this.#writeGap(event as GapEvent)
 
   constructor(loop: EventLoop, setup: Setup) {
@@ -52,32 +69,31 @@ export class World {
       name: CHANNEL_NAMES[number] ?? '',
       slow,
       afterGap,
-      messages: [],
-      epochs: []
+      forgottenAt: []
     }))
-    this.clients = setup.clients.map(() => ({ streams: [], lastEventId: undefined }))
+    this.clients = setup.clients.map((client) => new Client(client))
     gapChannel.subscribe(this.#onGap)
     this.#start()
   }
 
   get streams(): Stream[] {
-    return this.clients.flatMap(({ streams }) => streams)
+    return [...this.clients.flatMap(({ streams }) => streams), ...this.#probes]
   }
 
   /** The client's connection, if it has one. */
   streamOf(client: number): Stream | undefined {
-    const stream = this.clients[client]?.streams.at(-1)
-    return stream?.isHeld ? stream : undefined
+    return this.clients[client]?.stream
   }
 
-  publish(node: number, channel: number, key: number, sizes: readonly number[]): void {
-    const log = this.channels[channel]
-    if (log === undefined) return
+  publish({ node, channel, also, key, sizes }: Of<'publish'>): void {
+    const names = [channel, also].map((number) => this.channels[number ?? -1]?.name)
+    const channels = names.filter((name) => name !== undefined)
     for (const size of sizes) {
-      const data = payloadOf(log.name, this.#published++, size)
+      const data = payloadOf(channels.join('+'), this.#published++, size)
       const event = key === 0 ? 'message' : 'tick'
       const message: Writable<Published> = {
-        cursor: 'not acknowledged',
+        channels,
+        id: '',
         event,
         data,
         key: `key ${key}`,
@@ -86,56 +102,73 @@ export class World {
         acknowledgedAt: undefined
       }
       this.#largestMessage = Math.max(this.#largestMessage, message.byteLength)
-      log.messages.push(message)
-      this.#unsettled++
-      const published = this.#hub(node)
-        .channel(log.name)
-        .publish(key === 0 ? { data } : { event, data }, { key: message.key })
-      void published.then((cursor) => {
-        message.cursor = cursor
-        message.acknowledgedAt = this.tick()
-        this.#unsettled--
-      })
+      this.messages.push(message)
+      for (const name of channels) this.#publish(node, name, message)
     }
   }
 
-  connect(client: number, resume: Resume, isLate: boolean): void {
-    const setup = this.setup.clients[client]
-    const state = this.clients[client]
-    if (setup === undefined || state === undefined || this.streamOf(client) !== undefined) return
-    const hub = this.#hub(setup.node)
-    const lastEventId = this.#idFor(client, resume)
-    const stream = new Stream(`client ${client}`, setup, lastEventId, hub, this.#options, () => this.#moment)
-    state.streams.push(stream)
-    for (const subscription of setup.subscriptions) this.#subscribe(hub, stream, subscription)
+  connect({ client, resume, isLate, awaits = false, only }: Of<'connect'>): void {
+    const back = this.clients[client]
+    if (back === undefined || back.stream !== undefined) return
+    const { setup } = back
+    const other = this.clients[(client + 1) % this.clients.length]
+    const lastEventId = back.idFor(resume, other, this.#moment)
+    const chosen = only ?? back.chosenFor(lastEventId)
+    const stream = this.#connect(`client ${client}`, setup, lastEventId)
+    back.streams.push(stream)
+    stream.awaiting.push(...setup.subscriptions.filter((_, number) => chosen.includes(number)))
+    this.#subscribeNext(stream, setup.node)
+    while (!awaits && stream.awaiting.length > 0) this.#subscribeNext(stream, setup.node)
     if (!isLate) stream.open()
   }
 
-  unsubscribe(client: number, index: number): void {
-    const subscription = this.streamOf(client)?.subscriptions[index]
-    if (!subscription?.live.active) return
-    subscription.log.endedAt = this.tick()
-    subscription.log.leftAt ??= subscription.log.endedAt
-    subscription.live.unsubscribe()
+  /** What the client's handler awaits is there. */
+  goOn(client: number): void {
+    const stream = this.streamOf(client)
+    if (stream !== undefined && isAccepting(stream)) this.#subscribeNext(stream, this.#nodeOf(client))
   }
 
-  /** Subscribes a channel again, where it was when it was unsubscribed. */
-  subscribeAgain(client: number, index: number): void {
+  join({ client, channel, from, filter }: Of<'join'>): void {
     const stream = this.streamOf(client)
-    const setup = this.setup.clients[client]
-    const subscription = stream?.subscriptions[index]
-    if (stream === undefined || setup === undefined || subscription === undefined) return
-    if (subscription.live.active || !isAccepting(stream)) return
-    const { live, log } = subscription
-    const { from, filter = 'all' } = setup.subscriptions[index] ?? { from: 'now' }
-    log.endedAt = undefined
-    log.resumes &&= live.cursor !== undefined
-    log.starts.splice(live.cursor === undefined ? 0 : log.starts.length, log.starts.length, this.tick())
-    const channel = this.#hub(setup.node).channel(log.channel)
-    subscription.live = channel.subscribe(stream.connection, {
+    const name = CHANNEL_NAMES[channel] ?? ''
+    if (stream === undefined || !isAccepting(stream)) return
+    if (stream.memberships.some((membership) => membership.channel === name)) return
+    this.#subscribe(stream, this.#nodeOf(client), { channel, from, resume: false, filter })
+  }
+
+  unsubscribe(client: number, index: number): void {
+    const membership = this.streamOf(client)?.memberships[index]
+    const log = membership?.logs.at(-1)
+    if (membership === undefined || log === undefined || !membership.live.active) return
+    log.endedAt = this.tick()
+    membership.live.unsubscribe()
+  }
+
+  /** Subscribes to a channel again that the client was subscribed to. */
+  subscribeAgain({ client, index, from }: Of<'subscribe again'>): void {
+    const stream = this.streamOf(client)
+    const membership = stream?.memberships[index]
+    const last = membership?.logs.at(-1)
+    if (stream === undefined || membership === undefined || last === undefined) return
+    if (membership.live.active || !isAccepting(stream)) return
+    const { cursor } = membership.live
+    const isAtEnd = from === 'end' && cursor !== undefined
+    const start = from === 'end' ? this.#fromOf(client, membership.channel) : from
+    // It was not told where it is, so that it has no end to go on at.
+    if (from === 'end' && !isAtEnd) membership.logs.length = 0
+    const resumes = last.resumes && isAtEnd
+    membership.logs.push({
+      ...last,
+      from: isAtEnd ? 'end' : start,
+      resumes,
+      startedAt: this.tick(),
+      endedAt: undefined
+    })
+    const channel = this.#hub(this.#nodeOf(client)).channel(membership.channel)
+    membership.live = channel.subscribe(stream.connection, {
       resume: false,
-      from: live.cursor ?? from,
-      ...filterOption(filter)
+      from: isAtEnd ? cursor : start,
+      ...filterOption(membership.filter)
     })
   }
 
@@ -150,7 +183,7 @@ export class World {
     await microtasks()
     await this.loop.runImmediates()
     for (const stream of this.streams) stream.runIo()
-    this.#rememberIds()
+    for (const client of this.clients) client.remember()
     if (this.loop.immediates > 0) return
     this.#noteStanding()
     this.#takeSamples()
@@ -189,6 +222,9 @@ export class World {
     for (const { connection } of this.streams) connection.destroy()
     await Promise.all(this.#hubs.map((hub) => hub.close()))
     await this.settle()
+    const at = this.tick()
+    for (const message of this.messages) message.lostAt ??= at
+    for (const { forgottenAt } of this.channels) forgottenAt.push(at)
     this.#history = memoryHistory(this.setup.limits)
     this.#options = this.#resolve(this.#history)
     this.#start()
@@ -198,6 +234,7 @@ export class World {
   async finish(): Promise<RunLog> {
     this.loop.paceMs = PACE_MS
     await this.#catchUp()
+    await this.#probe()
     for (const [client, { streams }] of this.clients.entries()) {
       const stream = streams.at(-1)
       if (stream === undefined) continue
@@ -232,15 +269,16 @@ export class World {
 
   /** Those who are subscribed to a channel start where its log stands when it opens. */
   #startAgain(node: number, channel: string): void {
-    for (const { log, live } of this.#streamsOf(node).flatMap(({ subscriptions }) => subscriptions)) {
-      if (live.active && log.channel === channel) log.starts[log.starts.length - 1] = this.tick()
+    for (const { logs, live, channel: name } of this.#streamsOf(node).flatMap(
+      ({ memberships }) => memberships
+    )) {
+      const log = logs.at(-1)
+      if (live.active && name === channel && log !== undefined) log.startedAt = this.tick()
     }
   }
 
   #streamsOf(node: number): Stream[] {
-    return this.clients
-      .filter((_, client) => this.setup.clients[client]?.node === node)
-      .flatMap(({ streams }) => streams)
+    return this.clients.filter(({ setup }) => setup.node === node).flatMap(({ streams }) => streams)
   }
 
   #hub(node: number): Hub {
@@ -254,45 +292,61 @@ export class World {
     const nodes = Array.from({ length: NODES }, (_, node) => node)
     this.#views = this.setup.late === undefined ? [] : nodes.map((node) => this.#viewOf(node))
     this.#hubs = nodes.map((node) => new Hub(instance, this.#resolve(this.#views[node] ?? this.#history)))
-    for (const [number, log] of this.channels.entries()) {
-      const following = this.#history.follow(log.name, new Ear())
-      log.epochs.push({ since: this.tick(), start: log.messages.length, origin: following.head })
-      following.close()
+    for (const [number, { name }] of this.channels.entries()) {
       const options = channelOptions(this.setup.channels[number])
-      for (const hub of this.#hubs) hub.channel(log.name, options)
+      for (const hub of this.#hubs) hub.channel(name, options)
     }
   }
 
-  #subscribe(hub: Hub, stream: Stream, { channel, from, resume, filter }: SubscriptionSetup): void {
+  #publish(node: number, channel: string, message: Writable<Published>): void {
+    const { event, data, key } = message
+    this.#unsettled++
+    const published = this.#hub(node)
+      .channel(channel)
+      .publish(event === 'message' ? { data } : { event, data }, { key })
+    void published.then((id) => {
+      message.id = id
+      message.acknowledgedAt = this.tick()
+      this.#unsettled--
+    })
+  }
+
+  #connect(name: string, setup: ClientSetup, lastEventId: string | undefined): Stream {
+    return new Stream(name, setup, lastEventId, this.#hub(setup.node), this.#options, () => this.#moment)
+  }
+
+  #subscribeNext(stream: Stream, node: number): void {
+    const next = stream.awaiting.shift()
+    if (next !== undefined) this.#subscribe(stream, node, next)
+    if (stream.awaiting.length === 0) stream.settledAt ??= this.tick()
+  }
+
+  #subscribe(stream: Stream, node: number, { channel, from, resume, filter }: SubscriptionSetup): void {
     const name = CHANNEL_NAMES[channel] ?? ''
-    const log: LiveSubscription['log'] = {
+    const log: Writable<SubscriptionLog> = {
       channel: name,
       from,
       resumes: resume,
-      leftAt: undefined,
-      starts: [this.tick()],
+      startedAt: this.tick(),
       endedAt: undefined,
       filter: FILTERS[filter]
     }
-    const live = hub.channel(name).subscribe(stream.connection, { from, resume, ...filterOption(filter) })
-    stream.subscriptions.push({ log, live })
+    const live = this.#hub(node)
+      .channel(name)
+      .subscribe(stream.connection, { from, resume, ...filterOption(filter) })
+    stream.memberships.push({ channel: name, filter, logs: [log], live })
   }
 
-  #idFor(client: number, resume: Resume): string | undefined {
-    const own = this.clients[client]?.lastEventId
-    if (resume === 'own') return own
-    if (resume === 'none') return undefined
-    if (resume === 'garbage') return ['<b>', '-', 'a=b=c', 'x-1', '%'][this.#moment % 5]
-    if (resume === 'future') return own?.replace(/\d*$/, '123456789') ?? 'x-1'
-    if (resume === 'foreign') return own?.replace(/\w{8}-/g, 'zzzzzzzz-') ?? 'zzzzzzzz-1'
-    return this.clients[(client + 1) % this.clients.length]?.lastEventId
+  #nodeOf(client: number): number {
+    return this.clients[client]?.setup.node ?? 0
   }
 
-  #rememberIds(): void {
-    for (const client of this.clients) {
-      const stream = client.streams.at(-1)
-      if (stream !== undefined) client.lastEventId = stream.receiver.lastEventId
-    }
+  /** Where the client's subscription to a channel starts if it was never told a place. */
+  #fromOf(client: number, channel: string): 'oldest' | 'now' {
+    const { subscriptions = [] } = this.setup.clients[client] ?? {}
+    return (
+      subscriptions.find((subscription) => CHANNEL_NAMES[subscription.channel] === channel)?.from ?? 'now'
+    )
   }
 
   #noteStanding(): void {
@@ -315,7 +369,8 @@ export class World {
     let totalCount = 0
     for (const log of this.channels) {
       const count = this.#keptOf(log.name)
-      const kept = log.messages.slice(log.messages.length - count)
+      const own = this.messages.filter(({ channels }) => channels.includes(log.name))
+      const kept = own.slice(own.length - count)
       const bytes = kept.reduce((sum, { byteLength }) => sum + byteLength, 0)
       total += memoryBytes(kept)
       totalCount += count
@@ -323,11 +378,9 @@ export class World {
       if (count > 1) this.#sample(`bytes kept of ${log.name}`, bytes, maxBytes)
     }
     if (totalCount > 1) this.#sample('bytes kept of all channels', total, maxTotalBytes)
-    for (const [client, { streams }] of this.clients.entries()) {
-      const setup = this.setup.clients[client]
-      const stream = streams.at(-1)
-      if (setup === undefined || stream === undefined) continue
-      this.#note(stream.sampleOf(this.#largestMessage, this.setup.maxBufferedBytes, setup))
+    for (const { streams, setup } of this.clients) {
+      const sample = streams.at(-1)?.sampleOf(this.#largestMessage, this.setup.maxBufferedBytes, setup)
+      if (sample !== undefined) this.#note(sample)
     }
   }
 
@@ -352,7 +405,7 @@ export class World {
     for (let round = 0; round < 20; round++) {
       for (const [client, { streams }] of this.clients.entries()) {
         if (streams.length === 0) continue
-        this.connect(client, 'own', false)
+        this.connect({ do: 'connect', client, resume: 'own', isLate: false })
         const stream = this.streamOf(client)
         stream?.open()
         if (stream !== undefined) stream.isReading = true
@@ -360,7 +413,44 @@ export class World {
       await this.settle()
       if (this.clients.every(({ streams }) => streams.at(-1)?.isHeld !== false)) return
     }
-    throw new Error('a client never catches up')
+    this.#late = this.clients.filter(({ streams }) => streams.at(-1)?.isHeld === false).length
+  }
+
+  /** Some come back with ids that a client was told at any time, to the channels that it had then. */
+  async #probe(): Promise<void> {
+    const { probes = 0 } = this.setup
+    for (const { streams, setup: own } of this.clients) {
+      const setup = { ...own, ...FAST }
+      for (let i = 0; i < probes; i++) {
+        const stream = streams[(i * 7 + this.#moment) % streams.length]
+        if (stream !== undefined) this.#probeIdOf(stream, setup, i)
+      }
+    }
+    await this.settle()
+    for (const probe of this.#probes) {
+      probe.hasCaughtUp = probe.connection.state === 'open'
+      probe.cutAfter = 1_000
+    }
+    await this.settle()
+  }
+
+  #probeIdOf({ receiver: { received }, memberships }: Stream, setup: ClientSetup, number: number): void {
+    const block = received[(number * 7_919 + this.#moment) % received.length]
+    if (block === undefined || block.id === '') return
+    const had = memberships.flatMap(({ logs, filter, channel }) =>
+      logs
+        .filter(({ startedAt, endedAt = Infinity }) => startedAt <= block.at && block.at < endedAt)
+        .filter(() => !NOT_YET.has('other channels') || tells(block.id, channel, memberships.length))
+        .map(({ channel, from }) => ({ channel, from: from === 'end' ? ('now' as const) : from, filter }))
+    )
+    if (had.length === 0) return
+    const probe = this.#connect(`probe ${this.#probes.length}`, setup, block.id)
+    this.#probes.push(probe)
+    for (const { channel, from, filter } of had) {
+      const index = CHANNEL_NAMES.indexOf(channel)
+      this.#subscribe(probe, setup.node, { channel: index, from, resume: true, filter })
+    }
+    probe.open()
   }
 
   #leftovers(): Record<string, number> {
@@ -369,12 +459,13 @@ export class World {
       connections: this.streams.filter(({ connection }) => connection.state !== 'closed').length,
       subscriptions: stats.reduce((sum, { subscriptions }) => sum + subscriptions, 0),
       'active subscriptions': this.streams
-        .flatMap(({ subscriptions }) => subscriptions)
+        .flatMap(({ memberships }) => memberships)
         .filter(({ live }) => live.active).length,
       channels: stats.reduce((sum, { channels }) => sum + channels, 0),
       'wrong writes': this.streams.reduce((sum, { pipe }) => sum + pipe.wrongWrites, 0),
       'heads that never left': this.streams.filter(({ isHeadDue, pipe }) => isHeadDue && !pipe.hasStarted)
         .length,
+      'clients that never catch up': this.#late,
       'unsettled publishes': this.#unsettled,
       immediates: this.loop.immediates
     }
@@ -396,12 +487,15 @@ export class World {
   #runLog(leftovers: Record<string, number>): RunLog {
     const { limits } = this.setup
     const msAt = (moment: Moment): number => this.#msAt[moment] ?? this.loop.now
+    const probes = this.#probes.map((stream): ConnectionLog[] => [stream.log()])
     return {
       channels: this.channels,
-      clients: this.clients.map(({ streams }) => streams.map((stream) => stream.log())),
-      retention: new MemoryRetention(this.channels, () => limits, msAt, limits.maxTotalBytes > 10_000),
+      messages: this.messages,
+      clients: [...this.clients.map(({ streams }) => streams.map((stream) => stream.log())), ...probes],
+      retention: new MemoryRetention(this.messages, () => limits, msAt, limits.maxTotalBytes > 10_000),
       isExact: true,
       isLate: this.setup.late !== undefined,
+      notYet: NOT_YET,
       samples: this.samples,
       leftovers
     }
@@ -419,43 +513,4 @@ function isAccepting({ connection: { state } }: Stream): boolean {
 
 function numberIn(cursor: string): number {
   return Number(cursor.slice(cursor.indexOf('-') + 1))
-}
-
-function filterOption(filter: SubscriptionSetup['filter']): Pick<SubscribeOptions, 'filter'> {
-  const passes = FILTERS[filter]
-  return passes === undefined ? {} : { filter: (message: ChannelMessage) => passes(message) }
-}
-
-function channelOptions(setup: ChannelSetup | undefined): ChannelOptions {
-  if (setup === undefined) return {}
-  const { slow, afterGap, onGap } = setup
-  const answer = (gap: Gap): GapAnswer => [
-    { event: 'gap', data: { ...gap, hasMore: true } },
-    { event: 'gap', data: gap }
-  ]
-  if (onGap === 'answers') return { slow, afterGap, onGap: answer }
-  if (onGap === 'answers later') {
-    return {
-      slow,
-      afterGap,
-      onGap: (gap) => new Promise((resolve) => setImmediate(() => resolve(answer(gap))))
-    }
-  }
-  if (onGap === 'throws') {
-    return {
-      slow,
-      afterGap,
-      onGap: () => {
-        throw new Error('onGap threw')
-      }
-    }
-  }
-  if (onGap === 'rejects later') {
-    return {
-      slow,
-      afterGap,
-      onGap: () => new Promise((_, reject) => setImmediate(() => reject(new Error('onGap rejected'))))
-    }
-  }
-  return { slow, afterGap }
 }

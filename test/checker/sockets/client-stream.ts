@@ -1,7 +1,6 @@
 import { connect, type Socket } from 'node:net'
-import { Receiver } from '../receiver.ts'
+import { ResponseReceiver } from '../receiver.ts'
 import { EVENTS, type Received } from '../run-log.ts'
-import { BodyReader } from './body-reader.ts'
 import { now } from './clock.ts'
 import { LAST_SENT } from './setup.ts'
 
@@ -21,13 +20,12 @@ export interface Plan {
 export class ClientStream {
   readonly number: number
   readonly resumedFrom: string | undefined
-  readonly receiver: Receiver
+  readonly receiver: ResponseReceiver
   readonly closed: Promise<void>
   /** Resolves when the last message has come, or none will. */
   readonly done: Promise<void>
   hasCaughtUp = false
   #tellDone: () => void = () => {}
-  readonly #body = new BodyReader()
   readonly #socket: Socket
   #plan: Plan | undefined
   #timers: NodeJS.Timeout[] = []
@@ -37,7 +35,7 @@ export class ClientStream {
   constructor(target: number | string, request: string, number: number, resumedFrom: string | undefined) {
     this.number = number
     this.resumedFrom = resumedFrom
-    this.receiver = new Receiver(resumedFrom, now)
+    this.receiver = new ResponseReceiver({ resumedFrom, momentOf: now })
     this.#socket = typeof target === 'number' ? connect(target, '127.0.0.1') : connect(target)
     this.#socket.on('data', (bytes: Buffer) => this.#read(bytes))
     this.#socket.on('error', () => {})
@@ -93,20 +91,11 @@ export class ClientStream {
   #take(bytes: Buffer): void {
     const { receiver } = this
     const before = receiver.received.length
-    try {
-      for (const piece of this.#body.feed(bytes)) receiver.feed(piece)
-    } catch (error) {
-      receiver.refusal ??= String(error)
-    }
+    receiver.feed(bytes)
     this.hasCaughtUp ||= receiver.received.slice(before).some(isLast)
     if (this.hasCaughtUp || receiver.refusal !== undefined) this.#tellDone()
-    if (this.#body.isEnded) this.#finish()
-  }
-
-  /** The stream ended as it should; its socket could take another request. */
-  #finish(): void {
-    this.receiver.end()
-    this.#socket.end()
+    // The stream ended as it should; its socket could take another request.
+    if (receiver.isEnded) this.#socket.end()
   }
 
   #after(ms: number, act: () => void): void {

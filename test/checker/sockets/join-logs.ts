@@ -1,35 +1,36 @@
 import { FILTERS } from '../filters.ts'
 import { MemoryRetention } from '../memory-retention.ts'
 import { bytesOnWire, payloadOf } from '../payload.ts'
-import type { ChannelLog, ConnectionLog, Published, RunLog } from '../run-log.ts'
+import { NOT_YET, tells } from '../not-yet.ts'
+import type { ConnectionLog, Published, RunLog } from '../run-log.ts'
 import type { Client } from './client.ts'
 import type { ClientStream } from './client-stream.ts'
 import type { ConnectionLine, Line, PublishLine } from './line.ts'
 import { CHANNELS } from './setup.ts'
 
 /** What the server's process printed and what the clients received, as one log. */
-export function joinLogs(
-  output: string,
-  clients: readonly Client[],
-  ownLeftovers: Readonly<Record<string, number>>
-): RunLog {
+export function joinLogs(output: string, clients: readonly Client[]): RunLog {
   const lines = linesOf(output)
-  const channels = channelLogs(lines)
+  const messages = ofKind(lines, 'publish')
+    .sort((a, b) => a.number - b.number)
+    .map(publishedOf)
   const connections = new Map(
     ofKind(lines, 'connection').map((line) => [`${line.client} ${line.connection}`, line])
   )
   const [end] = ofKind(lines, 'end')
   return {
-    channels,
+    channels: CHANNELS.map(({ name, slow, afterGap }) => ({ name, slow, afterGap, forgottenAt: [] })),
+    messages,
     clients: clients.map((client) =>
       client.streams.flatMap((stream) =>
         connectionLog(client, stream, connections.get(`${client.number} ${stream.number}`))
       )
     ),
-    retention: new MemoryRetention(channels, limitsOf, (moment) => moment, true),
+    retention: new MemoryRetention(messages, limitsOf, (moment) => moment, true),
     isExact: true,
+    notYet: NOT_YET,
     samples: ofKind(lines, 'sample'),
-    leftovers: { ...ownLeftovers, ...(end?.leftovers ?? { 'words of the server on its end': -1 }) }
+    leftovers: end?.leftovers ?? { 'words of the server on its end': -1 }
   }
 }
 
@@ -45,22 +46,20 @@ function ofKind<Kind extends Line['kind']>(
   return lines.filter((line): line is Extract<Line, { kind: Kind }> => line.kind === kind)
 }
 
-function channelLogs(lines: readonly Line[]): ChannelLog[] {
-  const [start] = ofKind(lines, 'channels')
-  const published = ofKind(lines, 'publish').sort((a, b) => a.number - b.number)
-  return CHANNELS.map(({ name, slow, afterGap }, channel) => ({
-    name,
-    slow,
-    afterGap,
-    messages: published.filter((line) => line.channel === channel).map(publishedOf),
-    epochs: [{ since: start?.since ?? 0, start: 0, origin: start?.origins[channel] }]
-  }))
-}
-
 function publishedOf(line: PublishLine): Published {
-  const { channel, number, size, event, key, cursor, sentAt, acknowledgedAt } = line
-  const data = payloadOf(CHANNELS[channel]?.name ?? '', number, size)
-  return { cursor, event, data, key, byteLength: bytesOnWire(event, data), sentAt, acknowledgedAt }
+  const { channel, number, size, event, key, id, sentAt, acknowledgedAt } = line
+  const name = CHANNELS[channel]?.name ?? ''
+  const data = payloadOf(name, number, size)
+  return {
+    channels: [name],
+    id,
+    event,
+    data,
+    key,
+    byteLength: bytesOnWire(event, data),
+    sentAt,
+    acknowledgedAt
+  }
 }
 
 /** Nothing, if the server never saw the request. */
@@ -77,15 +76,14 @@ function connectionLog(
     {
       client: `client ${number}`,
       resumedFrom,
-      subscriptions: line.subscriptions.map(({ starts, endedAt }, index) => {
+      subscriptions: line.subscriptions.map(({ startedAt, endedAt }, index) => {
         const { channel = 0, from = 'now', resume = true, filter = 'all' } = subscriptions[index] ?? {}
         const name = CHANNELS[channel]?.name ?? ''
         return {
           channel: name,
           from,
-          resumes: resume,
-          leftAt: endedAt,
-          starts,
+          resumes: resume && tells(resumedFrom, name, subscriptions.length),
+          startedAt,
           endedAt,
           filter: FILTERS[filter]
         }

@@ -2,7 +2,6 @@ import type { Moment, Sample, SentLog, Standing, SubscriptionLog } from '../run-
 
 /** What the server's process prints: its part of the run log, one line of JSON after another. */
 export type Line =
-  | { readonly kind: 'channels'; readonly since: Moment; readonly origins: readonly string[] }
   | PublishLine
   | ConnectionLine
   | ({ readonly kind: 'sample' } & Sample)
@@ -16,7 +15,7 @@ export interface PublishLine {
   readonly size: number
   readonly event: string
   readonly key: string
-  readonly cursor: string
+  readonly id: string
   readonly sentAt: Moment
   readonly acknowledgedAt: Moment
 }
@@ -25,7 +24,7 @@ export interface ConnectionLine {
   readonly kind: 'connection'
   readonly client: number
   readonly connection: number
-  readonly subscriptions: readonly Pick<SubscriptionLog, 'starts' | 'endedAt'>[]
+  readonly subscriptions: readonly Pick<SubscriptionLog, 'startedAt' | 'endedAt'>[]
   readonly sent: readonly SentLog[]
   readonly gaps: readonly { readonly channel: string; readonly reason: string; readonly at: Moment }[]
   readonly stood: readonly Standing[]

@@ -9,7 +9,7 @@ import type { SubscriptionSetup } from './setup.ts'
 interface ObservedSubscription {
   readonly channel: number
   readonly live: Subscription
-  readonly starts: readonly Moment[]
+  readonly startedAt: Moment
   endedAt: Moment | undefined
 }
 
@@ -45,10 +45,10 @@ export class ObservedStream {
 
   subscribe(name: string, { channel, from, resume, filter }: SubscriptionSetup): void {
     const { server } = this.connection.request
-    const starts = [now()]
+    const startedAt = now()
     const options = { from, resume, ...filterOption(filter) }
     const live = server.sse.channel(name).subscribe(this.connection, options)
-    this.#subscriptions.push({ channel, live, starts, endedAt: undefined })
+    this.#subscriptions.push({ channel, live, startedAt, endedAt: undefined })
   }
 
   unsubscribe(): void {
@@ -88,7 +88,7 @@ export class ObservedStream {
       kind: 'connection',
       client: this.client,
       connection: this.#number,
-      subscriptions: this.#subscriptions.map(({ starts, endedAt }) => ({ starts, endedAt })),
+      subscriptions: this.#subscriptions.map(({ startedAt, endedAt }) => ({ startedAt, endedAt })),
       sent: this.#sent,
       gaps: this.gaps,
       stood: this.#stood,

@@ -70,7 +70,7 @@ export class Publisher {
     this.unsettled--
     if (cursor === undefined) return
     this.#noteHead(channel, cursor)
-    print({ kind: 'publish', channel, number, size, event, key, cursor, sentAt, acknowledgedAt })
+    print({ kind: 'publish', channel, number, size, event, key, id: cursor, sentAt, acknowledgedAt })
   }
 
   #note(channel: number, byteLength: number): void {

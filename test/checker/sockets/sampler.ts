@@ -41,14 +41,11 @@ export class Sampler {
     this.#collectGarbage = runInNewContext('gc')
   }
 
-  /** @param warmUpMs after which memory must not grow any more. */
-  start(warmUpMs: number): void {
+  /** @param warmUpMessages how many are published before memory must not grow any more. */
+  start(warmUpMessages: number): void {
     this.#timers = [
       setInterval(() => void this.look(), PERIOD_MS),
-      setInterval(() => this.#sampleMemory(), MEMORY_PERIOD_MS),
-      setTimeout(() => {
-        this.#memoryBefore = this.#memory()
-      }, warmUpMs)
+      setInterval(() => this.#sampleMemory(warmUpMessages), MEMORY_PERIOD_MS)
     ]
   }
 
@@ -108,9 +105,10 @@ export class Sampler {
     }
   }
 
-  #sampleMemory(): void {
+  #sampleMemory(warmUpMessages: number): void {
+    if (this.#publisher.published < warmUpMessages) return
+    this.#memoryBefore ??= this.#memory()
     const before = this.#memoryBefore
-    if (before === undefined) return
     for (const [name, bytes] of Object.entries(this.#memory())) {
       const bound = MAX_GROWTH[name as keyof typeof MAX_GROWTH]
       sample(`growth of the ${name}`, bytes - (before[name] ?? 0), bound)

@@ -21,7 +21,6 @@ import { Sampler } from './sampler.ts'
 import { CHANNELS, type ChannelSetup, LAST_SENT, type SubscriptionSetup } from './setup.ts'
 
 const PERIOD_MS = 15
-const LEAVE_MS = 10_000
 
 const random = new Random(Number(process.env.CHECK_SEED))
 const histories = CHANNELS.map(({ limits }) => memoryHistory(limits))
@@ -35,7 +34,7 @@ await app.register(eventStream, { heartbeatMs: 150, stallMs: 2_000, maxBufferedB
 for (const [number, setup] of CHANNELS.entries()) {
   app.sse.channel(setup.name, { ...optionsOf(setup), history: histories[number] ?? memoryHistory() })
 }
-const publisher = new Publisher(app.sse, noteOrigins(), random)
+const publisher = new Publisher(app.sse, origins(), random)
 const sampler = new Sampler(app.sse, publisher, streams, histories)
 
 app.get<{ Querystring: { client: string; connection: string; subscriptions: string } }>(
@@ -70,18 +69,16 @@ await once(local, 'listening')
 const url = await app.listen({ port: 0, host: '127.0.0.1' })
 const meddling = setInterval(meddle, PERIOD_MS)
 publisher.start()
-sampler.start(Number(process.env.WARM_UP_MS))
+sampler.start(Number(process.env.WARM_UP_MESSAGES))
 process.stdout.write(`${url}\n`)
 
-function noteOrigins(): string[] {
-  const since = now()
-  const origins = CHANNELS.map(({ name }, number) => {
+/** Where the channels begin. */
+function origins(): string[] {
+  return CHANNELS.map(({ name }, number) => {
     const following = histories[number]?.follow(name, new Ear())
     following?.close()
     return following?.head ?? ''
   })
-  print({ kind: 'channels', since, origins })
-  return [...origins]
 }
 
 function hold(stream: ObservedStream): void {
@@ -122,8 +119,7 @@ function tellLast(): void {
 }
 
 async function leave(): Promise<void> {
-  const deadline = now() + LEAVE_MS
-  while ((streams.size > 0 || (await openSockets()) > 0) && now() < deadline) await sleep(1)
+  while (streams.size > 0 || (await openSockets()) > 0) await sleep(1)
   const { connections, subscriptions, channels } = app.sse.stats()
   const sockets = await openSockets()
   local.close()

@@ -4,9 +4,9 @@ import type { RunLog } from '../run-log.ts'
 export function summaryOf(run: RunLog) {
   const connections = run.clients.flat()
   const count = (reason: string): number =>
-    sum(connections, ({ gaps }) => gaps.filter((gap) => gap.reason === reason).length)
+    sum(connections, ({ gaps }) => (gaps ?? []).filter((gap) => gap.reason === reason).length)
   return {
-    published: sum(run.channels, ({ messages }) => messages.length),
+    published: run.messages.length,
     connections: connections.length,
     resumed: connections.filter(({ resumedFrom }) => resumedFrom !== undefined).length,
     received: sum(connections, ({ received }) => received.length),

@@ -1,0 +1,435 @@
+import { type ChannelMessages, selects } from './channel-messages.ts'
+import type {
+  ConnectionLog,
+  GapLog,
+  Moment,
+  Published,
+  Received,
+  RunLog,
+  SubscriptionLog
+} from './run-log.ts'
+import type { ViolationKind } from './violation.ts'
+
+/** Where somebody stands: all before `from` is settled, all from `to` on is owed, and what lies between may come. */
+export interface Span {
+  readonly from: number
+  readonly to: number
+}
+
+/** A place in a channel that a client can come back to. */
+export interface Place {
+  readonly span: Span
+  /** The message that came last. */
+  readonly last: Published | undefined
+  readonly since: Moment
+}
+
+type Block = Pick<Received, 'at' | 'start'>
+
+export interface ChannelCheckHost {
+  readonly run: RunLog
+  readonly connection: ConnectionLog
+  violate(kind: ViolationKind, text: string): void
+}
+
+/** A place of which two say where it is. */
+export function commonPlace(one: Place | 'unknown', other: Place | 'unknown'): Place | 'unknown' {
+  if (one === 'unknown') return other
+  if (other === 'unknown') return one
+  const from = Math.max(one.span.from, other.span.from)
+  const newest = one.span.from < from ? other : one
+  return { ...newest, span: { from, to: Math.max(from, Math.min(one.span.to, other.span.to)) } }
+}
+
+const LOST_PLACE = ['unknown', 'foreign', 'future']
+
+/** One channel on one connection: each of its messages has been received, may have been passed over, or is lost. */
+export class ChannelCheck {
+  readonly messages: ChannelMessages
+  readonly #host: ChannelCheckHost
+  readonly #subscriptions: readonly SubscriptionLog[]
+  /** How many of them had begun when the last block was written. */
+  #begun = 1
+  /** `undefined`: the client brought a place that nobody knows, and was not told yet. */
+  #span: Span | undefined
+  #last: Published | undefined
+  /** When the client was last told an id, and so perhaps another place. */
+  #toldAt: Moment
+  readonly #isResumed: boolean
+  #isFresh = true
+  /** Whether nothing has come yet, not even an id. */
+  #isUntold = true
+  /** Whether nothing came since a gap was told. */
+  #isAfterGap = false
+  /** What was sent until then may come after newer messages of other channels. */
+  #outOfOrderUntil: Moment = -Infinity
+  readonly #received = new Set<number>()
+
+  /**
+   * @param place where the client said it is; `'unknown'` if nobody was ever told so, `undefined` if it said nothing.
+   * @param hasJoined whether the stream had begun before.
+   */
+  constructor(
+    host: ChannelCheckHost,
+    messages: ChannelMessages,
+    subscriptions: readonly SubscriptionLog[],
+    place: Place | 'unknown' | undefined,
+    hasJoined: boolean
+  ) {
+    this.#host = host
+    this.messages = messages
+    this.#subscriptions = subscriptions
+    this.#isResumed = place !== undefined
+    this.#toldAt = typeof place === 'object' ? place.since : this.#start
+    this.#span = this.#startSpan(place)
+    this.#last = typeof place === 'object' ? place.last : undefined
+    if (hasJoined || this.#isNotYet('A2')) this.#outOfOrderUntil = this.#start
+  }
+
+  /** Where the client stands. */
+  get place(): Place | 'unknown' {
+    return this.#span === undefined ? 'unknown' : { span: this.#span, last: this.#last, since: this.#toldAt }
+  }
+
+  /** Where the id may be that the client was told now, for those who have another filter. */
+  get placeOfId(): Place | 'unknown' {
+    const { place } = this
+    if (place === 'unknown' || this.#current.filter === undefined) return place
+    const { from, to } = place.span
+    return { ...place, span: { from, to: Math.max(to, this.messages.sentUntil(this.#toldAt)) } }
+  }
+
+  /** Subscriptions that had begun when something was written count from then on. */
+  advanceTo(at: Moment): void {
+    for (;;) {
+      const next = this.#subscriptions[this.#begun]
+      if (next === undefined || next.startedAt > at) return
+      this.#begun++
+      if (this.#isNotYet('A2')) this.#outOfOrderUntil = next.startedAt
+      if (next.from === 'oldest') this.#restart(next.startedAt)
+    }
+  }
+
+  /** Whether the message may come now, with nothing missing before it. */
+  fits(message: Published, by: Block): boolean {
+    const index = this.messages.indexOf(message)
+    if (this.#span === undefined || index < this.#span.from || !this.isWanted(message)) return false
+    return this.#firstMissing(index, by) === undefined
+  }
+
+  isWanted(message: Published): boolean {
+    const subscription = this.#coverOf(message)
+    return subscription !== undefined && selects(subscription, message)
+  }
+
+  /** Whether a message may come after newer ones of other channels. */
+  mayBeOutOfOrder({ sentAt }: Published): boolean {
+    return sentAt <= this.#outOfOrderUntil
+  }
+
+  receive(message: Published, received: Received): void {
+    const index = this.messages.indexOf(message)
+    const name = excerptOf(message)
+    const { closedAt = Infinity } = this.#host.connection
+    if (message.sentAt > closedAt) this.#violate('phantom', `${name} came after close()`)
+    if (this.#coverOf(message) === undefined)
+      this.#violate('phantom', `${name} came, but was not subscribed to`)
+    else if (!this.isWanted(message)) this.#violate('phantom', `${name} came in spite of the filter`)
+    if (this.#isReplaced(index)) this.#violate('phantom', `${name} came in spite of a newer one`)
+    if (this.#isPlaceLost(received.at) && message.sentAt > (this.#last?.lostAt ?? 0)) {
+      this.#violate('loss', `the place was lost, but it went on with ${name} without a gap`)
+    }
+    if (this.#received.has(index) || (this.#span !== undefined && index < this.#span.from)) {
+      const kind = this.#received.has(index) ? 'duplicate' : 'order'
+      this.#violate(kind, `${name} came after message ${this.#span?.from}`)
+      return
+    }
+    this.#moveTo(index, received, 'loss')
+    this.#isFresh = false
+    this.#isUntold = false
+    this.#isAfterGap = false
+    this.#received.add(index)
+    this.#last = message
+    this.#toldAt = received.at
+    this.#span = { from: index + 1, to: index + 1 }
+  }
+
+  /** The message came through another channel, although something is still to come here before it. */
+  pass(message: Published): void {
+    this.#received.add(this.messages.indexOf(message))
+  }
+
+  /** The client was told an id: who is new starts with what was the oldest message then. */
+  receiveId(at: Moment): void {
+    if (at < this.#start) return
+    if (this.#isAtOldest && this.#span !== undefined) {
+      const { from, to } = this.#span
+      this.#span = { from, to: Math.max(to, this.#firstKept(from, at)) }
+    }
+    this.#isUntold = false
+    this.#toldAt = at
+  }
+
+  /** @param told what the server says of the gap; `undefined` if it says nothing. */
+  receiveGap(reason: string, received: Received, told: GapLog | undefined): void {
+    const { gaps } = this.#host.connection
+    if (gaps !== undefined && told?.reason !== reason) {
+      this.#violate('false-gap', `the client was told ${reason}, the server says ${told?.reason}`)
+    }
+    const metAt = told?.at ?? (gaps === undefined ? received.at : Infinity)
+    const isLost = this.#span === undefined || (LOST_PLACE.includes(reason) && this.#mayBeLost(metAt))
+    if (!isLost) this.#checkLoss(reason, { at: metAt, start: received.start })
+    else if (!LOST_PLACE.includes(reason)) this.#violate('wrong-gap', `${reason}, but the place is unknown`)
+    this.#span = this.#spanAfterGap(isLost, metAt, received.at)
+    if (isLost || this.#isNotYet('A2')) this.#outOfOrderUntil = received.at
+    this.#isFresh = false
+    this.#isUntold = false
+    this.#isAfterGap = true
+    this.#last = undefined
+    this.#toldAt = received.at
+    this.#received.clear()
+  }
+
+  /** All that was sent by then is before this block, if it can be known. */
+  receiveBarrier(at: Moment, received: Received, kind: ViolationKind): void {
+    const { isExact, isLate } = this.#host.run
+    const { startedAt, endedAt = Infinity } = this.#current
+    if (!isExact || isLate || startedAt > at || (endedAt < Infinity && this.#isNotYet('A6'))) return
+    this.#moveTo(this.messages.sentUntil(Math.min(at, endedAt)), received, kind)
+  }
+
+  /** @param hasUntoldGap whether the server met a gap that it has not told. */
+  finish(hasUntoldGap: boolean): void {
+    const { hasCaughtUp, stood } = this.#host.connection
+    if (!hasCaughtUp) return
+    this.advanceTo(Infinity)
+    const end = { at: Infinity, start: stood.at(-1)?.bytes ?? Infinity }
+    const { endedAt } = this.#current
+    if (endedAt === undefined) {
+      if (this.#isPlaceLost(Infinity)) this.#violate('loss', 'the place was lost, and no gap was told')
+      this.#moveTo(this.messages.length, end, 'loss')
+    }
+    // An application that unsubscribes while `onGap` is asked leaves on purpose: its client is not told that gap.
+    else if (!hasUntoldGap && (!this.#isNotYet('A6') || this.#keptUp(endedAt, { ...end, at: endedAt }))) {
+      this.#moveTo(this.messages.sentUntil(endedAt), end, 'loss')
+    }
+  }
+
+  get #first(): SubscriptionLog {
+    const [first] = this.#subscriptions
+    if (first === undefined) throw new Error('a channel without a subscription')
+    return first
+  }
+
+  get #current(): SubscriptionLog {
+    return this.#subscriptions[this.#begun - 1] ?? this.#first
+  }
+
+  get #start(): Moment {
+    return this.#first.startedAt
+  }
+
+  /** Whether it starts with what is the oldest message when something is first written. */
+  get #isAtOldest(): boolean {
+    return this.#isUntold && !this.#isResumed && this.#first.from === 'oldest'
+  }
+
+  /** Whether it is known when each gap was met: not of a channel that was subscribed to again before it could tell. */
+  get #isExact(): boolean {
+    return this.#host.run.isExact && this.#subscriptions.length === 1
+  }
+
+  #isNotYet(name: Parameters<RunLog['notYet']['has']>[0]): boolean {
+    return this.#host.run.notYet.has(name)
+  }
+
+  /** The subscription that a message is of: the newest one that covers it. */
+  #coverOf({ sentAt }: Published): SubscriptionLog | undefined {
+    for (let i = this.#begun - 1; i >= 0; i--) {
+      const subscription = this.#subscriptions[i] ?? this.#first
+      const { startedAt, from, endedAt = Infinity } = subscription
+      if (sentAt > endedAt) continue
+      if (i === 0 || sentAt > startedAt || from === 'oldest') return subscription
+      if (from === 'end' && sentAt > (this.#subscriptions[i - 1]?.endedAt ?? 0)) return subscription
+    }
+    return undefined
+  }
+
+  #startSpan(place: Place | 'unknown' | undefined): Span | undefined {
+    if (place === 'unknown') return undefined
+    if (place !== undefined) return this.#isForgotten(place) ? undefined : place.span
+    return this.#first.from === 'oldest' ? this.#oldestSpan(this.#start) : this.#liveSpan(this.#start)
+  }
+
+  #isForgotten({ since }: Place): boolean {
+    const { forgottenAt } = this.messages.log
+    return this.#host.run.isExact && forgottenAt.some((at) => since < at && at <= this.#start)
+  }
+
+  #liveSpan(startedAt: Moment): Span {
+    const { run, connection } = this.#host
+    if (run.isExact) {
+      const to = this.messages.sentUntil(startedAt)
+      return { from: to, to }
+    }
+    const to = this.messages.sentUntil(connection.openedAt ?? Infinity)
+    return { from: this.messages.acknowledgedUntil(startedAt), to }
+  }
+
+  #oldestSpan(at: Moment): Span {
+    const from = this.messages.all.findIndex(({ lostAt = Infinity }) => lostAt > at)
+    const to = this.#firstKept(Math.max(from, 0), at)
+    return { from: from < 0 ? this.messages.length : from, to }
+  }
+
+  #restart(at: Moment): void {
+    this.#span = this.#oldestSpan(at)
+    this.#outOfOrderUntil = at
+    this.#received.clear()
+    this.#last = undefined
+  }
+
+  /** The first place from which on nothing may be gone. */
+  #firstKept(from: number, at: Moment): number {
+    let place = this.messages.sentUntil(at)
+    while (place > from && !this.#mayBeGone(place - 1, at)) place--
+    return place
+  }
+
+  /** All that is before `place` and did not come must have been passed over. */
+  #moveTo(place: number, by: Block, kind: ViolationKind): void {
+    const missing = this.#span === undefined ? undefined : this.#firstMissing(place, by)
+    if (this.#span === undefined) {
+      this.#violate('loss', `no gap was told to a client with the id ${this.#host.connection.resumedFrom}`)
+    } else if (missing !== undefined) {
+      this.#violate(kind, `${excerptOf(missing)} did not come, and no gap was told`)
+    }
+    this.#span = { from: this.#span?.from ?? 0, to: Math.max(place, this.#span?.to ?? 0) }
+  }
+
+  #firstMissing(place: number, by: Block): Published | undefined {
+    for (let index = this.#span?.to ?? 0; index < place; index++) {
+      const message = this.messages.all[index]
+      if (message === undefined || this.#received.has(index) || this.#isExcused(message, index, by)) continue
+      if (!this.#isAtOldest || !this.#mayBeGone(index, by.at)) return message
+    }
+    return undefined
+  }
+
+  #isExcused(message: Published, index: number, by: Block): boolean {
+    if (!this.isWanted(message) || isLost(message, by.at)) return true
+    if (this.messages.log.slow !== 'latest' || this.#keptUp(message.sentAt, by)) return false
+    return this.messages.isSuperseded(index, by.at, (newer) => this.isWanted(newer))
+  }
+
+  /** Who is behind from the start is given by `latest` no message that was not the newest of its key when it came. */
+  #isReplaced(index: number): boolean {
+    const isBehind = this.#isNotYet('A9')
+      ? this.#isResumed && this.#first.filter === undefined
+      : this.#isResumed || this.#first.from === 'oldest'
+    if (!this.#isExact || !isBehind || this.messages.log.slow !== 'latest') return false
+    return this.messages.isSuperseded(index, this.#start, (newer) => this.isWanted(newer))
+  }
+
+  /** Whether it stood at the head before `since`, and neither had to wait nor began anew from there until the block. */
+  #keptUp(since: Moment, { at, start }: Block): boolean {
+    const { stood, refused } = this.#host.connection
+    const head = stood.findLast((standing) => standing.at <= since)
+    if (head === undefined || head.at < this.#start) return false
+    if (this.#subscriptions.some(({ startedAt }) => startedAt > head.at && startedAt <= at)) return false
+    return !refused.some((bytes) => bytes > head.bytes && bytes <= start)
+  }
+
+  #isPlaceLost(at: Moment): boolean {
+    return this.#last !== undefined && isLost(this.#last, at)
+  }
+
+  /** Whether the place of which the client was told last may be one that the store has lost. */
+  #mayBeLost(at: Moment): boolean {
+    const since = this.#last?.sentAt ?? -Infinity
+    const mayHaveBeenTold = ({ sentAt }: Published): boolean => sentAt >= since && sentAt <= this.#toldAt
+    const isForgotten = this.messages.log.forgottenAt.some((moment) => moment <= at && moment >= this.#toldAt)
+    return isForgotten || this.messages.all.some((message) => isLost(message, at) && mayHaveBeenTold(message))
+  }
+
+  #checkLoss(reason: string, by: Block): void {
+    const place = this.#span?.from ?? 0
+    if (LOST_PLACE.includes(reason))
+      this.#violate('wrong-gap', `${reason} was told of a place of the channel`)
+    if (!this.#mayBeGone(this.#nextKept(place, by.at), by.at)) {
+      this.#violate('false-gap', `${reason}, but message ${place} was kept`)
+    } else if (this.#host.run.retention.keepsUnoffered && this.#keptUp(by.at, by)) {
+      this.#violate('false-gap', `${reason} was told to a reader that kept up`)
+    }
+    if (reason === 'slow' && this.messages.log.slow === 'disconnect') {
+      this.#violate('wrong-gap', 'slow was told to a reader that is to be destroyed')
+    }
+    if (reason === 'expired') this.#checkExpired(place, by.at)
+  }
+
+  /** What is lost with its place is no gap to who had not seen it. */
+  #nextKept(place: number, at: Moment): number {
+    let next = place
+    while (this.#isLostAt(next, at)) next++
+    return next
+  }
+
+  /** What is lost after a subscription stood at the head is lost because its reader was slow. */
+  #checkExpired(place: number, at: Moment): void {
+    // What was lost while `onGap` was asked is nobody's slowness.
+    if (!this.#isExact || this.#isAfterGap) return
+    const stood = this.#host.connection.stood.some(
+      (standing) => standing.at >= this.#start && standing.at <= at
+    )
+    if (!this.#isResumed || !this.#isFresh || stood) {
+      this.#violate('wrong-gap', `expired instead of slow, for message ${place} was there to be taken`)
+    }
+  }
+
+  /** With the oldest message, that is the oldest when the gap was told, which may be later than it was met. */
+  #spanAfterGap(isLost: boolean, metAt: Moment, toldAt: Moment): Span {
+    if (isLost && !this.#isNotYet('A7') && this.#span === undefined && this.#first.from === 'now') {
+      return this.#liveSpan(this.#start)
+    }
+    const from = isLost ? 0 : (this.#span?.from ?? 0)
+    if (this.messages.log.afterGap === 'now') {
+      const to = this.messages.sentUntil(metAt)
+      return { from: this.#host.run.isExact ? to : from, to }
+    }
+    const hadUntil = isLost ? this.#receivedUntil(toldAt) : from
+    return { from, to: Math.max(hadUntil, this.#firstKept(from, toldAt)) }
+  }
+
+  /** The place after the last message that came and is still there. */
+  #receivedUntil(at: Moment): number {
+    const kept = [...this.#received].filter((index) => !this.#isLostAt(index, at))
+    return Math.max(0, ...kept.map((index) => index + 1))
+  }
+
+  #isLostAt(index: number, at: Moment): boolean {
+    const message = this.messages.all[index]
+    return message !== undefined && isLost(message, at)
+  }
+
+  #mayBeGone(index: number, by: Moment): boolean {
+    const message = this.messages.all[index]
+    if (message === undefined || message.sentAt > by) return false
+    return isLost(message, by) || this.#host.run.retention.mayHaveDropped(this.messages.log.name, message, by)
+  }
+
+  #violate(kind: ViolationKind, text: string): void {
+    this.#host.violate(kind, `${this.messages.log.name}: ${text}`)
+  }
+}
+
+function isLost({ lostAt }: Published, at: Moment): boolean {
+  return lostAt !== undefined && lostAt <= at
+}
+
+const MAX_LENGTH = 40
+
+/** What a message is called, in characters that every terminal and test report can show. */
+export function excerptOf({ data }: Pick<Published, 'data'>): string {
+  const text = JSON.stringify(data.slice(0, MAX_LENGTH))
+  return text.replace(/[^ -~]/g, (c) => `\\u${c.charCodeAt(0).toString(16)}`)
+}

@@ -1,0 +1,720 @@
+import t from 'tap'
+import { judge } from './judge.ts'
+import type { ConnectionLog, Published, Received, RunLog, SubscriptionLog } from './run-log.ts'
+import type { ViolationKind } from './violation.ts'
+
+interface Story {
+  readonly channel?: Partial<RunLog['channels'][number]>
+  readonly messages?: readonly Published[]
+  readonly subscription?: Partial<SubscriptionLog>
+  /** Of the first connection of the only client. */
+  readonly connection?: Partial<ConnectionLog>
+  /** The client's other connections, each like the first one but for this. */
+  readonly later?: readonly Partial<ConnectionLog>[]
+  readonly run?: Partial<RunLog>
+  /** Messages that the history has dropped, by their data. */
+  readonly dropped?: readonly string[]
+}
+
+const MESSAGES = [1, 2, 3, 4].map((number) => published(number))
+const [FIRST, SECOND, THIRD, FOURTH] = [1, 2, 3, 4].map((number) => message(number)) as [
+  Received,
+  Received,
+  Received,
+  Received
+]
+const PLACE = block('place', undefined, '')
+const ALL = [PLACE, FIRST, SECOND, THIRD, FOURTH]
+const EXPIRED = { channel: 'news', reason: 'expired', at: 45 }
+const SENT = block('2', 'sent', 'hello')
+const FAREWELL = block('2', 'close', 'bye')
+/** Who was given the first message, and was cut then. */
+const CUT_AFTER_FIRST: Partial<ConnectionLog> = { received: [PLACE, FIRST], hasCaughtUp: false }
+
+/** Somebody comes back after the first message; the history has dropped the second. */
+const AFTER_GAP: Story = {
+  dropped: ['news 1', 'news 2'],
+  connection: CUT_AFTER_FIRST,
+  later: [back('1', [gap('2'), THIRD, FOURTH], { gaps: [EXPIRED] })]
+}
+/** Somebody comes with an id that nobody was ever told. */
+const MADE_UP: Story = {
+  dropped: ['news 1'],
+  subscription: { from: 'oldest', startedAt: 44 },
+  connection: {
+    resumedFrom: 'x-1',
+    gaps: [{ ...EXPIRED, reason: 'foreign' }],
+    received: [gap('1', 'foreign'), SECOND, THIRD, FOURTH]
+  }
+}
+const LATEST: Story = {
+  channel: { slow: 'latest' },
+  connection: { received: [PLACE, FIRST, FOURTH], stood: [{ at: 6, bytes: 10 }] }
+}
+/** The second channel, and messages of both, one after the other. */
+const BOTH = [published(1), published(2, ['other']), published(3), published(4, ['other'])]
+const [A, B, C, D] = [message(1), message(2, 'other'), message(3), message(4, 'other')]
+const TWO_CHANNELS: Story = {
+  messages: BOTH,
+  connection: { subscriptions: [subscribed(), subscribed('other')], received: [PLACE, A, B, C, D] }
+}
+/** One that concerns both channels. */
+const SHARED = published(2, ['news', 'other'])
+const SHARED_BLOCK = { ...message(2, 'news+other'), id: '2' }
+const ON_BOTH: Story = {
+  ...TWO_CHANNELS,
+  messages: [published(1), SHARED, published(3), published(4, ['other'])],
+  connection: { ...TWO_CHANNELS.connection, received: [PLACE, A, SHARED_BLOCK, C, D] }
+}
+/** Who was there joins another channel from its oldest message. */
+const JOINED: Story = {
+  messages: BOTH,
+  connection: {
+    subscriptions: [subscribed(), { ...subscribed('other'), from: 'oldest', resumes: false, startedAt: 45 }],
+    received: [PLACE, A, C, at(46, B), at(46, D)]
+  }
+}
+/** A failover after which the second message is not there. */
+const LOST = [published(1), { ...published(2), lostAt: 25 }, published(3), published(4)]
+/** A store in other processes: what clients got has the moments at which it came. */
+const ELSEWHERE: Partial<RunLog> = { isExact: false }
+const [CAME_FIRST, CAME_SECOND, CAME_THIRD, CAME_FOURTH] = [1, 2, 3, 4].map((number) =>
+  at(number * 10 + 2, message(number))
+) as [Received, Received, Received, Received]
+const FORK: Story = {
+  messages: LOST,
+  run: ELSEWHERE,
+  connection: {
+    gaps: undefined,
+    received: [
+      at(7, PLACE),
+      CAME_FIRST,
+      CAME_SECOND,
+      at(31, gap('1', 'unknown')),
+      at(31, FIRST),
+      CAME_THIRD,
+      CAME_FOURTH
+    ]
+  }
+}
+const refusing = (data: string) => (candidate: Published) => candidate.data !== data
+
+const good: Readonly<Record<string, Story>> = {
+  'every message comes once, in order': {},
+  'a client comes back to where it was': {
+    connection: { received: [PLACE, FIRST, SECOND], hasCaughtUp: false },
+    later: [back('2', [THIRD, FOURTH])]
+  },
+  'a client comes back with the id of another one': {
+    connection: { received: [PLACE, FIRST, SECOND], hasCaughtUp: false },
+    run: {
+      clients: [
+        [connection({ client: 'other', resumedFrom: '2', received: [THIRD, FOURTH] }, subscribed('news', 60))]
+      ]
+    }
+  },
+  'a client comes back with the id of one whose filter had passed over what it wants': {
+    subscription: { filter: refusing('news 2') },
+    connection: { received: [PLACE, FIRST, { ...PLACE, at: 25, id: '2' }, THIRD, FOURTH] },
+    run: {
+      clients: [
+        [connection({ client: 'other', resumedFrom: '2', received: [THIRD, FOURTH] }, subscribed('news', 60))]
+      ]
+    }
+  },
+  'a gap is told when something was lost': AFTER_GAP,
+  'a gap is told to a client with an id that is none': MADE_UP,
+  'a client with an id that is none begins like a new one': {
+    ...MADE_UP,
+    subscription: { from: 'now', startedAt: 44 },
+    connection: { ...MADE_UP.connection, received: [gap('4', 'foreign')] }
+  },
+  'a gap is told to a client whose history was forgotten': {
+    channel: { forgottenAt: [50] },
+    messages: MESSAGES.map((message) => ({ ...message, lostAt: 50 })),
+    connection: { ...CUT_AFTER_FIRST, received: [FIRST] },
+    later: [back('1', [gap('0', 'foreign')], { gaps: [{ ...EXPIRED, reason: 'foreign' }] })]
+  },
+  'what is sent comes between what was published before and after': {
+    connection: { sent: [{ data: 'hello', at: 25 }], received: [PLACE, FIRST, SECOND, SENT, THIRD, FOURTH] }
+  },
+  'a filter passes over messages': {
+    subscription: { filter: refusing('news 2') },
+    connection: { received: [PLACE, FIRST, THIRD, FOURTH] }
+  },
+  'a filter that throws passes over messages': {
+    subscription: {
+      filter: ({ data }) => {
+        if (data === 'news 2') throw new Error('a filter threw')
+        return true
+      }
+    },
+    connection: { received: [PLACE, FIRST, THIRD, FOURTH] }
+  },
+  'a slow reader is given the newest of each key': {
+    ...LATEST,
+    connection: { ...LATEST.connection, refused: [50] }
+  },
+  'a newcomer behind is given the newest of each key': {
+    channel: { slow: 'latest' },
+    subscription: { from: 'oldest', startedAt: 45 },
+    connection: { received: [at(46, FOURTH)] }
+  },
+  'a connection that was cut has only the beginning': {
+    connection: CUT_AFTER_FIRST
+  },
+  'a stream that is closed ends with all that was before': {
+    connection: { closedAt: 25, received: [PLACE, FIRST, SECOND, FAREWELL], hasCaughtUp: false }
+  },
+  'an application that unsubscribes while onGap is asked keeps the client from being told': {
+    subscription: { endedAt: 67 },
+    connection: CUT_AFTER_FIRST,
+    dropped: ['news 1', 'news 2'],
+    later: [back('1', [], { gaps: [EXPIRED], subscriptions: [{ ...subscribed('news', 60), endedAt: 67 }] })]
+  },
+  'what was published before unsubscribe() comes, and nothing between it and the next subscribe()': {
+    connection: {
+      subscriptions: [
+        { ...subscribed(), endedAt: 25 },
+        { ...subscribed('news', 35), resumes: false }
+      ],
+      received: [PLACE, FIRST, SECOND, FOURTH]
+    }
+  },
+  'who subscribes again from the end of the last time misses nothing': {
+    connection: {
+      subscriptions: [
+        { ...subscribed(), endedAt: 25 },
+        { ...subscribed('news', 35), from: 'end' }
+      ],
+      received: [PLACE, FIRST, SECOND, at(36, THIRD), FOURTH]
+    }
+  },
+  'who subscribes again from the oldest message gets all again': {
+    connection: {
+      subscriptions: [
+        { ...subscribed(), endedAt: 25 },
+        { ...subscribed('news', 35), from: 'oldest', resumes: false }
+      ],
+      received: [
+        at(6, PLACE),
+        at(26, FIRST),
+        at(26, SECOND),
+        at(36, FIRST),
+        at(36, SECOND),
+        at(36, THIRD),
+        FOURTH
+      ]
+    }
+  },
+  'messages of two channels come in the order of publishing': TWO_CHANNELS,
+  'who comes back to two channels gets both in that order': {
+    ...TWO_CHANNELS,
+    connection: { ...TWO_CHANNELS.connection, received: [PLACE, A], hasCaughtUp: false },
+    later: [{ ...back('1', [B, C, D]), subscriptions: [subscribed('news', 60), subscribed('other', 60)] }]
+  },
+  'a channel that is new to a client that comes back begins at its id': {
+    ...TWO_CHANNELS,
+    connection: { received: [PLACE, A], hasCaughtUp: false },
+    later: [{ ...back('1', [B, C, D]), subscriptions: [subscribed('news', 60), subscribed('other', 60)] }]
+  },
+  'who comes back without a channel has given it up': {
+    ...TWO_CHANNELS,
+    connection: { ...TWO_CHANNELS.connection, received: [PLACE, A], hasCaughtUp: false },
+    later: [
+      { ...back('1', [{ ...C, id: '3' }]), subscriptions: [subscribed('news', 60)], hasCaughtUp: false },
+      { ...back('3', [D], {}, 80), subscriptions: [subscribed('news', 80), subscribed('other', 80)] }
+    ]
+  },
+  'what is old of a channel that is joined comes after what was live': JOINED,
+  'a message of two channels comes once': ON_BOTH,
+  'a message of two channels is not given again by the one that is behind': {
+    ...ON_BOTH,
+    connection: {
+      subscriptions: [
+        subscribed(),
+        { ...subscribed('other'), from: 'oldest', resumes: false, startedAt: 45 }
+      ],
+      received: [PLACE, A, SHARED_BLOCK, C, at(46, D)]
+    }
+  },
+  'a client that had not seen what was lost goes on': {
+    ...FORK,
+    connection: { gaps: undefined, received: [PLACE, CAME_FIRST, CAME_THIRD, CAME_FOURTH] }
+  },
+  'a client that had is told, and may be given again what was before': FORK,
+  'what was lost may be published again': {
+    ...FORK,
+    messages: [...LOST, { ...published(2), id: '5', sentAt: 50, acknowledgedAt: 51 }],
+    connection: { gaps: undefined, received: [...(FORK.connection?.received ?? []), { ...SECOND, id: '5' }] }
+  }
+}
+
+const bad: readonly (readonly [ViolationKind, string, Story])[] = [
+  ['loss', 'a message is left out', { connection: { received: [PLACE, FIRST, THIRD, FOURTH] } }],
+  ['loss', 'the last message does not come', { connection: { received: [PLACE, FIRST, SECOND, THIRD] } }],
+  [
+    'loss',
+    'the first message after subscribe() does not come',
+    { subscription: { startedAt: 9 }, connection: { received: [SECOND, THIRD, FOURTH] } }
+  ],
+  [
+    'loss',
+    'an id says more than what came',
+    {
+      connection: { received: [PLACE, FIRST, { ...PLACE, id: '3' }], hasCaughtUp: false },
+      later: [back('3', [FOURTH])]
+    }
+  ],
+  [
+    'loss',
+    'who comes back with the id of another one is not given what followed',
+    {
+      run: {
+        clients: [
+          [connection({ client: 'other', resumedFrom: '2', received: [FOURTH] }, subscribed('news', 60))]
+        ]
+      }
+    }
+  ],
+  ['loss', 'a gap is not told', { ...AFTER_GAP, later: [back('1', [THIRD, FOURTH])] }],
+  [
+    'loss',
+    'a gap is not told to a client with an id that is none',
+    { ...MADE_UP, connection: { resumedFrom: 'x-1', received: [SECOND, THIRD, FOURTH] } }
+  ],
+  [
+    'loss',
+    'a gap goes over a message that was kept',
+    { ...AFTER_GAP, later: [back('1', [gap('3'), FOURTH], { gaps: [EXPIRED] })] }
+  ],
+  ['loss', 'a reader that keeps up is given the newest only', LATEST],
+  [
+    'loss',
+    'a newer message that the filter refuses replaces one that it wants',
+    {
+      ...LATEST,
+      subscription: { filter: refusing('news 4') },
+      connection: { received: [PLACE, FIRST], refused: [50] }
+    }
+  ],
+  [
+    'loss',
+    'a message does not come that was published before close()',
+    { connection: { closedAt: 35, received: [PLACE, FIRST, SECOND, FAREWELL], hasCaughtUp: false } }
+  ],
+  [
+    'loss',
+    'a message does not come that was sent before close()',
+    {
+      connection: {
+        closedAt: 25,
+        sent: [{ data: 'hello', at: 22 }],
+        received: [PLACE, FIRST, SECOND, FAREWELL],
+        hasCaughtUp: false
+      }
+    }
+  ],
+  ['loss', 'what was sent does not come', { connection: { sent: [{ data: 'hello', at: 45 }] } }],
+  ['loss', 'a gap that the server met is not told', { connection: { gaps: [EXPIRED] } }],
+  [
+    'loss',
+    'what was published before unsubscribe() does not come',
+    { subscription: { endedAt: 25 }, connection: { received: [PLACE, FIRST] } }
+  ],
+  [
+    'loss',
+    'a channel that a handler subscribes to after an await begins too late',
+    {
+      ...TWO_CHANNELS,
+      connection: { ...TWO_CHANNELS.connection, received: [PLACE, A], hasCaughtUp: false },
+      later: [
+        {
+          ...back('1', [{ ...C, id: '3' }]),
+          subscriptions: [subscribed('news', 60)],
+          settledAt: Infinity,
+          hasCaughtUp: false
+        },
+        { ...back('3', [D], {}, 80), subscriptions: [subscribed('news', 80), subscribed('other', 80)] }
+      ]
+    }
+  ],
+  [
+    'loss',
+    'old messages of a channel that is joined do not come',
+    { ...JOINED, connection: { ...JOINED.connection, received: [PLACE, A, C, at(46, D)] } }
+  ],
+  [
+    'loss',
+    'a client goes on at a place that was lost',
+    {
+      ...FORK,
+      connection: { gaps: undefined, received: [PLACE, CAME_FIRST, CAME_SECOND, CAME_THIRD, CAME_FOURTH] }
+    }
+  ],
+  [
+    'loss',
+    'a client stays at a place that was lost',
+    {
+      ...FORK,
+      messages: LOST.slice(0, 2),
+      connection: { gaps: undefined, received: [PLACE, CAME_FIRST, CAME_SECOND] }
+    }
+  ],
+  [
+    'loss',
+    'a message is left out that was there before it was lost',
+    {
+      ...FORK,
+      messages: [published(1), { ...published(2), lostAt: 45 }, published(3), published(4)],
+      connection: { gaps: undefined, received: [PLACE, CAME_FIRST, CAME_THIRD, CAME_FOURTH] }
+    }
+  ],
+  [
+    'duplicate',
+    'a message comes again',
+    { connection: { received: [PLACE, FIRST, SECOND, SECOND, THIRD, FOURTH] } }
+  ],
+  [
+    'duplicate',
+    'a message of two channels comes twice',
+    {
+      ...ON_BOTH,
+      connection: { ...ON_BOTH.connection, received: [PLACE, A, SHARED_BLOCK, SHARED_BLOCK, C, D] }
+    }
+  ],
+  [
+    'duplicate',
+    'an id is given twice',
+    {
+      messages: [published(1), { ...published(5), id: '1' }],
+      connection: { hasCaughtUp: false, received: [] }
+    }
+  ],
+  [
+    'duplicate',
+    'a message is published twice',
+    {
+      messages: [...MESSAGES, { ...published(1), id: '5', sentAt: 50, acknowledgedAt: 51 }],
+      connection: { hasCaughtUp: false, received: [] }
+    }
+  ],
+  [
+    'order',
+    'a message comes before one that was sent earlier',
+    {
+      connection: { sent: [{ data: 'hello', at: 15 }], received: [PLACE, FIRST, SECOND, SENT, THIRD, FOURTH] }
+    }
+  ],
+  [
+    'order',
+    'what is sent does not wait for what was published before',
+    {
+      connection: { sent: [{ data: 'hello', at: 35 }], received: [PLACE, FIRST, SECOND, SENT, THIRD, FOURTH] }
+    }
+  ],
+  [
+    'order',
+    'a message has a place behind one that was published later',
+    { messages: [1, 0, 2, 3].map((i) => published(i + 1)), connection: { hasCaughtUp: false, received: [] } }
+  ],
+  [
+    'order',
+    'messages of two channels come in another order',
+    { ...TWO_CHANNELS, connection: { ...TWO_CHANNELS.connection, received: [PLACE, A, C, B, D] } }
+  ],
+  [
+    'order',
+    'who comes back to two channels gets first one, then the other',
+    {
+      ...TWO_CHANNELS,
+      connection: { ...TWO_CHANNELS.connection, received: [PLACE], hasCaughtUp: false },
+      later: [
+        { ...back('place', [A, C, B, D]), subscriptions: [subscribed('news', 60), subscribed('other', 60)] }
+      ]
+    }
+  ],
+  [
+    'order',
+    'a client with an id that is none is given more than a new one',
+    {
+      ...MADE_UP,
+      subscription: { from: 'now', startedAt: 44 }
+    }
+  ],
+  [
+    'payload',
+    'a message comes with another name',
+    {
+      connection: { received: [PLACE, FIRST, { ...SECOND, event: 'tick' }, THIRD, FOURTH] },
+      subscription: { filter: refusing('news 2') }
+    }
+  ],
+  [
+    'payload',
+    'a message comes with other data',
+    {
+      subscription: { filter: refusing('news 2') },
+      connection: { received: [PLACE, FIRST, block('2', 'message', 'new'), THIRD, FOURTH] }
+    }
+  ],
+  [
+    'payload',
+    'what was sent comes with other data',
+    { connection: { received: [PLACE, FIRST, SECOND, SENT, THIRD, FOURTH] } }
+  ],
+  [
+    'phantom',
+    'nobody published it',
+    { connection: { received: [PLACE, block('9', 'message', 'x'), FIRST, SECOND, THIRD, FOURTH] } }
+  ],
+  ['phantom', 'a message comes in spite of the filter', { subscription: { filter: refusing('news 2') } }],
+  [
+    'phantom',
+    'a message comes of a channel that the client does not have',
+    { ...TWO_CHANNELS, connection: { received: [PLACE, A, B, C] } }
+  ],
+  [
+    'phantom',
+    'a gap comes of a channel that the client does not have',
+    { connection: { received: [...ALL, block('5', 'gap', '{"channel":"other","reason":"slow"}')] } }
+  ],
+  ['phantom', 'a message comes after unsubscribe()', { subscription: { endedAt: 35 } }],
+  [
+    'phantom',
+    'a message comes that was published while nobody was subscribed',
+    {
+      connection: {
+        subscriptions: [
+          { ...subscribed(), endedAt: 25 },
+          { ...subscribed('news', 35), resumes: false }
+        ]
+      }
+    }
+  ],
+  [
+    'phantom',
+    'who comes back to a channel of newest messages is given an older one',
+    {
+      channel: { slow: 'latest' },
+      connection: { received: [PLACE, FIRST, SECOND], hasCaughtUp: false },
+      later: [back('2', [THIRD, FOURTH])]
+    }
+  ],
+  [
+    'phantom',
+    'a newcomer behind on a channel of newest messages is given an older one',
+    {
+      channel: { slow: 'latest' },
+      subscription: { from: 'oldest', startedAt: 45 },
+      connection: { received: [at(46, THIRD), at(46, FOURTH)] }
+    }
+  ],
+  [
+    'phantom',
+    'a message comes that was published after close()',
+    { connection: { closedAt: 35, received: ALL, hasCaughtUp: false } }
+  ],
+  [
+    'phantom',
+    'a message comes whose publisher was told that it failed',
+    { messages: [published(1), { ...published(2), isRefused: true }, published(3), published(4)] }
+  ],
+  [
+    'false-gap',
+    'a gap is told although everything is kept',
+    {
+      connection: CUT_AFTER_FIRST,
+      later: [back('1', [gap('4'), SECOND, THIRD, FOURTH], { gaps: [EXPIRED] })]
+    }
+  ],
+  [
+    'false-gap',
+    'a gap is told of which the server does not know',
+    { ...AFTER_GAP, later: [back('1', [gap('2'), THIRD, FOURTH])] }
+  ],
+  [
+    'false-gap',
+    'a gap is told to a reader that kept up',
+    {
+      dropped: ['news 1', 'news 2'],
+      connection: {
+        gaps: [{ ...EXPIRED, reason: 'slow', at: 25 }],
+        stood: [{ at: 16, bytes: 10 }],
+        received: [PLACE, FIRST, at(25, gap('2', 'slow')), THIRD, FOURTH]
+      }
+    }
+  ],
+  [
+    'wrong-gap',
+    'a gap has the reason of a lost place, and nothing was lost',
+    {
+      ...AFTER_GAP,
+      later: [back('1', [gap('2', 'foreign'), THIRD, FOURTH], { gaps: [{ ...EXPIRED, reason: 'foreign' }] })]
+    }
+  ],
+  [
+    'wrong-gap',
+    'a place that nobody knows is told to be old',
+    {
+      ...MADE_UP,
+      connection: { resumedFrom: 'x-1', gaps: [EXPIRED], received: [gap('1'), SECOND, THIRD, FOURTH] }
+    }
+  ],
+  [
+    'wrong-gap',
+    'who read too slowly is told that it was away for too long',
+    {
+      dropped: ['news 1', 'news 2'],
+      connection: { gaps: [EXPIRED], received: [PLACE, FIRST, gap('2'), THIRD, FOURTH] }
+    }
+  ],
+  [
+    'wrong-gap',
+    'who is to be destroyed is told a gap',
+    {
+      channel: { slow: 'disconnect' },
+      dropped: ['news 1', 'news 2'],
+      connection: {
+        gaps: [{ ...EXPIRED, reason: 'slow' }],
+        received: [PLACE, FIRST, gap('2', 'slow'), THIRD, FOURTH]
+      }
+    }
+  ],
+  ['syntax', 'the strict parser refuses the stream', { connection: { refusal: 'a CR' } }],
+  [
+    'memory',
+    'more messages are kept than allowed',
+    { run: { samples: [{ name: 'messages', value: 11, bound: 10 }] } }
+  ],
+  ['leftover', 'a connection is left after the end', { run: { leftovers: { connections: 1 } } }]
+]
+
+t.test('judge › has nothing to say of a run in which', async (t) => {
+  for (const [what, story] of Object.entries(good)) t.same(judge(runOf(story)), [], what)
+})
+
+t.test('judge › sees that', async (t) => {
+  for (const [kind, what, story] of bad) {
+    const violations = judge(runOf(story))
+    t.same([...new Set(violations.map((violation) => violation.kind))], [kind], `${kind}: ${what}`)
+  }
+})
+
+t.test('judge › sees a violation of a kind that is told with others', async (t) => {
+  const falseGap: Story = {
+    ...FORK,
+    connection: {
+      gaps: undefined,
+      received: [PLACE, CAME_FIRST, at(31, gap('1', 'unknown')), CAME_THIRD, CAME_FOURTH]
+    }
+  }
+  const kinds = judge(runOf(falseGap)).map(({ kind }) => kind)
+  t.same(kinds, ['wrong-gap', 'false-gap'], 'a gap is told to a client that had not seen what was lost')
+})
+
+t.test('judge › knows a run by each kind of violation', async (t) => {
+  const kinds: readonly ViolationKind[] = [
+    'loss',
+    'duplicate',
+    'order',
+    'payload',
+    'phantom',
+    'false-gap',
+    'wrong-gap',
+    'syntax',
+    'memory',
+    'leftover'
+  ]
+  t.same([...new Set(bad.map(([kind]) => kind))], kinds)
+})
+
+/** A channel with four messages, and a client that was there before and got all of them. */
+function runOf({
+  channel,
+  messages = MESSAGES,
+  subscription,
+  later = [],
+  run,
+  dropped = [],
+  ...story
+}: Story): RunLog {
+  const first = connection(story.connection ?? {}, { ...subscribed(), ...subscription })
+  const others = later.map((log) => connection({ ...log }, subscribed('news', 60)))
+  const log = { slow: 'gap', afterGap: 'oldest', forgottenAt: [], ...channel } as const
+  return {
+    channels: [
+      { name: 'news', ...log },
+      { name: 'other', ...log }
+    ],
+    messages,
+    retention: { keepsUnoffered: true, mayHaveDropped: (_channel, { data }) => dropped.includes(data) },
+    isExact: true,
+    notYet: new Set(),
+    samples: [],
+    leftovers: {},
+    ...run,
+    clients: [[first, ...others], ...(run?.clients ?? [])]
+  }
+}
+
+function connection(log: Partial<ConnectionLog>, subscription: SubscriptionLog): ConnectionLog {
+  return {
+    client: 'client',
+    resumedFrom: undefined,
+    subscriptions: [subscription],
+    received: ALL,
+    sent: [],
+    gaps: [],
+    refusal: undefined,
+    stood: [],
+    refused: [],
+    closedAt: undefined,
+    hasCaughtUp: true,
+    ...log
+  }
+}
+
+function subscribed(channel = 'news', startedAt = 5): SubscriptionLog {
+  return { channel, from: 'now', resumes: true, startedAt, endedAt: undefined, filter: undefined }
+}
+
+/** A connection on which the client came back. */
+function back(
+  resumedFrom: string,
+  received: readonly Received[],
+  log: Partial<ConnectionLog> = {},
+  after = 60
+): Partial<ConnectionLog> {
+  return { resumedFrom, received: received.map((one) => at(after + 5, one)), ...log }
+}
+
+function published(number: number, channels: readonly string[] = ['news']): Published {
+  const sentAt = number * 10
+  return {
+    channels,
+    id: String(number),
+    event: 'message',
+    data: `${channels.join('+')} ${number}`,
+    key: '',
+    byteLength: 20,
+    sentAt,
+    acknowledgedAt: sentAt + 1
+  }
+}
+
+function message(number: number, channel = 'news'): Received {
+  return at(number * 10 + 2, block(String(number), 'message', `${channel} ${number}`))
+}
+
+function gap(id: string, reason = 'expired'): Received {
+  return at(46, block(id, 'gap', JSON.stringify({ channel: 'news', reason })))
+}
+
+function block(id: string, event: string | undefined, data: string): Received {
+  return { at: 7, start: 100, id, event, data }
+}
+
+function at(moment: number, block: Received): Received {
+  return { ...block, at: moment }
+}

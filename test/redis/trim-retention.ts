@@ -1,0 +1,23 @@
+import type { Moment, Published, Retention } from '../checker/run-log.ts'
+
+/** What a stream keeps that is trimmed to a length: at least so many of the newest messages. */
+export class TrimRetention implements Retention {
+  readonly keepsUnoffered = false
+  readonly #channels: ReadonlyMap<
+    string,
+    { readonly messages: readonly Published[]; readonly fewest: number }
+  >
+
+  /** @param channels with the fewest messages that are newer than one that may have been dropped. */
+  constructor(
+    channels: ReadonlyMap<string, { readonly messages: readonly Published[]; readonly fewest: number }>
+  ) {
+    this.#channels = channels
+  }
+
+  mayHaveDropped(channel: string, message: Published, by: Moment): boolean {
+    const { messages = [], fewest = Infinity } = this.#channels.get(channel) ?? {}
+    const newer = messages.slice(messages.indexOf(message) + 1).filter(({ sentAt }) => sentAt <= by)
+    return newer.length >= fewest
+  }
+}
