@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import eventStream, { type EventStreamOptions } from '../../lib/index.ts'
 
@@ -61,7 +62,7 @@ export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-/** Waits until `condition` holds, one turn of the event loop after another. */
+/** Waits until `condition` holds, also while a fake clock stands still. Where there is an event, await that. */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1))
+  while (!condition()) await sleep(1)
 }
