@@ -1,28 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Connection } from '../lib/connection.ts'
 import { Heartbeat, monotonicMs } from '../lib/heartbeat.ts'
+import { FakeClock } from './helpers/fake-clock.ts'
 import { Bench } from './helpers/fake-transport.ts'
-
-function timers(): number {
-  return process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length
-}
-
-/** A timer's delay as Node holds it. */
-function periodOf(heartbeat: Heartbeat, shortestMs: number): number {
-  const { setInterval } = globalThis
-  let periodMs = 0
-  globalThis.setInterval = ((_callback: () => void, ms: number) => {
-    periodMs = ms
-    return setInterval(() => {}, 1e6)
-  }) as typeof setInterval
-  try {
-    heartbeat.start(shortestMs)
-  } finally {
-    globalThis.setInterval = setInterval
-  }
-  return periodMs
-}
 
 t.test('Heartbeat › lets every connection look at the same time', async (t) => {
   const benches = [Bench.open({ heartbeatMs: 100 }), Bench.open({ heartbeatMs: 200 })]
@@ -48,36 +28,76 @@ t.test('Heartbeat › a connection that ends while it beats does not disturb the
   t.equal(second.transport.text, ': \n\n')
 })
 
-t.test('Heartbeat › one timer, which does not keep the process alive, and none when stopped', async (t) => {
-  const heartbeat = new Heartbeat(new Set())
-  const before = timers()
-  heartbeat.start(15_000)
-  heartbeat.start(15_000)
-  heartbeat.start(100)
-  t.equal(timers(), before, 'an unref timer is not an active resource')
-  heartbeat.stop()
-  heartbeat.stop()
-})
+/** Runs a test of a heartbeat that looks at one connection, which counts how often. */
+function beating(test: (heartbeat: Heartbeat, clock: FakeClock, beats: () => number) => void): Promise<void> {
+  return FakeClock.run(async (clock) => {
+    let beats = 0
+    const connection = { beat: () => beats++ } as unknown as Connection
+    test(new Heartbeat(new Set([connection])), clock, () => beats)
+  })
+}
+
+t.test('Heartbeat › one timer, which does not keep the process alive, and none when stopped', (t) =>
+  beating((heartbeat, clock) => {
+    heartbeat.start(15_000)
+    heartbeat.start(15_000)
+    heartbeat.start(100)
+    t.same(clock.pending, { all: 1, withRef: 0 })
+    heartbeat.stop()
+    heartbeat.stop()
+    t.same(clock.pending, { all: 0, withRef: 0 })
+  })
+)
 
 t.test('Heartbeat › beats every second, or ten times in the shortest time there is to keep', async (t) => {
-  t.equal(periodOf(new Heartbeat(new Set()), 15_000), 1000)
-  t.equal(periodOf(new Heartbeat(new Set()), Infinity), 1000)
-  t.equal(periodOf(new Heartbeat(new Set()), 500), 50)
-  t.equal(periodOf(new Heartbeat(new Set()), 1), 5)
-  const heartbeat = new Heartbeat(new Set())
-  t.equal(periodOf(heartbeat, 500), 50)
-  t.equal(periodOf(heartbeat, 15_000), 0, 'does not become slower while it runs')
-  t.equal(periodOf(heartbeat, 100), 10)
-  heartbeat.stop()
-  t.equal(periodOf(heartbeat, 15_000), 1000)
+  for (const [shortestMs, periodMs] of [
+    [15_000, 1000],
+    [Infinity, 1000],
+    [500, 50],
+    [1, 5]
+  ] as const) {
+    await beating((heartbeat, clock, beats) => {
+      heartbeat.start(shortestMs)
+      clock.advance(periodMs - 1)
+      t.equal(beats(), 0, `${shortestMs}`)
+      clock.advance(1)
+      t.equal(beats(), 1)
+      clock.advance(2 * periodMs)
+      t.equal(beats(), 3)
+    })
+  }
 })
 
-t.test('Heartbeat › its timer beats', async (t) => {
-  const bench = Bench.open({ heartbeatMs: 10 })
-  const heartbeat = new Heartbeat(new Set([bench.connection]))
-  heartbeat.start(10)
-  while (bench.transport.text === '') await sleep(1)
-  heartbeat.stop()
-  t.equal(bench.transport.text, ': \n\n')
-  t.ok(Number.isInteger(monotonicMs()))
-})
+t.test('Heartbeat › becomes faster while it runs, but not slower', (t) =>
+  beating((heartbeat, clock, beats) => {
+    heartbeat.start(500)
+    clock.advance(30)
+    heartbeat.start(15_000)
+    clock.advance(20)
+    t.equal(beats(), 1, 'as if nothing had been said')
+    heartbeat.start(100)
+    clock.advance(10)
+    t.equal(beats(), 2)
+    heartbeat.stop()
+    heartbeat.start(15_000)
+    clock.advance(999)
+    t.equal(beats(), 2, 'until it was stopped')
+    clock.advance(1)
+    t.equal(beats(), 3)
+  })
+)
+
+t.test('Heartbeat › tells the connections the time', (t) =>
+  FakeClock.run(async (clock) => {
+    const bench = Bench.open({ heartbeatMs: 10 })
+    const heartbeat = new Heartbeat(new Set([bench.connection]))
+    heartbeat.start(10)
+    clock.advance(10)
+    t.equal(bench.transport.text, '')
+    clock.advance(10)
+    t.equal(bench.transport.text, ': \n\n')
+    heartbeat.stop()
+    clock.spend(0.75)
+    t.equal(monotonicMs(), 1_020, 'in whole milliseconds')
+  })
+)
