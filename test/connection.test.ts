@@ -1,18 +1,10 @@
 import t from 'tap'
+import { FakeClock } from './helpers/fake-clock.ts'
 import { Bench } from './helpers/fake-transport.ts'
+import { hasSettled } from './helpers/settled.ts'
 
 const KIB = 1024
 const FAREWELL = 'event: close\ndata: Closing the connection\n\n'
-
-/** Whether a promise has settled by the end of the pending microtasks. */
-async function hasSettled(promise: Promise<unknown>): Promise<boolean> {
-  let settled = false
-  promise.then(() => {
-    settled = true
-  })
-  for (let i = 0; i < 10; i++) await undefined
-  return settled
-}
 
 t.test('Connection › #send', async (t) => {
   t.test('messages of one turn leave in one write', async (t) => {
@@ -519,15 +511,17 @@ t.test('Connection › #beat', async (t) => {
     t.match(bench.transport.text, /^retry: \d+\n\n$/)
   })
 
-  t.test('at expiresAt the stream ends, given as a Date or as milliseconds', async (t) => {
-    for (const expiresAt of [Date.now() + 5000, new Date(Date.now() + 5000)]) {
-      const { connection } = Bench.open({ expiresAt })
-      connection.beat(4000)
-      t.equal(connection.state, 'open')
-      connection.beat(5001)
-      t.equal(connection.reason, 'expired')
-    }
-  })
+  t.test('at expiresAt the stream ends, given as a Date or as milliseconds', (t) =>
+    FakeClock.run(async () => {
+      for (const expiresAt of [Date.now() + 5000, new Date(Date.now() + 5000)]) {
+        const { connection } = Bench.open({ expiresAt })
+        connection.beat(4999)
+        t.equal(connection.state, 'open')
+        connection.beat(5000)
+        t.equal(connection.reason, 'expired')
+      }
+    })
+  )
 
   t.test('an expiry before the head is out lets only the head and the retry out', async (t) => {
     const bench = new Bench({ expiresAt: Date.now() - 1 })

@@ -1,12 +1,19 @@
 import { Readable } from 'node:stream'
-import Fastify from 'fastify'
-import t from 'tap'
+import Fastify, { type FastifyInstance, type InjectOptions } from 'fastify'
+import t, { type Test } from 'tap'
 import eventStream, { type CloseReason } from '../lib/index.ts'
 import { injectStream, readEvents } from '../lib/testing.ts'
-import { build, deferred, listen } from './helpers/server.ts'
+import { FakeClock } from './helpers/fake-clock.ts'
+import { build, deferred, listen, nextTurn } from './helpers/server.ts'
+import { hasSettled } from './helpers/settled.ts'
+
+/** A test during which time passes only by hand, so that nothing is late on a busy machine. */
+function timed(t: Test, name: string, test: (t: Test, clock: FakeClock) => Promise<void>): void {
+  t.test(name, (t) => FakeClock.run((clock) => test(t, clock)))
+}
 
 t.test('injectStream', async (t) => {
-  t.test('starts a stream without a port, and gives its events one after another', async (t) => {
+  timed(t, 'starts a stream without a port, and gives its events one after another', async (t) => {
     const app = await build(t)
     app.get('/prices', (_request, reply) => {
       reply.header('x-shop', 'a')
@@ -24,7 +31,7 @@ t.test('injectStream', async (t) => {
     await stream.abort()
   })
 
-  t.test('takes what inject() takes', async (t) => {
+  timed(t, 'takes what inject() takes', async (t) => {
     const app = await build(t)
     app.post('/', (request, reply) => {
       const { method, body, headers } = request
@@ -46,7 +53,7 @@ t.test('injectStream', async (t) => {
     })
   })
 
-  t.test('abort() leaves as a client does', async (t) => {
+  timed(t, 'abort() leaves as a client does', async (t) => {
     const app = await build(t)
     const left = deferred<CloseReason>()
     app.get('/', (_request, reply) => {
@@ -63,7 +70,7 @@ t.test('injectStream', async (t) => {
     t.same(await Promise.all([...app.sse.connections]), [])
   })
 
-  t.test('asyncDispose is abort(), for `await using` on Node 24', async (t) => {
+  timed(t, 'asyncDispose is abort(), for `await using` on Node 24', async (t) => {
     const app = await build(t)
     app.get('/', (_request, reply) => void reply.sseStart())
     const stream = await injectStream(app, '/')
@@ -72,7 +79,7 @@ t.test('injectStream', async (t) => {
     t.equal(await sse?.closed, 'client')
   })
 
-  t.test('rest() gives what comes until the end', async (t) => {
+  timed(t, 'rest() gives what comes until the end', async (t) => {
     const app = await build(t)
     app.get('/', (_request, reply) => {
       const sse = reply.sseStart({ farewell: false })
@@ -89,7 +96,7 @@ t.test('injectStream', async (t) => {
     await stream.abort()
   })
 
-  t.test('says what came instead of an event stream', async (t) => {
+  timed(t, 'says what came instead of an event stream', async (t) => {
     const app = await build(t)
     app.get('/', (_request, reply) => reply.code(401).send({ error: 'who are you?' }))
     await t.rejects(injectStream(app, '/'), {
@@ -98,7 +105,7 @@ t.test('injectStream', async (t) => {
     await t.rejects(injectStream(app, '/nothing'), { message: /^Expected an event stream, got 404 / })
   })
 
-  t.test('says so when the server does not start, and nothing else', async (t) => {
+  timed(t, 'says so when the server does not start, and nothing else', async (t) => {
     const app = Fastify()
     app.register(async () => {
       throw new Error('no database')
@@ -106,54 +113,88 @@ t.test('injectStream', async (t) => {
     await t.rejects(injectStream(app, '/'), { message: 'no database' })
   })
 
-  t.test('does not wait for ever for the end of what came instead', async (t) => {
+  timed(t, 'does not wait for ever for the end of what came instead', async (t, clock) => {
     const app = await build(t)
     app.get('/', (_request, reply) => {
       const body = new Readable({ read() {} })
       body.push('and so on')
       return reply.type('text/plain').send(body)
     })
-    await t.rejects(injectStream(app, '/', { timeoutMs: 200 }), {
-      message: 'the end of the response did not come within 200 ms'
-    })
+    const answered = deferred()
+    const inject = async (request: InjectOptions): Promise<unknown> => {
+      const response = await app.inject(request)
+      setImmediate(answered.resolve)
+      return response
+    }
+    const injected = injectStream({ inject } as FastifyInstance, '/', { timeoutMs: 200 })
+    await answered.promise
+    clock.advance(199)
+    t.notOk(await hasSettled(injected))
+    clock.advance(1)
+    await t.rejects(injected, { message: 'the end of the response did not come within 200 ms' })
   })
 
-  t.test('does not wait for ever for a stream that is not started', async (t) => {
+  timed(t, 'does not wait for ever for a stream that is not started', async (t, clock) => {
     const app = Fastify()
     t.teardown(() => app.close())
     await app.register(eventStream)
-    app.get('/', (_request, reply) => void reply.hijack())
-    await t.rejects(injectStream(app, '/', { timeoutMs: 20 }), {
-      message: 'the head of the response did not come within 20 ms'
+    const hijacked = deferred()
+    app.get('/', (_request, reply) => {
+      reply.hijack()
+      hijacked.resolve()
     })
+    const injected = injectStream(app, '/', { timeoutMs: 20 })
+    await hijacked.promise
+    clock.advance(19)
+    t.notOk(await hasSettled(injected))
+    clock.advance(1)
+    await t.rejects(injected, { message: 'the head of the response did not come within 20 ms' })
   })
 })
 
 t.test('next()', async (t) => {
-  t.test('of a name skips other events', async (t) => {
+  timed(t, 'of a name skips other events', async (t) => {
     const stream = readEvents(Readable.from(['data: a\n\nevent: b\ndata: c\n\n', 'data: d\n\n']))
     t.same(await stream.next('b'), { id: '', event: 'b', data: 'c' })
     t.same((await stream.next()).data, 'd')
     await t.rejects(stream.next('b'), { message: 'The stream ended before the event "b"' })
   })
 
-  t.test('does not wait for ever', async (t) => {
-    const body = new Readable({ read() {} })
-    const stream = readEvents(body, { timeoutMs: 20 })
-    await t.rejects(stream.next('price'), { message: 'the event "price" did not come within 20 ms' })
-    await t.rejects(stream.rest(), { message: 'the end of the stream did not come within 20 ms' })
-    body.destroy()
+  timed(t, 'does not wait for ever, but for five seconds if it is not told', async (t, clock) => {
+    for (const [options, ms] of [
+      [{ timeoutMs: 20 }, 20],
+      [undefined, 5000]
+    ] as const) {
+      const body = new Readable({ read() {} })
+      const stream = readEvents(body, options)
+      for (const [wait, what] of [
+        [() => stream.next('price'), 'the event "price"'],
+        [() => stream.rest(), 'the end of the stream']
+      ] as const) {
+        const waiting: Promise<unknown> = wait()
+        clock.advance(ms - 1)
+        t.notOk(await hasSettled(waiting), `${ms}`)
+        clock.advance(1)
+        await t.rejects(waiting, { message: `${what} did not come within ${ms} ms` })
+      }
+      body.destroy()
+    }
   })
 
-  t.test('leaves what comes after its time to who asks next', async (t) => {
+  timed(t, 'leaves what comes after its time to who asks next', async (t, clock) => {
     const body = new Readable({ read() {} })
     const stream = readEvents(body, { timeoutMs: 20 })
-    await t.rejects(stream.next(), { message: 'an event did not come within 20 ms' })
-    await t.rejects(stream.next('b'), { message: 'the event "b" did not come within 20 ms' })
+    const rejectsInTime = async (waiting: Promise<unknown>, message: string | RegExp): Promise<void> => {
+      await nextTurn()
+      clock.advance(20)
+      await t.rejects(waiting, { message })
+    }
+    await rejectsInTime(stream.next(), 'an event did not come within 20 ms')
+    await rejectsInTime(stream.next('b'), 'the event "b" did not come within 20 ms')
     body.push('id: 1\ndata: a\n\n')
     t.match(await stream.next(), { data: 'a', id: '1' })
     body.push('id: 2\ndata: b\n\nid: 3\ndata: c\n\n')
-    await t.rejects(stream.rest(), { message: /the end of the stream/ })
+    await rejectsInTime(stream.rest(), /the end of the stream/)
     t.match(await stream.next(), { data: 'b' })
     t.equal(stream.lastEventId, '2', 'and not of what nobody has asked for yet')
     body.push(null)
@@ -161,18 +202,21 @@ t.test('next()', async (t) => {
     t.equal(stream.lastEventId, '3')
   })
 
-  t.test('waits for ever if it may', async (t) => {
-    const stream = readEvents(Readable.from(['data: a\n\n']), { timeoutMs: Infinity })
-    t.equal((await stream.next()).data, 'a')
+  timed(t, 'waits for ever if it may', async (t, clock) => {
+    const body = new Readable({ read() {} })
+    const next = readEvents(body, { timeoutMs: Infinity }).next()
+    clock.advance(1e12)
+    body.push('data: a\n\n')
+    t.equal((await next).data, 'a')
   })
 
-  t.test('called twice at once gives two events', async (t) => {
+  timed(t, 'called twice at once gives two events', async (t) => {
     const stream = readEvents(Readable.from(['data: a\n\n', 'data: b\n\n']))
     const [a, b] = await Promise.all([stream.next(), stream.next()])
     t.same([a.data, b.data].sort(), ['a', 'b'])
   })
 
-  t.test('fails as the stream does', async (t) => {
+  timed(t, 'fails as the stream does', async (t) => {
     const stream = readEvents(
       Readable.from(
         (async function* () {
@@ -187,7 +231,7 @@ t.test('next()', async (t) => {
 })
 
 t.test('readEvents', async (t) => {
-  t.test('reads the response of fetch()', async (t) => {
+  timed(t, 'reads the response of fetch()', async (t) => {
     const app = await build(t)
     app.get('/', (_request, reply) => {
       const sse = reply.sseStart()
@@ -206,7 +250,7 @@ t.test('readEvents', async (t) => {
     t.equal(events.lastEventId, '1')
   })
 
-  t.test('refuses another one', async (t) => {
+  timed(t, 'refuses another one', async (t) => {
     const app = await build(t)
     app.get('/', () => ({}))
     const { url } = await listen(app)

@@ -8,7 +8,7 @@ interface FakeTimer {
   refresh(): FakeTimer
 }
 
-/** The monotonic clock and the timers of this process, moved by hand. Those that ran before go on. */
+/** The clocks and the timers of this process, moved by hand. Timers that ran before go on. */
 export class FakeClock {
   #now = 1_000
   readonly #timers = new Set<FakeTimer>()
@@ -17,6 +17,8 @@ export class FakeClock {
   static async run(test: (clock: FakeClock) => Promise<void>): Promise<void> {
     const clock = new FakeClock()
     const { setTimeout, clearTimeout, setInterval, clearInterval } = globalThis
+    const { now } = Date
+    const startedAt = now() - clock.#now
     Object.assign(globalThis, {
       setTimeout: (run: () => void, ms: number) => clock.#add(run, ms, false),
       setInterval: (run: () => void, ms: number) => clock.#add(run, ms, true),
@@ -24,11 +26,13 @@ export class FakeClock {
       clearInterval: (timer: FakeTimer) => clock.#timers.delete(timer) || clearInterval(timer as never)
     })
     Object.defineProperty(performance, 'now', { configurable: true, value: () => clock.#now })
+    Date.now = () => startedAt + Math.floor(clock.#now)
     try {
       await test(clock)
     } finally {
       Object.assign(globalThis, { setTimeout, clearTimeout, setInterval, clearInterval })
       Reflect.deleteProperty(performance, 'now')
+      Date.now = now
     }
   }
 
