@@ -1,9 +1,10 @@
+import { once } from 'node:events'
 import { PassThrough, Readable } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { SSEConnection } from '../../lib/index.ts'
+import { FakeClock } from '../helpers/fake-clock.ts'
 import { RawClient, request } from '../helpers/raw-client.ts'
-import { build, deferred, listen, until } from '../helpers/server.ts'
+import { build, deferred, listen, nextTurn, until } from '../helpers/server.ts'
 
 t.test('a client that leaves', async (t) => {
   t.test('is seen, by its end or by a reset, on GET and on POST with a body', async (t) => {
@@ -44,9 +45,10 @@ t.test('a client that leaves', async (t) => {
     const entered = deferred<RawClient>()
     const born = deferred<unknown[]>()
     app.addHook('preHandler', async (req) => {
+      const left = once(req.raw.socket, 'close')
       const client = await entered.promise
       client.socket.destroy()
-      await until(() => req.raw.socket.destroyed)
+      await left
     })
     app.get('/', async (_request, reply) => {
       const sse = reply.sseStart()
@@ -64,11 +66,12 @@ t.test('a client that leaves', async (t) => {
     const app = await build(t)
     const entered = deferred<RawClient>()
     const ended = deferred<unknown>()
-    app.addHook('onSend', async (req, _reply, payload) => {
+    const written = deferred<unknown>()
+    app.addHook('onSend', async ({ raw }, _reply, payload) => {
       const client = await entered.promise
       client.socket.destroy()
-      await until(() => req.raw.socket.destroyed)
-      await sleep(5)
+      await ended.promise
+      setImmediate(() => written.resolve(raw.socket.bytesWritten))
       return payload
     })
     app.get('/', async (_request, reply) => {
@@ -79,6 +82,7 @@ t.test('a client that leaves', async (t) => {
     const { port } = await listen(app)
     entered.resolve(RawClient.get(port, '/'))
     t.same(await ended.promise, ['client', 0])
+    t.equal(await written.promise, 0)
   })
 })
 
@@ -148,8 +152,14 @@ t.test('a client that sends more than its request', async (t) => {
   t.test('another request while onSend hooks of the stream still run', async (t) => {
     const app = await build(t)
     let others = 0
+    const both = deferred()
+    let requests = 0
+    app.server.on('request', () => {
+      if (++requests === 2) both.resolve()
+    })
     app.addHook('onSend', async (_request, _reply, payload) => {
-      await sleep(20)
+      await both.promise
+      await nextTurn()
       return payload
     })
     app.get('/', async (_request, reply) => {
@@ -286,7 +296,7 @@ t.test('a producer that does nothing but wait for send() lets others run after t
   app.get('/', async (_request, reply) => {
     const sse = reply.sseStart()
     let isStopping = false
-    sse.closed.then(() => setTimeout(() => (isStopping = true), 5))
+    sse.closed.then(() => setTimeout(() => (isStopping = true), 1))
     while (!isStopping) await sse.send('x')
     stopped.resolve()
   })
@@ -317,31 +327,44 @@ t.test('a reader that is too slow', async (t) => {
     client.socket.destroy()
   })
 
-  t.test('awaited sends go at its pace, and it is gone after stallMs without progress', async (t) => {
-    const app = await build(t, { stallMs: 100 })
-    const ended = deferred<unknown>()
-    app.get('/', async (_request, reply) => {
-      const sse = reply.sseStart()
-      while (sse.state === 'open') {
-        await sse.send('x'.repeat(10_000))
-        t.ok(sse.bufferedBytes < 200_000)
-      }
-      ended.resolve(await sse.closed)
+  t.test('awaited sends go at its pace, and it is gone after stallMs without progress', (t) =>
+    FakeClock.run(async (clock) => {
+      const stallMs = 100
+      const app = await build(t, { stallMs })
+      const started = deferred<SSEConnection>()
+      let most = 0
+      app.get('/', async (_request, reply) => {
+        const sse = reply.sseStart()
+        started.resolve(sse)
+        while (sse.state === 'open') {
+          await sse.send('x'.repeat(10_000))
+          most = Math.max(most, sse.bufferedBytes)
+        }
+      })
+      const { port } = await listen(app)
+      const client = RawClient.get(port, '/')
+      client.socket.pause()
+      const sse = await started.promise
+      await untilResting(() => sse.messages)
+      clock.advance(stallMs - 1)
+      t.equal(sse.state, 'open')
+      clock.advance(stallMs)
+      t.equal(await sse.closed, 'slow')
+      t.ok(most < 200_000, `at most ${most} bytes were buffered`)
+      client.socket.destroy()
     })
-    const { port } = await listen(app)
-    const client = RawClient.get(port, '/')
-    client.socket.pause()
-    t.equal(await ended.promise, 'slow')
-    client.socket.destroy()
-  })
+  )
 
   t.test('sendAll takes no more from its source than the client reads', async (t) => {
     const app = await build(t)
+    const started = deferred<SSEConnection>()
     let given = 0
+    let most = 0
     let returned = false
-    async function* source(): AsyncGenerator<string> {
+    async function* source(sse: SSEConnection): AsyncGenerator<string> {
       try {
         for (;;) {
+          most = Math.max(most, sse.bufferedBytes)
           given++
           yield 'x'.repeat(10_000)
         }
@@ -351,18 +374,17 @@ t.test('a reader that is too slow', async (t) => {
     }
     const stopped = deferred()
     app.get('/', async (_request, reply) => {
-      await reply.sseStart().sendAll(source())
+      const sse = reply.sseStart()
+      started.resolve(sse)
+      await sse.sendAll(source(sse))
       stopped.resolve()
     })
     const { port } = await listen(app)
     const client = RawClient.get(port, '/')
     client.socket.pause()
-    let before = -1
-    while (given !== before) {
-      before = given
-      await sleep(100)
-    }
-    t.ok(given < 5000, 'the source rests')
+    await started.promise
+    const before = await untilResting(() => given)
+    t.ok(most < 200_000, `at most ${most} bytes were buffered when more was taken`)
     client.socket.resume()
     await until(() => given > before)
     client.socket.destroy()
@@ -370,3 +392,14 @@ t.test('a reader that is too slow', async (t) => {
     t.ok(returned)
   })
 })
+
+/** Resolves when a count stands still over many turns of the event loop. */
+async function untilResting(count: () => number): Promise<number> {
+  let before = -1
+  for (let turns = 0; turns < 100; turns++) {
+    if (count() !== before) turns = 0
+    before = count()
+    await nextTurn()
+  }
+  return before
+}

@@ -1,8 +1,9 @@
 import { PassThrough, Readable } from 'node:stream'
-import { setInterval, setTimeout as sleep } from 'node:timers/promises'
+import { setInterval } from 'node:timers/promises'
 import Fastify, { type FastifyRequest, LogController } from 'fastify'
 import t from 'tap'
-import eventStream, { type SSEConnection } from '../../lib/index.ts'
+import eventStream from '../../lib/index.ts'
+import { FakeClock } from '../helpers/fake-clock.ts'
 import { RawClient, request } from '../helpers/raw-client.ts'
 import { build, deferred, listen, logger, nextTurn, until } from '../helpers/server.ts'
 
@@ -95,40 +96,44 @@ t.test('sseStart › hooks', async (t) => {
       await nextTurn()
       return payload
     })
-    const later = (sse: SSEConnection): void => {
-      setTimeout(() => {
-        sse.send('late')
-        sse.close()
-      }, 20)
-    }
-    app.get('/undefined', async (_request, reply) => later(reply.sseStart()))
+    app.get('/undefined', async (_request, reply) => void reply.sseStart())
     app.get('/reply', async (_request, reply) => {
-      later(reply.sseStart())
+      reply.sseStart()
       return reply
     })
     app.get('/value', async (_request, reply) => {
-      later(reply.sseStart())
+      reply.sseStart()
       return { value: 1 }
     })
-    app.get('/callback', (_request, reply) => later(reply.sseStart()))
+    app.get('/callback', (_request, reply) => void reply.sseStart())
     const { url } = await listen(app)
     for (const path of ['/undefined', '/reply', '/value', '/callback']) {
       const response = await fetch(url + path)
+      const [sse] = app.sse.connections
+      sse?.send('late')
+      sse?.close()
       t.equal(await response.text(), `data: late\n\n${FAREWELL}`, path)
     }
   })
 
-  t.test('handlerTimeout ends with the takeover', async (t) => {
-    const app = await build(t)
-    app.get('/', { handlerTimeout: 30 }, async (_request, reply) => {
-      const sse = reply.sseStart()
-      await sleep(80)
-      await sse.send('still here')
-      sse.close()
+  t.test('handlerTimeout ends with the takeover', (t) =>
+    FakeClock.run(async (clock) => {
+      const app = await build(t)
+      const handlerTimeout = 30
+      app.get('/late', { handlerTimeout }, async () => {
+        clock.advance(handlerTimeout)
+        await nextTurn()
+      })
+      app.get('/', { handlerTimeout }, async (_request, reply) => {
+        const sse = reply.sseStart()
+        clock.advance(handlerTimeout)
+        await sse.send('still here')
+        sse.close()
+      })
+      t.equal((await app.inject('/late')).statusCode, 503)
+      t.equal((await app.inject('/')).body, `data: still here\n\n${FAREWELL}`)
     })
-    const { url } = await listen(app)
-    t.equal(await (await fetch(url)).text(), `data: still here\n\n${FAREWELL}`)
-  })
+  )
 
   t.test('a stream can be started in a preHandler hook', async (t) => {
     const app = await build(t)
@@ -393,8 +398,10 @@ t.test('an onSend hook that fails gives the normal error response', async (t) =>
 
   t.test('also when the handler has returned, and fails, meanwhile', async (t) => {
     const app = await build(t)
+    let handling = deferred()
     app.setErrorHandler(async (error: Error, _request, reply) => {
-      await sleep(20)
+      handling.resolve()
+      await nextTurn()
       return reply.code(500).send({ handled: error.message })
     })
     const onSend = async (_request: unknown, _reply: unknown, payload: unknown): Promise<unknown> => {
@@ -402,19 +409,21 @@ t.test('an onSend hook that fails gives the normal error response', async (t) =>
       if (typeof payload !== 'string') throw new Error('no')
       return payload
     }
-    app.get('/rejects', { onSend }, async (_request, reply) => {
-      reply.sseStart()
-      await sleep(10)
-      throw new Error('secret')
-    })
     app.get('/returned', { onSend }, async (_request, reply) => void reply.sseStart())
     app.get('/returns', { onSend }, async (_request, reply) => {
       reply.sseStart()
-      await sleep(10)
+      await handling.promise
+    })
+    app.get('/rejects', { onSend }, async (_request, reply) => {
+      reply.sseStart()
+      await handling.promise
+      throw new Error('secret')
     })
     const { url } = await listen(app)
-    for (const path of ['/returned', '/returns', '/rejects'])
+    for (const path of ['/returned', '/returns', '/rejects']) {
+      handling = deferred()
       t.same(await (await fetch(url + path)).json(), { handled: 'no' })
+    }
   })
 })
 
@@ -468,11 +477,12 @@ t.test('an onSend hook that puts a stream in front, which then fails, ends it wi
   app.get('/', async (_request, reply) => {
     const sse = reply.sseStart()
     await sse.send('hello')
-    setTimeout(() => front.destroy(new Error('mine')), 10)
     ended.resolve([await sse.closed, sse.signal.reason.cause?.message])
   })
   const { port } = await listen(app)
   const client = RawClient.get(port, '/')
+  await client.until('hello')
+  front.destroy(new Error('mine'))
   t.same(await ended.promise, ['error', 'mine'])
   await client.closed
 })
@@ -539,16 +549,22 @@ t.test('a stream that is destroyed before its head is out leaves the client with
   t.equal(client.received, '')
 })
 
-t.test('a stream ends at its maximum age, also if nothing else is timed', async (t) => {
-  const app = await build(t, { heartbeatMs: false, stallMs: false, maxAgeMs: 50 })
-  const reason = deferred<unknown>()
-  app.get('/', async (_request, reply) => {
-    reason.resolve(await reply.sseStart().closed)
+t.test('a stream ends at its maximum age, also if nothing else is timed', (t) =>
+  FakeClock.run(async (clock) => {
+    const app = await build(t, { heartbeatMs: false, stallMs: false, maxAgeMs: 1000 })
+    app.get('/', async (_request, reply) => void reply.sseStart())
+    const client = RawClient.get((await listen(app)).port, '/')
+    await client.until('\r\n\r\n')
+    const [sse] = app.sse.connections
+    clock.advance(899)
+    t.equal(sse?.state, 'open')
+    clock.advance(101)
+    t.equal(await sse?.closed, 'expired')
+    await client.until(/0\r\n\r\n$/)
+    t.match(client.body, /^retry: \d+\n\n$/)
+    client.socket.destroy()
   })
-  const { url } = await listen(app)
-  t.match(await (await fetch(url)).text(), /^retry: \d+\n\n$/)
-  t.equal(await reason.promise, 'expired')
-})
+)
 
 t.test('the log has a line for each opening and each closing', async (t) => {
   const log = logger()
@@ -647,7 +663,7 @@ t.test('app.sse', async (t) => {
   )
   await a.until('event: close')
   b.socket.destroy()
-  while (app.sse.connections.size > 0) await nextTurn()
+  await until(() => app.sse.connections.size === 0)
   t.match(app.sse.stats(), { connections: 0, opened: 2, messages: 2 })
   a.socket.destroy()
 })
