@@ -66,3 +66,14 @@ export function nextTurn(): Promise<void> {
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await sleep(1)
 }
+
+/** Waits until a count stands still over many turns of the event loop, and gives it. */
+export async function untilResting(count: () => number): Promise<number> {
+  let before = -1
+  for (let turns = 0; turns < 100; turns++) {
+    if (count() !== before) turns = 0
+    before = count()
+    await nextTurn()
+  }
+  return before
+}

@@ -4,7 +4,7 @@ import t from 'tap'
 import type { SSEConnection } from '../../lib/index.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { RawClient, request } from '../helpers/raw-client.ts'
-import { build, deferred, listen, nextTurn, until } from '../helpers/server.ts'
+import { build, deferred, listen, nextTurn, until, untilResting } from '../helpers/server.ts'
 
 t.test('a client that leaves', async (t) => {
   t.test('is seen, by its end or by a reset, on GET and on POST with a body', async (t) => {
@@ -392,14 +392,3 @@ t.test('a reader that is too slow', async (t) => {
     t.ok(returned)
   })
 })
-
-/** Resolves when a count stands still over many turns of the event loop. */
-async function untilResting(count: () => number): Promise<number> {
-  let before = -1
-  for (let turns = 0; turns < 100; turns++) {
-    if (count() !== before) turns = 0
-    before = count()
-    await nextTurn()
-  }
-  return before
-}

@@ -1,8 +1,10 @@
+import { once } from 'node:events'
 import type { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { memoryHistory, type SSEConnection } from '../../lib/index.ts'
-import { deferred } from '../helpers/server.ts'
+import { FakeClock } from '../helpers/fake-clock.ts'
+import { deferred, until, untilResting } from '../helpers/server.ts'
 
 /** What a client of one kind of pipe sees of a response. */
 export interface Response {
@@ -59,9 +61,11 @@ export function conformance(t: Test, name: string, open: (t: Test) => Promise<Pi
 
   t.test(`${name} › awaited sends wait for a reader that pauses, and lose nothing`, async (t) => {
     const { app, get, tellsDelivery = true } = await open(t)
+    const started = deferred<SSEConnection>()
     let most = 0
     app.get('/', async (_request, reply) => {
       const sse = reply.sseStart({ farewell: false })
+      started.resolve(sse)
       for (let i = 0; i < 300; i++) {
         await sse.send(`${i}:${'x'.repeat(50_000)}`)
         most = Math.max(most, sse.bufferedBytes)
@@ -69,7 +73,8 @@ export function conformance(t: Test, name: string, open: (t: Test) => Promise<Pi
       sse.close()
     })
     const response = await get('/')
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    const sse = await started.promise
+    await untilResting(() => sse.messages)
     const body = await text(response)
     t.equal(body.split('\n\n').length - 1, 300)
     t.match(body, /data: 299:x+\n\n$/)
@@ -104,33 +109,37 @@ export function conformance(t: Test, name: string, open: (t: Test) => Promise<Pi
 
   t.test(`${name} › destroy() cuts the client off`, async (t) => {
     const { app, get, tellsTruncation = true } = await open(t)
+    const started = deferred<SSEConnection>()
     app.get('/', async (_request, reply) => {
       const sse = reply.sseStart()
       await sse.send('hello')
-      setTimeout(() => sse.destroy(), 20)
-      t.equal(await sse.closed, 'server')
+      started.resolve(sse)
     })
     const body = text(await get('/'))
+    const sse = await started.promise
+    sse.destroy()
+    t.equal(await sse.closed, 'server')
     if (tellsTruncation) await t.rejects(body)
     else t.equal(await body, 'data: hello\n\n')
     t.equal(app.sse.connections.size, 0)
   })
 
-  t.test(`${name} › a heartbeat goes out`, async (t) => {
-    const { app, get } = await open(t)
-    const alive = setTimeout(() => t.fail('no heartbeat'), 60_000)
-    app.get('/', async (_request, reply) => {
-      reply.sseStart({ heartbeatMs: 20 })
+  t.test(`${name} › a heartbeat goes out`, (t) =>
+    FakeClock.run(async (clock) => {
+      const { app, get } = await open(t)
+      const heartbeatMs = 20
+      const started = deferred<SSEConnection>()
+      app.get('/', async (_request, reply) => started.resolve(reply.sseStart({ heartbeatMs })))
+      const response = await get('/')
+      const first = once(response.body, 'data')
+      const sse = await started.promise
+      await until(() => sse.bufferedBytes === 0)
+      clock.advance(2 * heartbeatMs)
+      t.same(String(await first), ': \n\n')
+      response.body.on('error', () => {})
+      response.leave()
     })
-    const response = await get('/')
-    const [chunk] = await new Promise<[Buffer]>((resolve) =>
-      response.body.once('data', (data) => resolve([data]))
-    )
-    clearTimeout(alive)
-    t.equal(String(chunk), ': \n\n')
-    response.body.on('error', () => {})
-    response.leave()
-  })
+  )
 
   t.test(`${name} › close() of the server ends it to the last byte`, async (t) => {
     const { app, get } = await open(t)
@@ -139,7 +148,7 @@ export function conformance(t: Test, name: string, open: (t: Test) => Promise<Pi
       for (let i = 0; i < 20; i++) sse.send(`${i}:${'x'.repeat(20_000)}`)
     })
     const response = await get('/')
-    const [body] = await Promise.all([text(response), app.close()])
+    const [body] = await Promise.all([text(response), FakeClock.run(() => app.close())])
     t.match(body, /data: 19:x+\n\nretry: 5\n\n$/)
   })
 
