@@ -685,8 +685,8 @@ function readWithPackage(bytes: Uint8Array, sizes: readonly number[]) {
 t.test(`properties (FC_SEED=${seed})`, async (t) => {
   t.comment(`FC_SEED=${seed}`)
 
-  t.test('100,000 messages come back equal through two parsers, wherever their bytes are cut', async (t) => {
-    const streams = 4_000
+  t.test('20,000 messages come back equal through two parsers, wherever their bytes are cut', async (t) => {
+    const streams = 800
     const length = 25
     let count = 0
     const property = fc.property(
@@ -707,7 +707,7 @@ t.test(`properties (FC_SEED=${seed})`, async (t) => {
       }
     )
     fc.assert(property, { seed, numRuns: streams })
-    t.equal(count, 100_000)
+    t.equal(count, 20_000)
   })
 
   t.test('a string is the message that has it as data', async (t) => {
@@ -725,7 +725,7 @@ t.test(`properties (FC_SEED=${seed})`, async (t) => {
       equal(readStrictly(bytes, sizes), { events: [], comments, lastEventId: '', retryMs: undefined })
       equal(readWithPackage(bytes, sizes), { events: [], comments, retryMs: undefined })
     })
-    fc.assert(property, { seed, numRuns: 2_000 })
+    fc.assert(property, { seed, numRuns: 500 })
     t.pass()
   })
 
@@ -783,7 +783,7 @@ t.test(`properties (FC_SEED=${seed})`, async (t) => {
       if (outcome.text !== undefined) throw new Error(`accepted as ${JSON.stringify(outcome.text)}`)
       equal(outcome.code?.startsWith('FST_ERR_EVENTSTREAM_'), true)
     })
-    fc.assert(property, { seed, numRuns: 20_000 })
+    fc.assert(property, { seed, numRuns: 5_000 })
     t.pass()
   })
 
@@ -825,7 +825,7 @@ t.test(`properties (FC_SEED=${seed})`, async (t) => {
       const message = typeof value === 'string' ? { data: value } : (value as Message)
       equal(parseStream(text), { ...received([message]), comments: [] })
     })
-    fc.assert(property, { seed, numRuns: 10_000 })
+    fc.assert(property, { seed, numRuns: 4_000 })
     t.ok(accepted > 500, `${accepted} accepted`)
     t.ok(refused > 500, `${refused} refused`)
   })
@@ -842,7 +842,7 @@ function attempt(message: unknown): { text?: string; code?: string } {
   }
 }
 
-/** Cheaper than a hundred thousand assertions. */
+/** Cheaper than twenty thousand assertions. */
 function equal(actual: unknown, expected: unknown): void {
   assert.deepStrictEqual(actual, expected)
 }

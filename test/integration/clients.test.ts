@@ -8,7 +8,7 @@ import t, { type Test } from 'tap'
 import { EventSource as UndiciEventSource } from 'undici'
 import eventStream, { type Message, type SSEConnection } from '../../lib/index.ts'
 
-const MESSAGES = 100_000
+const MESSAGES = 10_000
 const DONE = 'done'
 
 /** FC_SEED=… repeats a run. */
