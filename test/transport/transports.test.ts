@@ -102,9 +102,10 @@ conformance(t, 'HTTP/1.1 over TLS', async (t) =>
 )
 
 let sockets = 0
-conformance(t, 'HTTP/1.1 over a Unix socket', async (t) => {
+conformance(t, 'HTTP/1.1 over a Unix socket, or a named pipe of Windows', async (t) => {
   const app = await build(t)
-  const socketPath = join(tmpdir(), `fastify-eventstream-${process.pid}-${++sockets}.sock`)
+  const directory = process.platform === 'win32' ? '\\\\.\\pipe' : tmpdir()
+  const socketPath = join(directory, `fastify-eventstream-${process.pid}-${++sockets}.sock`)
   const get = http1(httpGet, { socketPath })
   let listening: Promise<unknown> | undefined
   return {
@@ -146,7 +147,7 @@ conformance(t, 'HTTP/2 over TCP', async (t) =>
 )
 
 conformance(t, 'HTTP/2 over TLS', async (t) =>
-  lazily(await build(t, {}, { http2: true, https }), (port) => http2(t, `https://localhost:${port}`))
+  lazily(await build(t, {}, { http2: true, https }), (port) => http2(t, `https://${host}:${port}`))
 )
 
 conformance(t, 'HTTP/1.1 to a server that speaks HTTP/2', async (t) =>
