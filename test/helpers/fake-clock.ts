@@ -1,14 +1,18 @@
 interface FakeTimer {
   at: number
   readonly run: () => void
-  readonly ms: number
+  /** Whether it fires again and again. */
   readonly isInterval: boolean
   hasRef: boolean
   unref(): FakeTimer
   refresh(): FakeTimer
 }
 
-/** The clocks and the timers of this process, moved by hand. Timers that ran before go on. */
+interface Test {
+  teardown(fn: () => unknown): void
+}
+
+/** The clocks and the timers of this process, moved by hand. Timers that ran before go on, and can still be cleared. */
 export class FakeClock {
   #now = 1_000
   readonly #timers = new Set<FakeTimer>()
@@ -16,24 +20,19 @@ export class FakeClock {
   /** Runs `test` on a clock that stands still, and gives the process its own back. */
   static async run(test: (clock: FakeClock) => Promise<void>): Promise<void> {
     const clock = new FakeClock()
-    const { setTimeout, clearTimeout, setInterval, clearInterval } = globalThis
-    const { now } = Date
-    const startedAt = now() - clock.#now
-    Object.assign(globalThis, {
-      setTimeout: (run: () => void, ms: number) => clock.#add(run, ms, false),
-      setInterval: (run: () => void, ms: number) => clock.#add(run, ms, true),
-      clearTimeout: (timer: FakeTimer) => clock.#timers.delete(timer) || clearTimeout(timer as never),
-      clearInterval: (timer: FakeTimer) => clock.#timers.delete(timer) || clearInterval(timer as never)
-    })
-    Object.defineProperty(performance, 'now', { configurable: true, value: () => clock.#now })
-    Date.now = () => startedAt + Math.floor(clock.#now)
+    const restore = clock.#install()
     try {
       await test(clock)
     } finally {
-      Object.assign(globalThis, { setTimeout, clearTimeout, setInterval, clearInterval })
-      Reflect.deleteProperty(performance, 'now')
-      Date.now = now
+      restore()
     }
+  }
+
+  /** For a test, all that is in it, and what they tear down: the clock stands still until they have ended. */
+  static install(t: Test): FakeClock {
+    const clock = new FakeClock()
+    t.teardown(clock.#install())
+    return clock
   }
 
   /** Timers that are still to fire, and how many of them keep the process alive. */
@@ -61,11 +60,33 @@ export class FakeClock {
     this.#now = end
   }
 
+  /** @returns what gives the process its own clock back. */
+  #install(): () => void {
+    const { setTimeout, clearTimeout, setInterval, clearInterval } = globalThis
+    const { now } = Date
+    const startedAt = now() - this.#now
+    const clear = (timer: FakeTimer): void => {
+      if (!this.#timers.delete(timer)) clearTimeout(timer as unknown as NodeJS.Timeout)
+    }
+    Object.assign(globalThis, {
+      setTimeout: (run: () => void, ms = 0) => this.#add(run, ms, false),
+      setInterval: (run: () => void, ms: number) => this.#add(run, ms, true),
+      clearTimeout: clear,
+      clearInterval: clear
+    })
+    Object.defineProperty(performance, 'now', { configurable: true, value: () => this.#now })
+    Date.now = () => startedAt + Math.floor(this.#now)
+    return () => {
+      Object.assign(globalThis, { setTimeout, clearTimeout, setInterval, clearInterval })
+      Reflect.deleteProperty(performance, 'now')
+      Date.now = now
+    }
+  }
+
   #add(run: () => void, ms: number, isInterval: boolean): FakeTimer {
     const timer: FakeTimer = {
       at: this.#now + ms,
       run,
-      ms,
       isInterval,
       hasRef: true,
       unref() {

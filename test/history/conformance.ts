@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { arrive } from '../../lib/arrivals.ts'
 import type { Cursor, ReadLimits } from '../../lib/history/history.ts'
 import {
@@ -16,7 +16,6 @@ import {
   textOf,
   texts
 } from '../helpers/history.ts'
-import { testAgainstModel } from './model.ts'
 import type { CreateStore, Store, StoreLimits } from './store.ts'
 
 const CURSOR = /^[A-Za-z0-9._~-]{1,28}$/
@@ -55,8 +54,8 @@ const NOT_GIVEN = [
 ]
 
 /** What every history keeps, whatever it keeps it in. */
-export function historyConformance(name: string, create: CreateStore): void {
-  const bench: Bench = { name, open: (t, limits) => openStore(t, create, limits) }
+export function historyConformance(t: Test, name: string, create: CreateStore): void {
+  const bench: Bench = { t, name, open: (t, limits) => openStore(t, create, limits) }
   testAppend(bench)
   testFollow(bench)
   testRead(bench)
@@ -65,10 +64,11 @@ export function historyConformance(name: string, create: CreateStore): void {
   testLimits(bench)
   testChannels(bench)
   testClose(bench)
-  testAgainstModel(name, create)
 }
 
 interface Bench {
+  /** Of which these are tests. */
+  readonly t: Test
   readonly name: string
   /** A new store, which is gone when the test ends. */
   open(t: Test, limits?: StoreLimits): Promise<Required<Store>>
@@ -87,7 +87,7 @@ async function openStore(t: Test, create: CreateStore, limits = FAR): Promise<Re
   }
 }
 
-function testAppend({ name, open }: Bench): void {
+function testAppend({ t, name, open }: Bench): void {
   t.test(`${name} › append › gives each message a cursor that is never given twice`, async (t) => {
     const { history } = await open(t, NEAR)
     const given: Cursor[] = []
@@ -167,7 +167,7 @@ function testAppend({ name, open }: Bench): void {
   })
 }
 
-function testFollow({ name, open }: Bench): void {
+function testFollow({ t, name, open }: Bench): void {
   t.test(`${name} › follow › an empty history begins at its head`, async (t) => {
     const { history } = await open(t)
     const log = await PatientLog.follow(history, 'a')
@@ -230,7 +230,7 @@ function testFollow({ name, open }: Bench): void {
   })
 }
 
-function testRead({ name, open }: Bench): void {
+function testRead({ t, name, open }: Bench): void {
   t.test(`${name} › read › a page ends with the frame that reaches maxBytes`, async (t) => {
     const { history } = await open(t)
     const log = await PatientLog.follow(history, 'a')
@@ -355,7 +355,7 @@ function testRead({ name, open }: Bench): void {
   })
 }
 
-function testLatestOnly({ name, open }: Bench): void {
+function testLatestOnly({ t, name, open }: Bench): void {
   t.test(`${name} › read › isLatestOnly: only the newest of each key in the whole history`, async (t) => {
     const { history } = await open(t)
     const log = await PatientLog.follow(history, 'a')
@@ -404,7 +404,7 @@ function testLatestOnly({ name, open }: Bench): void {
   })
 }
 
-function testGaps({ name, open }: Bench): void {
+function testGaps({ t, name, open }: Bench): void {
   t.test(`${name} › gaps › what is no cursor is unknown`, async (t) => {
     const { history } = await open(t)
     const log = await PatientLog.follow(history, 'a')
@@ -526,7 +526,7 @@ function testGaps({ name, open }: Bench): void {
   })
 }
 
-function testLimits({ name, open }: Bench): void {
+function testLimits({ t, name, open }: Bench): void {
   const { maxMessages } = NEAR
 
   t.test(`${name} › limits › the newest messages are kept, and not many more`, async (t) => {
@@ -604,7 +604,7 @@ function testLimits({ name, open }: Bench): void {
   })
 }
 
-function testChannels({ name, open }: Bench): void {
+function testChannels({ t, name, open }: Bench): void {
   t.test(`${name} › channels › are independent of each other, whatever their names`, async (t) => {
     const { history, tellsForeign } = await open(t)
     const channels = await Promise.all(
@@ -648,7 +648,7 @@ function testChannels({ name, open }: Bench): void {
   })
 }
 
-function testClose({ name, open }: Bench): void {
+function testClose({ t, name, open }: Bench): void {
   t.test(`${name} › close › rejects what is appended from now on`, async (t) => {
     const { history } = await open(t)
     const ear = new Ear()

@@ -20,14 +20,18 @@ import {
   texts
 } from '../helpers/history.ts'
 import { historyConformance } from './conformance.ts'
+import { testAgainstModel } from './model.ts'
+import type { CreateStore } from './store.ts'
 
 /** FC_SEED=… repeats a run. */
 const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || Math.floor(Math.random() * 2 ** 31)
 
-historyConformance('MemoryHistory', ({ maxMessages }) => {
+const store: CreateStore = ({ maxMessages }) => {
   const history = memoryHistory({ maxMessages })
   return { history, later: (cursor) => plus(cursor, 1), dispose: () => history.close() }
-})
+}
+historyConformance(t, 'MemoryHistory', store)
+testAgainstModel(t, 'MemoryHistory', store)
 
 /** The cursor of the same channel that was given `count` later. */
 function plus(cursor: Cursor, count: number): Cursor {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import t from 'tap'
+import type { Test } from 'tap'
 import { arrive } from '../../lib/arrivals.ts'
 import type { Cursor, History, ReadLimits } from '../../lib/history/history.ts'
 import { cursors, frame, PatientLog, readAll, texts } from '../helpers/history.ts'
@@ -11,7 +11,7 @@ const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || Math.floor(Math.r
 const RUNS = 100
 
 /** Compares a store with arrays: what it gives, and what it keeps. */
-export function testAgainstModel(name: string, create: CreateStore): void {
+export function testAgainstModel(t: Test, name: string, create: CreateStore): void {
   t.test(
     `${name} › is an array for each channel, whatever is done in what order (FC_SEED=${seed})`,
     async (t) => {
