@@ -24,9 +24,8 @@ interface Link {
 
 /** From how many bytes that wait in one direction of a connection the sender is not read any more. */
 const MAX_QUEUED_BYTES = 256 * 1024
-/** How often a receiver is asked whether it has read the last bytes before a cut, and for how long. */
+/** How often is looked whether a receiver has read the last bytes before a cut. */
 const READ_CHECK_MS = 10
-const MAX_READ_MS = 2_000
 /** Linux's: `index: local remote state unacknowledged:unread …`, all hexadecimal. */
 const TCP_TABLE = '/proc/net/tcp'
 
@@ -78,6 +77,13 @@ export class FaultProxy {
     return this.#connections.size
   }
 
+  /** How many bytes, ends and resets have arrived and not passed. */
+  get waiting(): number {
+    let waiting = 0
+    for (const connection of this.#connections) waiting += connection.waiting
+    return waiting
+  }
+
   /** The bytes passed so far, by direction. */
   get counts(): Readonly<Record<Direction, number>> {
     return this.#link.counts
@@ -120,8 +126,7 @@ export class FaultProxy {
 
   /**
    * Lets pass that many more bytes, counted over all connections, then nothing on the connection that carried the last
-   * of them, in either direction, and resets both its sides. A receiver gets exactly these bytes, if it reads them
-   * within two seconds. Happens once; another call in the same direction replaces it, and `Infinity` takes it back.
+   * of them, in either direction, and resets both its sides when the receiver has read exactly these bytes. Happens once; another call in the same direction replaces it, and `Infinity` takes it back.
    */
   cutAfter(bytes: number, direction: Direction): void {
     if (!(bytes >= 1) || bytes % 1 > 0) throw new RangeError(`Expected a count of 1 or more, got ${bytes}`)
@@ -192,6 +197,10 @@ class Connection {
     for (const pipe of this.#pipes) pipe.proceed()
   }
 
+  get waiting(): number {
+    return this.#pipes.reduce((sum, pipe) => sum + pipe.waiting, 0)
+  }
+
   reset(): void {
     this.#stop()
     for (const socket of [this.#client, this.#upstream]) reset(socket)
@@ -245,6 +254,10 @@ class Pipe {
     sink.on('connect', () => this.proceed())
     sink.on('drain', () => this.proceed())
     sink.on('close', () => this.stop())
+  }
+
+  get waiting(): number {
+    return this.#queuedBytes + this.#queue.filter(({ what }) => typeof what === 'string').length
   }
 
   /** Passes what may pass after the faults or the sink have changed. A line that was blocked has not run ahead. */
@@ -345,14 +358,13 @@ function hasClosed(socket: Socket): Promise<void> {
 }
 
 /**
- * Resolves when the peer has read what was written. A reset must wait for that: it purges what the kernel has not sent
+ * Resolves when the peer has read what was written, or there is nobody to read it. A reset must wait for that: it purges what the kernel has not sent
  * yet, and where it is there together with the last bytes, libuv tells the peer of an end instead (uv__stream_io,
  * "Short-circuit iff POLLHUP is polled").
  */
 async function untilRead(socket: Socket): Promise<void> {
-  const giveUpAt = performance.now() + MAX_READ_MS
   do await setTimeoutPromise(READ_CHECK_MS)
-  while (!hasBeenRead(socket) && performance.now() < giveUpAt)
+  while (!socket.destroyed && !hasBeenRead(socket))
 }
 
 /** What Linux tells of both ends of a connection on 127.0.0.1. Elsewhere, there was one {@link READ_CHECK_MS} to read. */

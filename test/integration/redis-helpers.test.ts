@@ -1,16 +1,15 @@
+import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
+import { FakeClock } from '../helpers/fake-clock.ts'
 import { FaultProxy } from '../helpers/fault-proxy.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { RedisServer } from '../helpers/redis-server.ts'
 import { ReplyError, RespClient } from '../helpers/resp-client.ts'
-import { nextTurn } from '../helpers/server.ts'
-
-/** Only for what must not happen meanwhile. */
-const A_WHILE_MS = 50
+import { nextTurn, until } from '../helpers/server.ts'
 
 async function redis(t: Test, options?: Parameters<typeof RedisServer.start>[0]): Promise<RedisServer> {
   const server = await RedisServer.start(options)
@@ -24,10 +23,6 @@ function isRunning(pid: number): boolean {
   } catch {
     return false
   }
-}
-
-function passed(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 t.test('RedisServer › .start()', async (t) => {
@@ -105,10 +100,11 @@ t.test('RedisServer › its end', async (t) => {
   t.test('.stop() ends one that is paused', async (t) => {
     const server = await redis(t)
     server.pause()
-    const startedAt = performance.now()
-    await server.stop()
-    t.notOk(isRunning(server.pid))
-    t.ok(performance.now() - startedAt < 2_500, 'it heeds SIGTERM')
+    await FakeClock.run(() => server.stop())
+    t.notOk(
+      isRunning(server.pid),
+      'it heeds SIGTERM, for the time after which it would be killed does not come'
+    )
   })
 
   t.test('.kill() ends one that is paused, and rejects the commands without a reply', async (t) => {
@@ -157,11 +153,11 @@ t.test('RedisServer › does not outlive the process that started it, even pause
 })
 
 t.test('RedisServer › .pause() › makes commands hang until .resume()', async (t) => {
-  const server = await redis(t)
+  const [server, other] = [await redis(t), await redis(t)]
   const events: string[] = []
   server.pause()
   const replied = server.command('PING').then(() => events.push('replied'))
-  await passed(A_WHILE_MS)
+  for (let n = 0; n < 100; n++) await other.command('PING')
   events.push('resumed')
   server.resume()
   await replied
@@ -262,37 +258,46 @@ t.test('FaultProxy › without faults', async (t) => {
 t.test('FaultProxy › .delay() › holds each direction that long, in order', async (t) => {
   const { proxy } = await proxied(t)
   const client = await connected(proxy)
-  proxy.delay(40)
-  const startedAt = performance.now()
-  client.socket.write('1')
-  setImmediate(() => client.socket.write('2'))
-  await client.until('2')
-  t.ok(performance.now() - startedAt >= 80)
-  t.equal(client.received, '12')
+  await FakeClock.run(async (clock) => {
+    proxy.delay(40)
+    const startedAt = performance.now()
+    client.socket.write('1')
+    setImmediate(() => client.socket.write('2'))
+    for (; !client.received.includes('2'); clock.advance(1)) await nextTurn()
+    t.ok(performance.now() - startedAt >= 80)
+    t.equal(client.received, '12')
 
-  proxy.delay(60_000)
-  client.socket.write('3')
-  const isDue = once(client.socket, 'data')
-  proxy.delay(0)
-  await isDue
-  t.equal(client.received, '123', 'turned off, also for what is on its way')
+    proxy.delay(60_000)
+    client.socket.write('3')
+    const isDue = once(client.socket, 'data')
+    proxy.delay(0)
+    await isDue
+    t.equal(client.received, '123', 'turned off, also for what is on its way')
+  })
 })
 
 t.test('FaultProxy › .throttle() › passes no more than so many bytes per second', async (t) => {
-  const { proxy } = await proxied(t)
+  const { proxy, received } = await proxied(t)
   const client = await connected(proxy)
-  proxy.throttle(1_000_000)
-  const startedAt = performance.now()
-  client.socket.write(`${'x'.repeat(99_999)}!`)
-  await client.until('!')
-  const tookMs = performance.now() - startedAt
-  t.ok(tookMs >= 100, `${tookMs}`)
-  t.ok(tookMs < 1_000, `${tookMs}`)
+  const before = proxy.counts.toServer
+  await FakeClock.run(async (clock) => {
+    proxy.throttle(1_000_000)
+    const startedAt = performance.now()
+    client.socket.write(`${'x'.repeat(99_999)}!`)
+    for (; !client.received.includes('!'); clock.advance(1)) {
+      await nextTurn()
+      const tookMs = performance.now() - startedAt
+      assert.ok(proxy.counts.toServer - before <= 1_000 * tookMs, `${proxy.counts.toServer} in ${tookMs} ms`)
+    }
+    t.ok(performance.now() - startedAt >= 100)
 
-  proxy.throttle(1)
-  client.socket.write('a minute of it')
-  proxy.throttle(Number.POSITIVE_INFINITY)
-  await client.until('a minute of it')
+    proxy.throttle(1)
+    client.socket.write('a minute of it')
+    while (proxy.waiting === 0) await nextTurn()
+    t.notMatch(received(), 'of it')
+    proxy.throttle(Number.POSITIVE_INFINITY)
+    await client.until('a minute of it')
+  })
   t.throws(() => proxy.throttle(0), RangeError)
 })
 
@@ -310,7 +315,7 @@ t.test('FaultProxy › .blackhole()', async (t) => {
     sockets[0]?.write('b')
     const leaver = RawClient.connect(proxy.port)
     leaver.socket.end('left')
-    await passed(A_WHILE_MS)
+    await until(() => proxy.waiting === '12ablateleft'.length + 1)
     t.same(proxy.counts, counts)
     t.equal(proxy.connections, 3)
     t.equal(sockets.length, 1, 'new connections do not get to the server')
@@ -336,7 +341,8 @@ t.test('FaultProxy › .blackhole()', async (t) => {
     }
     proxy.blackhole(true)
     send()
-    await passed(A_WHILE_MS)
+    await until(() => proxy.waiting >= 256 * 1024)
+    for (let before = -1; before < taken; await nextTurn()) before = taken
     t.ok(taken < total / 2, 'no more than the buffers of the kernel take')
     proxy.blackhole(false)
     while (client.received.length < total) await once(client.socket, 'data')
@@ -350,7 +356,7 @@ t.test('FaultProxy › .blackhole()', async (t) => {
     const serverSaw = once(sockets[0] as Socket, 'error').then(() => events.push('reset'))
     proxy.blackhole(true)
     client.socket.resetAndDestroy()
-    await passed(A_WHILE_MS)
+    await until(() => proxy.waiting === 1)
     events.push('off')
     proxy.blackhole(false)
     await serverSaw
