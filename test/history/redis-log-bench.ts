@@ -25,6 +25,9 @@ interface Limits {
   readonly maxLength?: number
 }
 
+/** For how long a stream is kept: far longer than any machine takes for these tests. */
+export const TTL_MS = 3_600_000
+
 let channels = 0
 
 /** What Redis tells the other nodes of a message. */
@@ -56,7 +59,7 @@ export class LogBench implements RedisLogHost {
   private constructor(redis: RedisServer, link: RedisLink, limits: Limits) {
     const { maxBytes = 1_048_576, maxTotalBytes = 67_108_864, maxLength = 100_000 } = limits
     this.redis = redis
-    this.options = { maxBytes, ttlMs: 60_000 }
+    this.options = { maxBytes, ttlMs: TTL_MS }
     this.budget = new FrameBudget(maxTotalBytes)
     this.#maxLength = maxLength
     this.keys = redisKeys('', this.#channel)

@@ -6,12 +6,13 @@ import type { Cursor, LoggedFrame } from '../../lib/history/history.ts'
 import { RedisReplyError } from '../../lib/history/redis-link.ts'
 import type { OwnMessage } from '../../lib/history/redis-log.ts'
 import { comparePlaces, placeBefore } from '../../lib/history/stream-id.ts'
+import { FakeClock } from '../helpers/fake-clock.ts'
 import { heapBytes } from '../helpers/garbage.ts'
 import { ALL, cursors, Ear, gapAfter, numbered, type PatientLog, readAll, texts } from '../helpers/history.ts'
 import { RedisServer } from '../helpers/redis-server.ts'
 import { nextTurn } from '../helpers/server.ts'
 import { hasSettled } from '../helpers/settled.ts'
-import { LogBench, toldOf } from './redis-log-bench.ts'
+import { LogBench, TTL_MS, toldOf } from './redis-log-bench.ts'
 
 /** FC_SEED=… repeats a run. */
 const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || Math.floor(Math.random() * 2 ** 31)
@@ -21,6 +22,8 @@ t.teardown(() => redis.stop())
 
 const KIB = 1024
 const A_MINUTE_MS = 60_000
+/** How long a publisher waits for what is before his message to come by itself. */
+const NOTICE_MS = 50
 /** What only the newest message fits into, so that all others must be fetched. */
 const TINY = { maxBytes: 1 }
 
@@ -50,7 +53,7 @@ t.test('RedisLog › open', async (t) => {
     t.equal(bench.reader.oldest, id)
     t.same(await bench.reader.read(id, ALL), { complete: true, frames: [], cursor: id })
     const ttl = Number(await bench.command('PTTL', bench.keys.log))
-    t.ok(ttl > 50_000 && ttl <= 60_000, 'which expires')
+    t.ok(ttl > TTL_MS / 2 && ttl <= TTL_MS, 'which expires')
   })
 
   t.test('stands where the stream ends', async (t) => {
@@ -307,6 +310,8 @@ t.test('RedisLog › takeNotice()', async (t) => {
 })
 
 t.test('RedisLog › takeOwn()', async (t) => {
+  const clock = FakeClock.install(t)
+
   t.test('of the next message: those who follow were told', async (t) => {
     const bench = await open(t)
     const notice = await bench.publish('a')
@@ -333,10 +338,15 @@ t.test('RedisLog › takeOwn()', async (t) => {
     const place = bench.reader.head
     await bench.publish('a')
     const own = await bench.publish('b')
-    await bench.log.takeOwn(own, A_MINUTE_MS)
+    const taken = bench.log.takeOwn(own, A_MINUTE_MS)
+    clock.advance(NOTICE_MS - 1)
+    await nextTurn()
+    t.same(bench.takeRuns(), ['OPEN'], 'not sooner')
+    clock.advance(1)
+    await taken
     t.equal(bench.reader.head, own.id)
     t.same(texts(await readAll(bench.reader, place)), ['a', 'b'])
-    t.same(bench.takeRuns(), ['OPEN', 'READ'])
+    t.same(bench.takeRuns(), ['READ'])
   })
 
   t.test('ends in time, also when Redis cannot be asked or does not answer', async (t) => {
@@ -345,8 +355,17 @@ t.test('RedisLog › takeOwn()', async (t) => {
       await bench.publish('a')
       const own = await bench.publish('b')
       bench.failure = new Error('away')
-      if (timeoutMs > 50) bench.gate = new Promise(() => {})
-      await t.resolves(bench.log.takeOwn(own, timeoutMs))
+      if (timeoutMs > NOTICE_MS) bench.gate = new Promise(() => {})
+      const taken = bench.log.takeOwn(own, timeoutMs)
+      for (let ms = 0; ms < timeoutMs; ms++) {
+        t.equal(await hasSettled(taken), false, `${ms} of ${timeoutMs} ms`)
+        clock.advance(1)
+      }
+      for (let timers = 0; timers < 2; timers++) {
+        clock.advance(0)
+        await nextTurn()
+      }
+      t.equal(await hasSettled(taken), true, `${timeoutMs} ms`)
       t.not(bench.reader.head, own.id)
     }
   })

@@ -15,13 +15,12 @@ import {
 } from '../../lib/history/redis-scripts.ts'
 import { comparePlaces, isPlace, placeBefore, RANDOM_RANGE } from '../../lib/history/stream-id.ts'
 import { RedisServer } from '../helpers/redis-server.ts'
-import { toldOf } from './redis-log-bench.ts'
+import { TTL_MS, toldOf } from './redis-log-bench.ts'
 
 const redis = await RedisServer.start()
 t.teardown(() => redis.stop())
 
 let channels = 0
-const TTL_MS = 60_000
 const DAY_MS = 86_400_000
 /** With what Redis 6.2 writes before it. */
 const OOM = { message: /^(@user_script: \d+: -)?OOM / }
@@ -202,10 +201,10 @@ t.test('redis scripts › PUBLISH › appends', async (t) => {
     ])
     t.equal(oldest, '')
     const ttl = Number(await redis.command('PTTL', keys.log))
-    t.ok(ttl > TTL_MS - 10_000 && ttl <= TTL_MS)
-    await redis.command('PEXPIRE', keys.log, '5000')
+    t.ok(ttl > TTL_MS / 2 && ttl <= TTL_MS)
+    await redis.command('PEXPIRE', keys.log, String(TTL_MS / 4))
     t.equal((await publish(keys))[1], id)
-    t.ok(Number(await redis.command('PTTL', keys.log)) > TTL_MS - 10_000)
+    t.ok(Number(await redis.command('PTTL', keys.log)) > TTL_MS / 2)
   })
 
   t.test('and trims the stream now and then, and says what is the oldest then', async (t) => {
@@ -234,7 +233,7 @@ t.test('redis scripts › PUBLISH › appends', async (t) => {
     t.not(other, id)
     t.equal((await ids(keys)).length, 3)
     const ttl = Number(await redis.command('PTTL', keys.once('a')))
-    t.ok(ttl > TTL_MS - 10_000 && ttl <= TTL_MS, 'for as long as the stream is kept')
+    t.ok(ttl > TTL_MS / 2 && ttl <= TTL_MS, 'for as long as the stream is kept')
     await redis.command('DEL', keys.once('a'))
     t.not((await publish(keys, { idempotencyKey: 'a' }))[0], id)
   })
@@ -424,9 +423,9 @@ t.test('redis scripts › OPEN', async (t) => {
     t.same(await open(), [a, start])
     const [b] = await publish(keys)
     await redis.command('XTRIM', keys.log, 'MAXLEN', '1')
-    await redis.command('PEXPIRE', keys.log, '5000')
+    await redis.command('PEXPIRE', keys.log, String(TTL_MS / 4))
     t.same(await open(), [b, `~${b}`])
-    t.ok(Number(await redis.command('PTTL', keys.log)) > 50_000)
+    t.ok(Number(await redis.command('PTTL', keys.log)) > TTL_MS / 2)
   })
 })
 
@@ -539,14 +538,14 @@ t.test('redis scripts › CHECK', async (t) => {
     const heads: string[] = []
     for (const keys of streams) heads.push((await publish(keys))[0])
     const [early, late, forever, moved] = streams.map(({ log }) => log)
-    await redis.command('PEXPIRE', early ?? '', '40000')
-    await redis.command('PEXPIRE', late ?? '', '20000')
+    await redis.command('PEXPIRE', early ?? '', String((4 * TTL_MS) / 6))
+    await redis.command('PEXPIRE', late ?? '', String((2 * TTL_MS) / 6))
     await redis.command('PERSIST', forever ?? '')
-    await redis.command('PEXPIRE', moved ?? '', '20000')
+    await redis.command('PEXPIRE', moved ?? '', String((2 * TTL_MS) / 6))
     await check(streams, [...heads.slice(0, 3), '1-1'])
     const left = await Promise.all(streams.map(async ({ log }) => Number(await redis.command('PTTL', log))))
-    const tens = left.map((ms) => Math.ceil(ms / 10_000))
-    t.same(tens, [4, 6, 6, 6])
+    const sixths = left.map((ms) => Math.ceil((6 * ms) / TTL_MS))
+    t.same(sixths, [4, 6, 6, 6])
   })
 
   t.test('publishes for the probe', async (t) => {
