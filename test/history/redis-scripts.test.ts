@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { type RedisKeys, redisKeys } from '../../lib/history/redis-keys.ts'
 import { dialUrl } from '../../lib/history/redis-link.ts'
 import type { OwnMessage } from '../../lib/history/redis-log.ts'
@@ -25,6 +25,15 @@ const DAY_MS = 86_400_000
 /** With what Redis 6.2 writes before it. */
 const OOM = { message: /^(@user_script: \d+: -)?OOM / }
 
+/** The Redis of all these tests, empty, for one that makes it refuse what the others need. */
+async function refusing(t: Test): Promise<void> {
+  t.teardown(async () => {
+    await redis.command('CONFIG', 'SET', 'maxmemory', '0')
+    await redis.command('ACL', 'SETUSER', 'default', '+@all')
+  })
+  await redis.command('FLUSHALL')
+}
+
 function newKeys(): RedisKeys {
   return redisKeys('', `channel ${++channels}`)
 }
@@ -32,10 +41,9 @@ function newKeys(): RedisKeys {
 async function run(
   { source }: RedisScript,
   keys: readonly string[],
-  args: readonly (string | number)[],
-  server = redis
+  args: readonly (string | number)[]
 ): Promise<unknown> {
-  return await server.command('EVAL', source, String(keys.length), ...keys, ...args.map(String))
+  return await redis.command('EVAL', source, String(keys.length), ...keys, ...args.map(String))
 }
 
 interface PublishOptions {
@@ -44,13 +52,12 @@ interface PublishOptions {
   readonly random?: number
   readonly maxLength?: number
   readonly idempotencyKey?: string
-  readonly server?: RedisServer
 }
 
 type Published = [id: string, previous: string, oldest: string]
 
 async function publish(keys: RedisKeys, options: PublishOptions = {}): Promise<Published> {
-  const { text = 'x', key = '', random = 5, maxLength = 1_000, idempotencyKey, server } = options
+  const { text = 'x', key = '', random = 5, maxLength = 1_000, idempotencyKey } = options
   const streams = idempotencyKey === undefined ? [keys.log] : [keys.log, keys.once(idempotencyKey)]
   const once = idempotencyKey === undefined ? '' : '1'
   const args = [
@@ -65,7 +72,7 @@ async function publish(keys: RedisKeys, options: PublishOptions = {}): Promise<P
     text,
     once
   ]
-  const [oldest = '', id = '', previous = ''] = (await run(PUBLISH, streams, args, server)) as string[]
+  const [oldest = '', id = '', previous = ''] = (await run(PUBLISH, streams, args)) as string[]
   if (id === '') throw new Error(previous)
   return [id, previous, oldest]
 }
@@ -267,33 +274,30 @@ t.test('redis scripts › PUBLISH › appends', async (t) => {
     const args = [keys.notices, 1_000, TTL_MS, keys.tag, 5, ...messages.flat()]
     const refused = (await run(PUBLISH, [keys.log, keys.once('a')], args)) as string[]
     t.match(refused.slice(1), [/-/, /-/, '', /^WRONGTYPE /, /-/, refused[1]])
-    const full = await RedisServer.start()
-    t.teardown(() => full.stop())
-    await publish(keys, { server: full })
-    await full.command('ACL', 'SETUSER', 'default', '-set')
-    const answers = (await run(PUBLISH, [keys.log, keys.once('b')], args, full)) as string[]
+    await refusing(t)
+    await publish(keys)
+    await redis.command('ACL', 'SETUSER', 'default', '-set')
+    const answers = (await run(PUBLISH, [keys.log, keys.once('b')], args)) as string[]
     t.match(answers.slice(1), [/-/, /-/, '', /SET|permission|can't run/, /-/, answers[1]])
-    t.equal(await full.command('XLEN', keys.log), 4, 'and so are those around it')
+    t.equal(await redis.command('XLEN', keys.log), 4, 'and so are those around it')
   })
 
   t.test('one whose retry finds it, also where nothing can be appended', async (t) => {
     const keys = newKeys()
-    const full = await RedisServer.start()
-    t.teardown(() => full.stop())
-    const [id] = await publish(keys, { server: full, idempotencyKey: 'a' })
-    await full.command('CONFIG', 'SET', 'maxmemory', '1')
+    await refusing(t)
+    const [id] = await publish(keys, { idempotencyKey: 'a' })
+    await redis.command('CONFIG', 'SET', 'maxmemory', '1')
     const args = [keys.notices, 1_000, TTL_MS, keys.tag, 5, 0, 1, '', 'b', '', 0, 1, '', 'a', '1']
-    const answers = (await run(PUBLISH, [keys.log, keys.once('a')], args, full)) as string[]
+    const answers = (await run(PUBLISH, [keys.log, keys.once('a')], args)) as string[]
     t.match(answers.slice(1), ['', /OOM /, id, ''])
   })
 
   t.test('and says so, also where the oldest entry cannot be told', async (t) => {
     const keys = newKeys()
-    const own = await RedisServer.start()
-    t.teardown(() => own.stop())
-    await own.command('ACL', 'SETUSER', 'default', '-xrange')
-    for (let n = 0; n < 300; n++) await publish(keys, { server: own, maxLength: 100 })
-    t.ok(Number(await own.command('XLEN', keys.log)) < 300, 'though it was trimmed')
+    await refusing(t)
+    await redis.command('ACL', 'SETUSER', 'default', '-xrange')
+    for (let n = 0; n < 300; n++) await publish(keys, { maxLength: 100 })
+    t.ok(Number(await redis.command('XLEN', keys.log)) < 300, 'though it was trimmed')
   })
 
   t.test('nothing to a key that is no stream', async (t) => {
@@ -306,31 +310,30 @@ t.test('redis scripts › PUBLISH › appends', async (t) => {
   })
 
   t.test('nothing when the memory is full', async (t) => {
-    const full = await RedisServer.start()
-    t.teardown(() => full.stop())
+    await refusing(t)
     const keys = newKeys()
-    const [id] = await publish(keys, { server: full })
-    await full.command('CONFIG', 'SET', 'maxmemory', '1')
+    const [id] = await publish(keys)
+    await redis.command('CONFIG', 'SET', 'maxmemory', '1')
     const other = newKeys()
     for (const idempotencyKey of [undefined, 'a']) {
-      const options = { server: full, ...(idempotencyKey !== undefined && { idempotencyKey }) }
+      const options = idempotencyKey === undefined ? {} : { idempotencyKey }
       await t.rejects(publish(keys, options), OOM)
       await t.rejects(publish(other, options), OOM)
     }
-    await t.rejects(run(OPEN, [other.log], [TTL_MS, 1, 1], full), OOM)
-    t.equal(await full.command('DBSIZE'), 1, 'not even a part of it')
-    t.equal(await full.command('XLEN', keys.log), 2)
-    const [, newest] = (await run(READ, [keys.log], [id, 1_000], full)) as string[]
+    await t.rejects(run(OPEN, [other.log], [TTL_MS, 1, 1]), OOM)
+    t.equal(await redis.command('DBSIZE'), 1, 'not even a part of it')
+    t.equal(await redis.command('XLEN', keys.log), 2)
+    const [, newest] = (await run(READ, [keys.log], [id, 1_000])) as string[]
     t.equal(newest, id, 'but everything can be read')
-    t.same(await run(CHECK, [keys.log], ['p', '', TTL_MS, id], full), [])
-    t.same(await run(OPEN, [keys.log], [TTL_MS, 1, 1], full), [id, (await firstOf(full, keys)) ?? ''])
-    await full.command('CONFIG', 'SET', 'maxmemory', '0')
-    await publish(keys, { server: full })
+    t.same(await run(CHECK, [keys.log], ['p', '', TTL_MS, id]), [])
+    t.same(await run(OPEN, [keys.log], [TTL_MS, 1, 1]), [id, (await firstOf(keys)) ?? ''])
+    await redis.command('CONFIG', 'SET', 'maxmemory', '0')
+    await publish(keys)
   })
 })
 
-async function firstOf(server: RedisServer, { log }: RedisKeys): Promise<string | undefined> {
-  const [[id] = []] = (await server.command('XRANGE', log, '-', '+', 'COUNT', '1')) as [string][]
+async function firstOf({ log }: RedisKeys): Promise<string | undefined> {
+  const [[id] = []] = (await redis.command('XRANGE', log, '-', '+', 'COUNT', '1')) as [string][]
   return id
 }
 
