@@ -78,14 +78,18 @@ const SPOILT_IOREDIS: IORedisOptions = {
   socketTimeout: SPOILT_MS
 }
 
-/** Each way to make a link. */
-export const rows: readonly Row[] = [
+/** A link of each library and protocol. */
+export const clientRows: readonly Row[] = [
   clients('node-redis, RESP 2', (target) => nodeRedis(target, { RESP: 2 })),
   clients('node-redis, RESP 3', (target) => nodeRedis(target, { RESP: 3 })),
   clients('node-redis, spoilt', (target) => nodeRedis(target, SPOILT_NODE_REDIS)),
   clients('ioredis, RESP 2', (target) => ioredis(target, { protocol: 2 })),
   clients('ioredis, RESP 3', (target) => ioredis(target, { protocol: 3 })),
-  clients('ioredis, spoilt', (target) => ioredis(target, SPOILT_IOREDIS)),
+  clients('ioredis, spoilt', (target) => ioredis(target, SPOILT_IOREDIS))
+]
+/** Each way to make one. What a URL leads to, once it is made, is one of the others. */
+export const rows: readonly Row[] = [
+  ...clientRows,
   { name: 'URL, node-redis', dial: (target, timeoutMs) => dialUrl(url(target), timeoutMs) },
   { name: 'URL, ioredis', dial: (target, timeoutMs) => dialUrl(url(target), timeoutMs, [createIORedis]) }
 ]

@@ -21,6 +21,7 @@ import { FaultProxy } from '../helpers/fault-proxy.ts'
 import { RedisServer } from '../helpers/redis-server.ts'
 import { nextTurn, until } from '../helpers/server.ts'
 import {
+  clientRows,
   fixture,
   libraries,
   nodeRedis,
@@ -92,15 +93,7 @@ async function outcomes(promises: readonly Promise<unknown>[]): Promise<unknown[
   return settled.map((one) => (one.status === 'fulfilled' ? one.value : one.reason))
 }
 
-/** A Redis with a password, once it is needed. */
-let guardedServer: Promise<RedisServer> | undefined
-function guarded(): Promise<RedisServer> {
-  guardedServer ??= RedisServer.start({ args: ['--requirepass', 'pass@wörd'] })
-  return guardedServer
-}
-t.teardown(async () => await (await guardedServer)?.stop())
-
-for (const row of rows) {
+for (const row of clientRows) {
   t.test(row.name, async (t) => {
     t.test('call() › answers', async (t) => {
       const { link } = await open(t, row)
@@ -331,7 +324,19 @@ for (const row of rows) {
       await nextTurn()
       t.same(bodies, ['1'])
     })
+  })
+}
 
+/** A Redis with a password, once it is needed. */
+let guardedServer: Promise<RedisServer> | undefined
+function guarded(): Promise<RedisServer> {
+  guardedServer ??= RedisServer.start({ args: ['--requirepass', 'pass@wörd'] })
+  return guardedServer
+}
+t.teardown(async () => await (await guardedServer)?.stop())
+
+for (const row of rows) {
+  t.test(row.name, async (t) => {
     t.test('dial › makes a new connection each time', async (t) => {
       const dial = row.dial(server)
       const links = await Promise.all([dial(new Recorder()), dial(new Recorder())])
