@@ -1,27 +1,20 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { findProgram, PROGRAMS, type ProgramName, waysToHave } from './programs.ts'
 
-/** What the tests need besides Node: Debian's package → the file it brings. Without Firefox they do, but not in CI. */
-const PACKAGES = {
-  chromium: '/usr/bin/chromium',
-  ...(process.env.CI === 'true' && { 'firefox-esr': '/usr/bin/firefox-esr' }),
-  haproxy: '/usr/sbin/haproxy',
-  nginx: '/usr/sbin/nginx',
-  'redis-server': '/usr/bin/redis-server'
-}
-
-const missing = Object.entries(PACKAGES)
-  .filter(([, file]) => !existsSync(file))
-  .map(([name]) => name)
+const names = Object.keys(PROGRAMS) as ProgramName[]
+/** Without Firefox they do, but not in CI. */
+const needed = names.filter((name) => name !== 'firefox' || process.env.CI === 'true')
+const missing = needed.filter((name) => findProgram(name) === undefined)
 
 if (missing.length > 0) {
-  const install = ['install', '-y', '--no-install-recommends', ...missing]
   if (!existsSync('/etc/debian_version') || process.getuid?.() !== 0) {
-    console.error(`The tests need ${missing.join(', ')}. As root on Debian or Ubuntu:`)
-    console.error(`  apt-get update && apt-get ${install.join(' ')}`)
+    const titles = missing.map((name) => PROGRAMS[name].title)
+    for (const line of [`The tests need ${titles.join(', ')}.`, ...waysToHave(missing)]) console.error(line)
     process.exit(1)
   }
+  const packages = missing.map((name) => PROGRAMS[name].debian)
   const options = { stdio: 'inherit', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } } as const
   execFileSync('apt-get', ['update'], options)
-  execFileSync('apt-get', install, options)
+  execFileSync('apt-get', ['install', '-y', '--no-install-recommends', ...packages], options)
 }

@@ -1,0 +1,59 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Browser, PuppeteerNode } from 'puppeteer-core'
+import { executableOf } from './programs.ts'
+
+export interface Test {
+  teardown(fn: () => unknown): void
+}
+
+/** Not by `import`: tap's loader looks for `BidiMapper.js.js`, which puppeteer's ES modules do not ask for. */
+const puppeteer: PuppeteerNode = createRequire(import.meta.url)('puppeteer-core').default
+
+/** Which one, as `programs/` has them. */
+export interface BrowserProgram {
+  readonly name: 'chromium' | 'firefox'
+  readonly browser: 'chrome' | 'firefox'
+  readonly args: string[]
+}
+
+/** With these, pages in the background would be treated better than those of users. */
+const PAMPERING = [
+  '--disable-background-timer-throttling',
+  '--disable-backgrounding-occluded-windows',
+  '--disable-renderer-backgrounding'
+]
+
+/**
+ * A headless browser that accepts any certificate, gone with all that it wrote when the test ends. It runs with a new
+ * profile.
+ */
+export async function launchBrowser(t: Test, { name, browser, args }: BrowserProgram): Promise<Browser> {
+  const executablePath = executableOf(name)
+  const home = mkdtempSync(join(tmpdir(), `${name}-`))
+  const removeHome = (): void => rmSync(home, { recursive: true, force: true, maxRetries: 3 })
+  const launched = await puppeteer.launch({
+    browser,
+    executablePath,
+    args,
+    ignoreDefaultArgs: PAMPERING,
+    acceptInsecureCerts: true,
+    userDataDir: join(home, 'profile'),
+    env: { ...process.env, HOME: home }
+  })
+  const child = launched.process()
+  // The runner ends a test that takes too long by SIGALRM, and soon after by SIGKILL: no time for a browser to close.
+  const abandon = (): void => {
+    child?.kill('SIGKILL')
+    removeHome()
+  }
+  process.once('exit', abandon).once('SIGALRM', abandon)
+  t.teardown(async () => {
+    await launched.close()
+    removeHome()
+    process.off('exit', abandon).off('SIGALRM', abandon)
+  })
+  return launched
+}

@@ -1,0 +1,28 @@
+import { type Browser, chromium as playwright } from 'playwright-core'
+import type { BrowserProgram, Test } from '../browser.ts'
+import { executableOf } from '../programs.ts'
+
+export const chromium: BrowserProgram = {
+  name: 'chromium',
+  browser: 'chrome',
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic']
+}
+
+const FLAGS = [
+  ...chromium.args,
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync'
+]
+
+/** A headless Chromium with a new profile, closed when the test ends. */
+export async function launchChromium(t: Test): Promise<Browser> {
+  const browser = await playwright.launch({
+    executablePath: executableOf('chromium'),
+    headless: true,
+    args: FLAGS
+  })
+  t.teardown(() => browser.close())
+  return browser
+}
