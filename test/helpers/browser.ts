@@ -1,8 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser, PuppeteerNode } from 'puppeteer-core'
+import { removeFolder, temporaryFolder, watchOver } from './guardian.ts'
 import { executableOf } from './programs.ts'
 
 export interface Test {
@@ -32,28 +31,21 @@ const PAMPERING = [
  */
 export async function launchBrowser(t: Test, { name, browser, args }: BrowserProgram): Promise<Browser> {
   const executablePath = executableOf(name)
-  const home = mkdtempSync(join(tmpdir(), `${name}-`))
-  const removeHome = (): void => rmSync(home, { recursive: true, force: true, maxRetries: 3 })
-  const launched = await puppeteer.launch({
-    browser,
-    executablePath,
-    args,
-    ignoreDefaultArgs: PAMPERING,
-    acceptInsecureCerts: true,
-    userDataDir: join(home, 'profile'),
-    env: { ...process.env, HOME: home }
-  })
-  const child = launched.process()
-  // The runner ends a test that takes too long by SIGALRM, and soon after by SIGKILL: no time for a browser to close.
-  const abandon = (): void => {
-    child?.kill('SIGKILL')
-    removeHome()
-  }
-  process.once('exit', abandon).once('SIGALRM', abandon)
+  const home = temporaryFolder(name)
+  const launched = await watchOver(() =>
+    puppeteer.launch({
+      browser,
+      executablePath,
+      args,
+      ignoreDefaultArgs: PAMPERING,
+      acceptInsecureCerts: true,
+      userDataDir: join(home, 'profile'),
+      env: { ...process.env, HOME: home, TMPDIR: home }
+    })
+  )
   t.teardown(async () => {
     await launched.close()
-    removeHome()
-    process.off('exit', abandon).off('SIGALRM', abandon)
+    removeFolder(home)
   })
   return launched
 }

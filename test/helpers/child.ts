@@ -1,6 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { environmentOfPrograms, startProgram } from './guardian.ts'
 
 interface Test {
   teardown(fn: () => unknown): void
@@ -21,9 +22,9 @@ export class Child {
   #waiters: (() => void)[] = []
 
   constructor(t: Test, example: string, env: Record<string, string> = {}) {
-    this.#process = spawn(process.execPath, [...FLAGS, example], {
+    this.#process = startProgram(process.execPath, [...FLAGS, example], {
       cwd: ROOT,
-      env: { ...inheritedEnvironment(), PORT: '0', ...env },
+      env: { ...environmentOfPrograms(), PORT: '0', ...env },
       stdio: ['ignore', 'pipe', 'pipe']
     })
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
@@ -77,14 +78,4 @@ export class Child {
     this.#waiters = []
     for (const waiter of waiters) waiter()
   }
-}
-
-/**
- * This process's environment, without what would make the child load the test runner. Where that loads all the same, it
- * must not count: the child's TypeScript is compiled otherwise, and would spoil the coverage of the tests.
- */
-function inheritedEnvironment(): NodeJS.ProcessEnv {
-  const isForTests = /^(_?TAP|NODE_OPTIONS$)/
-  const inherited = Object.entries(process.env).filter(([name]) => !isForTests.test(name))
-  return { ...Object.fromEntries(inherited), _TAPJS_PROCESSINFO_COVERAGE_: '0' }
 }

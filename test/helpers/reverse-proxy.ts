@@ -1,9 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { removeFolder, signalGroup, startProgram, temporaryFolder } from './guardian.ts'
 import { executableOf } from './programs.ts'
 
 export interface Test {
@@ -38,10 +38,6 @@ export interface ProxyProgram {
 
 /** How often other ports are tried when chosen ones were taken meanwhile. */
 const PORT_ATTEMPTS = 10
-/** How long a proxy may take to heed SIGTERM. */
-const STOP_MS = 3_000
-/** Where Linux has it, proxies also go when this process is killed by a signal, which emits no `exit`. */
-const SETPRIV = '/usr/bin/setpriv'
 
 const EXAMPLES = new URL('../../examples/proxies/', import.meta.url)
 const FIXTURES = new URL('../fixtures/', import.meta.url)
@@ -92,13 +88,6 @@ export class ReverseProxy {
   }
 }
 
-/** The processes that this one has to take along. */
-const running = new Set<ProxyProcess>()
-
-process.on('exit', () => {
-  for (const proxy of running) proxy.abandon()
-})
-
 class ProxyProcess {
   readonly #program: ProxyProgram
   readonly #dir: string
@@ -114,22 +103,18 @@ class ProxyProcess {
     edits: (dir: string) => Readonly<Record<string, string>>
   ) {
     this.#program = program
-    this.#dir = mkdtempSync(join(tmpdir(), `${program.name}-`))
+    this.#dir = temporaryFolder(program.name)
     this.#writeFiles(edits(this.#dir))
-    const all = [executable, ...program.args(this.#dir)]
-    const [command = '', ...rest] = existsSync(SETPRIV) ? [SETPRIV, '--pdeathsig', 'TERM', '--', ...all] : all
-    const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = startProgram(executable, program.args(this.#dir), { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
-    running.add(this)
     for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => this.#print(text))
+      stream?.setEncoding('utf8').on('data', (text: string) => this.#print(text))
     }
     child.on('error', (error) => this.#print(error.message))
     this.#exited = new Promise((resolve) => {
       child.on('close', () => {
         this.#hasExited = true
-        running.delete(this)
-        this.#removeDir()
+        removeFolder(this.#dir)
         this.#print('')
         resolve()
       })
@@ -163,17 +148,10 @@ class ProxyProcess {
     if (this.#hasExited) throw this.error()
   }
 
+  /** With its workers, which outlive a first process that is killed. */
   async stop(): Promise<void> {
-    this.#child.kill('SIGTERM')
-    const timer = setTimeout(() => this.#kill(), STOP_MS)
+    signalGroup(this.#child, 'SIGKILL')
     await this.#exited
-    clearTimeout(timer)
-  }
-
-  /** Ends it without waiting, as this process is about to exit. The first process takes its workers along. */
-  abandon(): void {
-    this.#child.kill('SIGTERM')
-    this.#removeDir()
   }
 
   #writeFiles(edits: Readonly<Record<string, string>>): void {
@@ -209,24 +187,6 @@ class ProxyProcess {
   #print(text: string): void {
     this.#output += text
     for (const waiter of this.#waiters.splice(0)) waiter()
-  }
-
-  /** Workers outlive a first process that is killed. */
-  #kill(): void {
-    const exited = this.#pids(this.#program.exited)
-    const left = this.#pids(this.#program.started).filter((pid) => !exited.includes(pid))
-    this.#child.kill('SIGKILL')
-    for (const pid of left) {
-      try {
-        process.kill(Number(pid), 'SIGKILL')
-      } catch {
-        // It has ended meanwhile.
-      }
-    }
-  }
-
-  #removeDir(): void {
-    rmSync(this.#dir, { recursive: true, force: true, maxRetries: 3 })
   }
 }
 

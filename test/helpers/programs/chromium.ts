@@ -1,5 +1,6 @@
 import { type Browser, chromium as playwright } from 'playwright-core'
 import type { BrowserProgram, Test } from '../browser.ts'
+import { watchOver } from '../guardian.ts'
 import { executableOf } from '../programs.ts'
 
 export const chromium: BrowserProgram = {
@@ -18,11 +19,8 @@ const FLAGS = [
 
 /** A headless Chromium with a new profile, closed when the test ends. */
 export async function launchChromium(t: Test): Promise<Browser> {
-  const browser = await playwright.launch({
-    executablePath: executableOf('chromium'),
-    headless: true,
-    args: FLAGS
-  })
+  const executablePath = executableOf('chromium')
+  const browser = await watchOver(() => playwright.launch({ executablePath, headless: true, args: FLAGS }))
   t.teardown(() => browser.close())
   return browser
 }

@@ -1,9 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { removeFolder, startProgram, temporaryFolder } from '../guardian.ts'
 import { executableOf } from '../programs.ts'
 import { ReplyError, RespClient } from '../resp-client.ts'
 
@@ -16,12 +14,8 @@ interface RedisServerOptions {
 
 /** How often another port is tried when a chosen one was taken meanwhile. */
 const PORT_ATTEMPTS = 10
-/** How long a server may take to heed SIGTERM. */
-const STOP_MS = 3_000
-/** Where Linux has it, servers also go when this process is killed by a signal, which emits no `exit`. */
-const SETPRIV = '/usr/bin/setpriv'
 
-/** A Redis of the test's own: nothing in it, nothing kept on disk, gone at the latest when this process exits. */
+/** A Redis of the test's own: nothing in it, nothing kept on disk, gone at the latest when this process ends. */
 export class RedisServer {
   readonly port: number
   readonly #args: readonly string[]
@@ -60,8 +54,7 @@ export class RedisServer {
   /** Ends the server, also one that is paused. May be called again, and after {@link kill}. */
   async stop(): Promise<void> {
     await this.#restarting?.catch(() => {})
-    await this.#disconnect()
-    await this.#process.stop()
+    await this.kill()
   }
 
   /** Ends the server without a word, as a crash does. */
@@ -130,16 +123,9 @@ export class RedisServer {
   }
 }
 
-/** The processes that this one has to take along. */
-const running = new Set<RedisProcess>()
-
-process.on('exit', () => {
-  for (const redis of running) redis.abandon()
-})
-
 class RedisProcess {
   readonly #child: ChildProcess
-  readonly #dir = mkdtempSync(join(tmpdir(), 'redis-server-'))
+  readonly #dir = temporaryFolder('redis-server')
   readonly #ready: Promise<boolean>
   readonly #exited: Promise<void>
   /** What it printed until it was ready. */
@@ -148,15 +134,12 @@ class RedisProcess {
 
   constructor(port: number, args: readonly string[]) {
     const ours = `--port ${port} --bind 127.0.0.1 --appendonly no --daemonize no`.split(' ')
-    const all = [executableOf('redis-server'), ...ours, '--save', '', '--dir', this.#dir, ...args]
-    const [command = '', ...rest] = existsSync(SETPRIV) ? [SETPRIV, '--pdeathsig', 'KILL', '--', ...all] : all
-    const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const all = [...ours, '--save', '', '--dir', this.#dir, ...args]
+    const child = startProgram(executableOf('redis-server'), all, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
-    running.add(this)
     this.#exited = new Promise((resolve) => {
       const childOnExit = (): void => {
-        running.delete(this)
-        this.#removeDir()
+        removeFolder(this.#dir)
         resolve()
       }
       child.on('exit', childOnExit)
@@ -168,7 +151,7 @@ class RedisProcess {
     this.#ready = new Promise((resolve) => {
       child.on('close', () => resolve(false))
       for (const stream of [child.stdout, child.stderr]) {
-        stream.setEncoding('utf8').on('data', (text: string) => {
+        stream?.setEncoding('utf8').on('data', (text: string) => {
           if (this.#isReady) return
           this.#output += text
           this.#isReady = this.#output.includes('Ready to accept connections')
@@ -205,24 +188,6 @@ class RedisProcess {
   async kill(): Promise<void> {
     this.signal('SIGKILL')
     await this.#exited
-  }
-
-  async stop(): Promise<void> {
-    this.signal('SIGTERM')
-    this.signal('SIGCONT')
-    const timer = setTimeout(() => this.signal('SIGKILL'), STOP_MS)
-    await this.#exited
-    clearTimeout(timer)
-  }
-
-  /** Ends it without waiting, as this process is about to exit. */
-  abandon(): void {
-    this.signal('SIGKILL')
-    this.#removeDir()
-  }
-
-  #removeDir(): void {
-    rmSync(this.#dir, { recursive: true, force: true, maxRetries: 3 })
   }
 }
 
