@@ -4,15 +4,16 @@ import { spawnSync } from 'node:child_process'
 const VERSIONS = ['20', '22', '24', '26']
 
 /**
- * Runs all tests, or those files that are named, on each version of Node in turn, which npm brings. NODES=22,24 runs these only.
+ * Runs the tests on each version of Node in turn, which npm brings: without arguments those that need at most Redis, since
+ * browsers and proxies do not ask for the version; otherwise as `npm test` does with these. NODES=22,24 runs these only.
  */
 const versions = process.env.NODES?.split(',') ?? VERSIONS
-const files = process.argv.slice(2)
+const args = process.argv.length > 2 ? process.argv.slice(2) : ['--with=redis-server', '--reporter=base']
 const failed: string[] = []
 if (versions.some((version) => !/^\d+$/.test(version))) throw new Error(`NODES=${process.env.NODES}`)
 for (const version of versions) {
   const check = `node -p "process.exitCode = Number(process.versions.node.split('.')[0] !== '${version}'), process.version"`
-  const command = `${check} && tap --disable-coverage --reporter=base ${files.join(' ')}`
+  const command = `${check} && node --import ./test/helpers/strip-types/register.js test/run.ts ${args.join(' ')}`
   const { status, signal } = spawnSync('npx', ['--yes', `--package=node@${version}`, '--call', command], {
     stdio: 'inherit'
   })

@@ -97,6 +97,13 @@ t.test('guardian › when a process is killed', async (t) => {
     owner.process.kill('SIGKILL')
     await owner.alone
   })
+
+  t.test('kills a group', async (t) => {
+    const owner = start(t, 'guardian.startGroup(node, idle, options)')
+    t.equal(await owner.line(), 'idle')
+    owner.process.kill('SIGKILL')
+    await owner.alone
+  })
 })
 
 t.test('guardian › does the same when a process exits', async (t) => {

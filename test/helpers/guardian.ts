@@ -29,6 +29,14 @@ export function startProgram(
   return child
 }
 
+/** Starts a program of which only its group is killed: processes that leave the group must have guardians of their own. */
+export function startGroup(file: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
+  guardian ??= startGuardian()
+  const child = spawn(file, args, { ...options, ...inGroup })
+  watch('group', child)
+  return child
+}
+
 /** Watches over what a library starts until `launch` settles, as if it had been started by {@link startProgram}. */
 export async function watchOver<T>(launch: () => Promise<T>): Promise<T> {
   guardian ??= startGuardian()
