@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import ts from 'typescript'
 
 /** Leaves of the built declarations only those that the package's entries lead to. */
-const dist = resolve(import.meta.dirname, '../../dist')
+const dist = resolve(import.meta.dirname, '../dist')
 const entries = ['index.d.ts', 'testing.d.ts'].map((name) => resolve(dist, name))
 const module = ts.ModuleKind.NodeNext
 const program = ts.createProgram(entries, {
