@@ -11,6 +11,7 @@ import {
 } from 'better-sse'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import t from 'tap'
+import { PEERS } from '../../examples/benchmark/matrix/peers.ts'
 import type { SSEConnection } from '../../lib/index.ts'
 import { type EventReader, type ReceivedEvent, readEvents } from '../../lib/testing.ts'
 import { RawClient } from '../helpers/raw-client.ts'
@@ -18,7 +19,6 @@ import { blocks } from '../helpers/readme.ts'
 import { runTypeScript } from '../helpers/run-typescript.ts'
 import { build, deferred, listen, nextTurn, until } from '../helpers/server.ts'
 import { SCOPE, typeProblems } from '../helpers/type-check.ts'
-import { PEERS } from './peers.ts'
 
 interface Test {
   teardown(fn: () => unknown): void

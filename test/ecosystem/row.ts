@@ -39,26 +39,13 @@ export function headOf(contestants: readonly Contestant[]): string[] {
   ]
 }
 
-/** Resolves when the row has shown what it shows, and all that it started has ended; rejects after `limitMs`. */
-export async function runRow(row: Row, contestant: Contestant, order: Order, limitMs: number): Promise<void> {
+/** Resolves when the row has shown what it shows, and all that it started has ended. */
+export async function runRow(row: Row, contestant: Contestant, order: Order): Promise<void> {
   const stage = new Stage(contestant, order)
   try {
-    await within(limitMs, row.run(stage))
+    await row.run(stage)
   } finally {
-    await within(limitMs, stage.end())
-  }
-}
-
-/** Rejects when the promise is not settled in time. */
-export async function within<T>(limitMs: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done after ${limitMs} ms`)), limitMs)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
+    await stage.end()
   }
 }
 

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { createSession } from 'better-sse'
 import type { FastifyPluginAsync, FastifyReply, RouteShorthandOptions } from 'fastify'
-import type { Contestant } from './contestant.ts'
+import type { Contestant } from '../../../test/ecosystem/contestant.ts'
 
 /** Two are loaded by `require`, because the types of both would add their `reply.sse` to the whole project. */
 const require = createRequire(import.meta.url)

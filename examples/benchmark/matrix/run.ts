@@ -1,9 +1,9 @@
-import type { Contestant } from './contestant.ts'
-import { ours } from './ours.ts'
+import type { Contestant } from '../../../test/ecosystem/contestant.ts'
+import { ours } from '../../../test/ecosystem/ours.ts'
+import { headOf, lineOf, MARKS, type Row } from '../../../test/ecosystem/row.ts'
+import { ROWS } from '../../../test/ecosystem/rows.ts'
+import { ORDERS, type Order, Stage } from '../../../test/ecosystem/stage.ts'
 import { PEERS } from './peers.ts'
-import { headOf, lineOf, MARKS, type Row, runRow } from './row.ts'
-import { ROWS } from './rows.ts'
-import { ORDERS } from './stage.ts'
 
 /** How long a contestant that hangs is waited for. */
 const LIMIT_MS = 5_000
@@ -31,11 +31,34 @@ async function measure(row: Row, contestant: Contestant): Promise<string> {
       failRow = reject
     })
     try {
-      await Promise.race([runRow(row, contestant, order, LIMIT_MS), crashed])
+      await Promise.race([runRow(row, contestant, order), crashed])
       return MARKS.shown
     } catch (error) {
       console.error(`${contestant.name}, ${row.name}, ${order}: ${error}`)
     }
   }
   return MARKS.notShown
+}
+
+/** Like the tests of ours, but a contestant may never show anything, nor end. */
+async function runRow(row: Row, contestant: Contestant, order: Order): Promise<void> {
+  const stage = new Stage(contestant, order)
+  try {
+    await within(LIMIT_MS, row.run(stage))
+  } finally {
+    await within(LIMIT_MS, stage.end())
+  }
+}
+
+/** Rejects when the promise is not settled in time. */
+async function within<T>(limitMs: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done after ${limitMs} ms`)), limitMs)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }
