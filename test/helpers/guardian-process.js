@@ -5,7 +5,9 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { setTimeout } from 'node:timers/promises'
 
+const CHECK_MS = 10
 const isWindows = process.platform === 'win32'
 const groups = new Set()
 const programs = new Set()
@@ -37,7 +39,22 @@ if (isWindows) {
   for (const pid of stoppedTrees()) sendToGroup(pid, 'SIGKILL') || send(pid, 'SIGKILL')
   for (const pid of groups) sendToGroup(pid, 'SIGKILL')
 }
+for (const path of folders) await othersAreDone(path)
 for (const path of folders) rmSync(path, { recursive: true, force: true, maxRetries: 20 })
+
+/** Resolves when no guardian, of which each has a mark, has anything more to kill that writes to the folder. */
+async function othersAreDone(path) {
+  while (marksIn(path).some((pid) => send(pid, 0))) await setTimeout(CHECK_MS)
+}
+
+function marksIn(path) {
+  try {
+    const names = readdirSync(path).filter((name) => name.startsWith('guardian-'))
+    return names.map((name) => Number(name.slice('guardian-'.length)))
+  } catch {
+    return []
+  }
+}
 
 /** The programs and all that came from them, also in groups of their own. They are stopped, so that no more come. */
 function stoppedTrees() {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { finished } from 'node:stream/promises'
 import t, { type Test } from 'tap'
@@ -98,11 +98,21 @@ t.test('guardian › when a process is killed', async (t) => {
     await owner.alone
   })
 
-  t.test('kills a group', async (t) => {
-    const owner = start(t, 'guardian.startGroup(node, idle, options)')
+  t.test('kills a group, and lets its guardians be done before the folder goes', async (t) => {
+    const member = `${PRELUDE} guardian.startProgram(node, idle, options)`
+    const owner = start(
+      t,
+      `const TMPDIR = guardian.temporaryFolder('guarded')
+       console.log(TMPDIR)
+       const args = ['--import', 'tsx', '--input-type=module', '--eval', ${JSON.stringify(member)}]
+       guardian.startGroup(node, args, { ...options, env: { ...process.env, TMPDIR } })`
+    )
+    const folder = await owner.line()
     t.equal(await owner.line(), 'idle')
+    t.match(readdirSync(folder).join(), 'guardian-')
     owner.process.kill('SIGKILL')
     await owner.alone
+    await until(() => !existsSync(folder))
   })
 })
 

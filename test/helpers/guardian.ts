@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -95,7 +95,12 @@ function startGuardian(): Socket {
   child.unref()
   // What Node gives for a pipe.
   const pipe = child.stdin as Socket
-  return pipe.on('error', () => {}).unref()
+  pipe.on('error', () => {}).unref()
+  // For the guardian of a run, whose folder this is in.
+  const mark = join(tmpdir(), `guardian-${child.pid}`)
+  writeFileSync(mark, '')
+  pipe.write(`folder ${mark}\n`)
+  return pipe
 }
 
 /**

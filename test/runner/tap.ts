@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { removeFolder, signalGroup, startGroup, temporaryFolder } from '../helpers/guardian.ts'
+import { signalGroup, startGroup, temporaryFolder } from '../helpers/guardian.ts'
+import { onceOrphaned } from './orphan.ts'
 
-const PARENT_CHECK_MS = 500
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**
- * Runs tap in the folder. With this process, whatever ends it, tap and the tests end, and so they do with the one that started
- * this, which npm is. What anything writes to the system's folder for temporary files is gone in the end.
+ * Runs tap in the folder. With this process, whatever ends it, tap and the tests end, and it ends with npm, which started it.
+ * Then what anything has written to the system's folder for temporary files is gone, too.
  *
  * @returns its exit code.
  */
@@ -21,16 +21,11 @@ export async function runTap(args: readonly string[], cwd: string): Promise<numb
     stdio: ['ignore', 'inherit', 'inherit']
   })
   for (const signal of SIGNALS) process.on(signal, () => signalGroup(tap, signal))
-  const { ppid } = process
-  const parentCheck = setInterval(() => {
-    if (process.ppid !== ppid) process.exit(1)
-  }, PARENT_CHECK_MS)
+  const orphanhood = onceOrphaned(() => process.exit(1))
   const code = await new Promise<number>((resolve, reject) => {
     tap.once('error', reject).once('exit', (exitCode) => resolve(exitCode ?? 1))
   })
-  clearInterval(parentCheck)
-  signalGroup(tap, 'SIGKILL')
-  removeFolder(folder)
+  orphanhood.stop()
   return code
 }
 
