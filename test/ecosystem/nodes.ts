@@ -8,7 +8,7 @@ const VERSIONS = ['20', '22', '24', '26']
  * browsers and proxies do not ask for the version; otherwise as `npm test` does with these. NODES=22,24 runs these only.
  */
 const versions = process.env.NODES?.split(',') ?? VERSIONS
-const args = process.argv.length > 2 ? process.argv.slice(2) : ['--with=redis-server', '--reporter=base']
+const args = process.argv.length > 2 ? process.argv.slice(2) : ['--with=redis-server']
 const failed: string[] = []
 if (versions.some((version) => !/^\d+$/.test(version))) throw new Error(`NODES=${process.env.NODES}`)
 for (const version of versions) {
