@@ -30,6 +30,33 @@ export function blocks(language: string): string[] {
   )
 }
 
+/** Programs that do the same, one with another library and one with this one. */
+export interface Pair {
+  readonly name: string
+  readonly theirs: string
+  readonly ours: string
+}
+
+/** Those of the guide to moving: the first line of theirs names the library, and ours is the next block. */
+export function pairs(): Pair[] {
+  const all = blocks('ts')
+  return all.flatMap((theirs, at) => {
+    const [, name = ''] = /^\/\/ (\S+)\n/.exec(theirs) ?? []
+    return ['', 'fastify-eventstream'].includes(name) ? [] : [{ name, theirs, ours: all[at + 1] ?? '' }]
+  })
+}
+
+/** The programs that are of no pair: the first one, and those of the guides. */
+export function programs(): { quickStart: string; guides: string[] } {
+  const [quickStart = '', ...guides] = blocks('ts').filter((code) => !code.startsWith('// '))
+  return { quickStart, guides }
+}
+
+/** Whether a guide begins with a server of its own. */
+export function isOfServer(code: string): boolean {
+  return code.includes('app.register(eventStream')
+}
+
 /** The rows of the table there whose head begins with `column`, cell by cell, without their backticks. */
 export function table(column: string): string[][] {
   const lines = MANUAL.slice(MANUAL.indexOf(`| ${column} |`)).split('\n')

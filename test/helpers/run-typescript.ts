@@ -1,4 +1,4 @@
-import ts from 'typescript'
+import { transformSync } from '@swc/wasm-typescript'
 
 const IMPORT = /^import (.+) from '(.+)'\n/gm
 /** A default import, named imports, or both. */
@@ -13,11 +13,9 @@ const OWN = new Map([
 /** Runs TypeScript as the body of an async function that sees what it imports, and `scope`, which is preferred. */
 export async function runTypeScript(code: string, scope: Record<string, unknown>): Promise<unknown> {
   const names = { ...(await imports(code)), ...scope }
-  const { outputText } = ts.transpileModule(code.replace(IMPORT, ''), {
-    compilerOptions: { target: ts.ScriptTarget.ES2022 }
-  })
+  const { code: javaScript } = transformSync(code.replace(IMPORT, ''), { mode: 'strip-only' })
   const AsyncFunction = (async () => {}).constructor as FunctionConstructor
-  return AsyncFunction(...Object.keys(names), outputText)(...Object.values(names))
+  return AsyncFunction(...Object.keys(names), javaScript)(...Object.values(names))
 }
 
 async function imports(code: string): Promise<Record<string, unknown>> {
