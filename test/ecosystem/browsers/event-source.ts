@@ -1,58 +1,29 @@
-import { readFileSync } from 'node:fs'
 import type { ServerHttp2Session } from 'node:http2'
-import type { AddressInfo } from 'node:net'
 import cookie from '@fastify/cookie'
 import cors from '@fastify/cors'
-import fc from 'fast-check'
-import type { FastifyInstance, FastifyServerOptions } from 'fastify'
-import type { Browser, Page } from 'puppeteer-core'
-import t, { type Test } from 'tap'
-import {
-  type EventStreamOptions,
-  type Message,
-  memoryHistory,
-  redisHistory,
-  type SSEConnection
-} from '../../lib/index.ts'
-import { type BrowserName, launchBrowser } from '../helpers/browsers.ts'
-import { RedisServer } from '../helpers/redis-server.ts'
-import { build, deferred, until } from '../helpers/server.ts'
+import type { Browser } from 'puppeteer-core'
+import type { Test } from 'tap'
+import { type History, memoryHistory, type SSEConnection } from '../../../lib/index.ts'
+import { deferred, until } from '../../helpers/server.ts'
+import { EVENTS, expectedFrom, hostileMessages, NAMES, seed } from './hostile-messages.ts'
+import { type Received, Recorder } from './recorder.ts'
+import { closeUnreachable, fixture, last, listen, newsSite, open, site, visit } from './site.ts'
 
-const html = readFileSync(new URL('browsers.html', import.meta.url), 'utf8')
-const fixture = (name: string): Buffer => readFileSync(new URL(`../fixtures/${name}.pem`, import.meta.url))
-
-/** FC_SEED=… repeats a run. */
-const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || Math.floor(Math.random() * 2 ** 31)
-
-const EVENTS = 1_000
 /** HTTP/1.1 connections that browsers open to a host. */
 const LIMIT = 6
 const STREAMS_ON_HTTP2 = 20
-/** For servers that close: who comes back before they have closed is answered with a `503`, and gives up. */
-const AFTER_CLOSE_MS = 500
+/** For servers that close: a browser that tried its old port more often could be given just that for its own end. */
+const AFTER_CLOSE = { retryMs: [100, 100] } as const
 
-/** What Firefox says of a stream that was cut or refused, as if it were an error of the page's script. */
-const FIREFOX_COMPLAINT = /^Error: (Firefox can’t establish a|The) connection to /
-
-/** What the browsers do each in their own way. */
-const BEHAVIOUR = {
-  Chromium: {
-    /** Otherwise it waits for the first byte of the body. */
-    opensWithHead: true,
-    /** Whether an id that comes without data counts, as the standard says. */
-    notesBareIds: true,
-    /** Otherwise NULs vanish from data and event names. */
-    keepsNul: true,
-    /** Redirects after which it comes back to where they led; after others it asks at the old address again. */
-    lastingRedirects: [301, 302, 307, 308]
-  },
-  Firefox: { opensWithHead: false, notesBareIds: false, keepsNul: false, lastingRedirects: [301, 308] }
-} as const satisfies Record<BrowserName, object>
-
-interface Behaviour {
+/** What browsers do each in their own way. */
+export interface Behaviour {
+  /** Otherwise it waits for the first byte of the body. */
   readonly opensWithHead: boolean
+  /** Whether an id that comes without data counts, as the standard says. */
   readonly notesBareIds: boolean
+  /** Otherwise NULs vanish from data and event names. */
   readonly keepsNul: boolean
+  /** Redirects after which it comes back to where they led; after others it asks at the old address again. */
   readonly lastingRedirects: readonly number[]
 }
 
@@ -62,210 +33,13 @@ const UNTIL_HIDDEN = `new Promise((resolve) => {
   check()
 })`
 
-/** A message as a page sees it. */
-interface Received {
-  readonly type: string
-  readonly data: string
-  readonly lastEventId: string
-}
-
-type HostileMessage = Required<Pick<Message, 'id' | 'event'>> & { readonly data: string }
-
-/** What a browser asked for, pages apart. */
-interface Asked {
-  readonly method: string
-  readonly path: string
-  readonly lastEventId: string | undefined
-  readonly cookie: string | undefined
-}
-
-interface Site {
-  readonly app: FastifyInstance
-  readonly asked: Asked[]
-  readonly streams: SSEConnection[]
-}
-
-/** A server with a page, and with streams at `/stream` that get nothing by themselves but a short reconnection time. */
-async function site(
+/** What is expected of every browser's EventSource. */
+export async function testEventSource(
   t: Test,
-  plugin: EventStreamOptions = {},
-  server: FastifyServerOptions & { http2?: boolean; https?: object } = {}
-): Promise<Site> {
-  const app = await build(
-    t,
-    { heartbeatMs: false, retryMs: [1, 1], farewell: false, ...plugin },
-    { forceCloseConnections: true, ...server }
-  )
-  const asked: Asked[] = []
-  const streams: SSEConnection[] = []
-  app.addHook('onRequest', async ({ method, url, headers }) => {
-    if (url === '/page') return
-    const lastEventId = headers['last-event-id']
-    asked.push({ method, path: url, lastEventId: lastEventId?.toString(), cookie: headers.cookie })
-  })
-  app.get('/page', async (_request, reply) => reply.type('text/html').send(html))
-  app.get('/stream', async (_request, reply) => {
-    const sse = reply.sseStart()
-    streams.push(sse)
-    sse.send({ retry: 1 })
-  })
-  return { app, asked, streams }
-}
-
-/** A site whose streams are subscribed to the channel `news`. */
-async function newsSite(t: Test, plugin: EventStreamOptions): Promise<Site> {
-  const made = await site(t, plugin)
-  made.app.get('/news', async (_request, reply) => {
-    const sse = reply.sseStart()
-    made.streams.push(sse)
-    sse.send({ retry: 1 })
-    made.app.sse.channel('news').subscribe(sse)
-  })
-  return made
-}
-
-async function listen(app: FastifyInstance, port = 0): Promise<string> {
-  await app.listen({ port, host: '127.0.0.1' })
-  const scheme = app.initialConfig.https ? 'https' : 'http'
-  return `${scheme}://127.0.0.1:${(app.server.address() as AddressInfo).port}`
-}
-
-/** A new page of this origin, closed when the test ends. */
-async function visit(t: Test, browser: Browser, origin: string): Promise<Page> {
-  const page = await browser.newPage()
-  t.teardown(() => page.close())
-  page.on('pageerror', (error) => {
-    if (!FIREFOX_COMPLAINT.test(String(error))) t.fail(String(error))
-  })
-  await page.goto(`${origin}/page`)
-  return page
-}
-
-/** A site that listens, and a page of it. */
-async function open(t: Test, browser: Browser, { app }: Site): Promise<{ page: Page; origin: string }> {
-  const origin = await listen(app)
-  return { page: await visit(t, browser, origin), origin }
-}
-
-/** An EventSource of a page, which records what it tells (`browsers.html`). */
-class Recorder {
-  readonly #page: Page
-  readonly #expression: string
-
-  private constructor(page: Page, place: unknown) {
-    this.#page = page
-    this.#expression = `recorders[${place}]`
-  }
-
-  static async open(
-    page: Page,
-    url: string,
-    { types = [], withCredentials = false }: { types?: readonly string[]; withCredentials?: boolean } = {}
-  ): Promise<Recorder> {
-    const args = [url, types, { withCredentials }].map((arg) => JSON.stringify(arg))
-    return new Recorder(page, await page.evaluate(`record(${args.join()})`))
-  }
-
-  /** All messages, as soon as there are so many. */
-  async messages(count: number): Promise<Received[]> {
-    return (await this.#evaluate(`until('messages', ${count})`)) as Received[]
-  }
-
-  /** All messages, as soon as there is one with this data. */
-  async upTo(data: string): Promise<Received[]> {
-    return (await this.#evaluate(`upTo('${data}')`)) as Received[]
-  }
-
-  /** The data of all messages, as soon as there are so many. */
-  async data(count: number): Promise<string[]> {
-    return (await this.messages(count)).map(({ data }) => data)
-  }
-
-  /** What the EventSource's own events were, and `readyState` then, as soon as there were so many. */
-  async states(count: number): Promise<string[]> {
-    return (await this.#evaluate(`until('states', ${count})`)) as string[]
-  }
-
-  async readyState(): Promise<unknown> {
-    return await this.#evaluate('readyState')
-  }
-
-  async closeOn(type: string): Promise<void> {
-    await this.#evaluate(`closeOn('${type}')`)
-  }
-
-  async close(): Promise<void> {
-    await this.#evaluate('close()')
-  }
-
-  async #evaluate(expression: string): Promise<unknown> {
-    return await this.#page.evaluate(`${this.#expression}.${expression}`)
-  }
-}
-
-function last<T>(items: readonly T[]): T {
-  const item = items.at(-1)
-  if (item === undefined) throw new Error('there is none')
-  return item
-}
-
-const NAMES = ['tick', 'error', 'open', 'a b', ' ', ':', 'data', 'id: 1', 'ü😀', '\ufeff', '\u2028', '\0']
-const hostileText = fc
-  .array(
-    fc.oneof(
-      fc.constantFrom('\r', '\n', '\r\n', '\n\n', '\r\r\n', '\ndata: x\n\n', '\rid: 1\r', '\nretry: 1\n'),
-      fc.constantFrom(':', ' ', '\t', 'data: ', 'id:', 'event: x', 'retry: 0', 'x'),
-      fc.constantFrom('\ufeff', '\0', '\v', '\f', '\u0085', '\u2028', '\u2029', '\ufffd', '😀', 'ü'),
-      fc.string({ unit: 'binary', maxLength: 8 })
-    ),
-    { maxLength: 8 }
-  )
-  .map((parts) => parts.join(''))
-
-/** Some of each kind for certain, the others by chance. */
-function hostileMessages(): HostileMessage[] {
-  const certain = [
-    ...[
-      '',
-      ' ',
-      '  two spaces',
-      ':',
-      ': no comment',
-      '\ufeffBOM',
-      '\0',
-      '\n',
-      '\r',
-      '\r\n',
-      '\n\n\n',
-      'end\n'
-    ],
-    ...['\u2028\u2029\u0085\v\f', '😀'.repeat(50_000), 'x'.repeat(1_000_000), '\n'.repeat(100_000)]
-  ].map((data, id) => ({ id, event: '', data }))
-  const message = fc.record({
-    id: fc.oneof(fc.stringMatching(/^[!-~]{1,1024}$/), fc.constant('')),
-    event: fc.constantFrom('', ...NAMES),
-    data: hostileText
-  })
-  return [...certain, ...fc.sample(message, { seed, numRuns: EVENTS - certain.length })]
-}
-
-function expectedFrom(sent: readonly HostileMessage[], keepsNul: boolean): Received[] {
-  const kept = (text: string): string => (keepsNul ? text : text.replaceAll('\0', ''))
-  return sent.map(({ id, event, data }) => ({
-    type: kept(event) || 'message',
-    data: kept(data.replaceAll(/\r\n|\r/g, '\n')),
-    lastEventId: String(id)
-  }))
-}
-
-async function testBrowser(t: Test, name: BrowserName): Promise<void> {
-  const browser = await launchBrowser(t, name)
-  if (browser === undefined) {
-    t.comment(`${name} is not installed: nothing was tested in it`)
-    return
-  }
+  browser: Browser,
+  { opensWithHead, notesBareIds, keepsNul, lastingRedirects }: Behaviour
+): Promise<void> {
   t.comment(await browser.version())
-  const { opensWithHead, notesBareIds, keepsNul, lastingRedirects }: Behaviour = BEHAVIOUR[name]
 
   await t.test('opens before any message', async (t) => {
     const stage = await site(t)
@@ -421,14 +195,14 @@ async function testBrowser(t: Test, name: BrowserName): Promise<void> {
   })
 
   await t.test('goes on trying while a server restarts, and is told the gap', async (t) => {
-    const first = await newsSite(t, { retryMs: [AFTER_CLOSE_MS, AFTER_CLOSE_MS] })
+    const first = await newsSite(t, AFTER_CLOSE)
     const { page, origin } = await open(t, browser, first)
     const source = await Recorder.open(page, '/news', { types: ['gap'] })
     await source.states(2)
     const id = await first.app.sse.channel('news').publish('before')
     await source.messages(1)
-    await first.app.close()
-    t.same(await source.states(4), ['new 0', 'open 1', 'error 0', 'error 0'])
+    await closeUnreachable(first)
+    t.same((await source.states(4)).slice(0, 4), ['new 0', 'open 1', 'error 0', 'error 0'])
 
     const second = await newsSite(t, {})
     await listen(second.app, Number(new URL(origin).port))
@@ -440,20 +214,22 @@ async function testBrowser(t: Test, name: BrowserName): Promise<void> {
   })
 
   await t.test('misses nothing over a restart that the history survives', async (t) => {
-    const redis = await RedisServer.start()
-    t.teardown(() => redis.stop())
-    const first = await newsSite(t, {
-      history: redisHistory({ url: redis.url }),
-      retryMs: [AFTER_CLOSE_MS, AFTER_CLOSE_MS]
-    })
+    const kept = memoryHistory()
+    t.teardown(() => kept.close())
+    const history: History = {
+      append: (...args) => kept.append(...args),
+      follow: (...args) => kept.follow(...args),
+      close: async () => {}
+    }
+    const first = await newsSite(t, { history, ...AFTER_CLOSE })
     const { page, origin } = await open(t, browser, first)
     const source = await Recorder.open(page, '/news', { types: ['gap'] })
     await source.states(2)
     await first.app.sse.channel('news').publish('before')
     await source.messages(1)
-    await first.app.close()
+    await closeUnreachable(first)
 
-    const second = await newsSite(t, { history: redisHistory({ url: redis.url }) })
+    const second = await newsSite(t, { history })
     await second.app.ready()
     await second.app.sse.channel('news').publish('meanwhile')
     await listen(second.app, Number(new URL(origin).port))
@@ -686,9 +462,4 @@ async function testBrowser(t: Test, name: BrowserName): Promise<void> {
     t.same(await source.data(2), ['to the background', 'again'])
     t.equal(await page.evaluate('document.visibilityState'), 'hidden')
   })
-}
-
-t.jobs = 2
-for (const name of ['Chromium', 'Firefox'] as const) {
-  t.test(name, { buffered: true }, (t) => testBrowser(t, name))
 }
