@@ -1,6 +1,8 @@
 import t from 'tap'
 import { Child } from '../helpers/child.ts'
 
+const SESSION_SECONDS = 2
+
 function logIn(url: string, password: string): Promise<Response> {
   return fetch(`${url}/login`, {
     method: 'POST',
@@ -14,8 +16,22 @@ function cookieOf(response: Response): string {
   return response.headers.getSetCookie()[0]?.split(';')[0] ?? ''
 }
 
+/** Somebody who was logged in, unless the machine took as long for it as a session lasts. */
+async function streamOfSession(url: string): Promise<{ headers: { cookie: string }; response: Response }> {
+  for (;;) {
+    const startedAt = performance.now()
+    const headers = { cookie: cookieOf(await logIn(url, 'lovelace')) }
+    const response = await fetch(`${url}/events`, { headers })
+    if (response.status !== 401 || performance.now() - startedAt < SESSION_SECONDS * 1_000) {
+      return { headers, response }
+    }
+  }
+}
+
 t.test('examples › protected', async (t) => {
-  const { child, url } = await Child.listening(t, 'examples/protected.ts', { SESSION_SECONDS: '2' })
+  const { child, url } = await Child.listening(t, 'examples/protected.ts', {
+    SESSION_SECONDS: String(SESSION_SECONDS)
+  })
 
   await t.test('answers 401 without a session, and to a wrong password', async (t) => {
     t.equal((await fetch(`${url}/events`)).status, 401)
@@ -25,10 +41,7 @@ t.test('examples › protected', async (t) => {
   })
 
   await t.test('streams to those who are logged in, until their session expires', async (t) => {
-    const loggedIn = await logIn(url, 'lovelace')
-    t.equal(loggedIn.status, 200)
-    const headers = { cookie: cookieOf(loggedIn) }
-    const response = await fetch(`${url}/events`, { headers })
+    const { headers, response } = await streamOfSession(url)
     t.equal(response.status, 200)
     t.match(
       response.headers.getSetCookie(),

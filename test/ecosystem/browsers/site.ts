@@ -15,7 +15,7 @@ export const fixture = (name: string): Buffer =>
 const FIREFOX_COMPLAINT = /^Error: (Firefox can’t establish a|The) connection to /
 
 /** What a browser asked for, pages apart. */
-export interface Asked {
+interface Asked {
   readonly method: string
   readonly path: string
   readonly lastEventId: string | undefined

@@ -1,1 +1,0 @@
-export { launchChromium } from './programs/chromium.ts'
