@@ -8,7 +8,8 @@ interface Test {
 }
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const FLAGS = ['--unhandled-rejections=strict', '--throw-deprecation', '--import', 'tsx']
+const STRIP_TYPES = './test/helpers/strip-types/register.js'
+const FLAGS = ['--unhandled-rejections=strict', '--throw-deprecation', '--import', STRIP_TYPES]
 /** With what comes after it, so that a port is never cut in two. */
 const URL_PRINTED = /(https?:\/\/[^\s"]+:\d+)["\s]/
 
