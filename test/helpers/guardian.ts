@@ -15,26 +15,18 @@ const isWindows = process.platform === 'win32'
 /** Where it gets a group of its own, which is gone as a whole. On Windows, that would be a window. */
 const inGroup = { detached: !isWindows, windowsHide: true }
 
+type Word = 'program' | 'group'
+
 let guardian: Socket | undefined
 
 /** Starts a program. At the latest when this process ends, it is killed, and so is all that came from it. */
-export function startProgram(
-  file: string,
-  args: readonly string[],
-  options: SpawnOptions = {}
-): ChildProcess {
-  guardian ??= startGuardian()
-  const child = spawn(file, args, { ...options, ...inGroup })
-  watch('program', child)
-  return child
+export function startProgram(file: string, args: readonly string[], options?: SpawnOptions): ChildProcess {
+  return start('program', file, args, options)
 }
 
 /** Starts a program of which only its group is killed: processes that leave the group must have guardians of their own. */
-export function startGroup(file: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
-  guardian ??= startGuardian()
-  const child = spawn(file, args, { ...options, ...inGroup })
-  watch('group', child)
-  return child
+export function startGroup(file: string, args: readonly string[], options?: SpawnOptions): ChildProcess {
+  return start('group', file, args, options)
 }
 
 /** Watches over what a library starts until `launch` settles, as if it had been started by {@link startProgram}. */
@@ -76,7 +68,14 @@ export function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals | 0): 
   }
 }
 
-function watch(word: 'program' | 'group', child: ChildProcess): void {
+function start(word: Word, file: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
+  guardian ??= startGuardian()
+  const child = spawn(file, args, { ...options, ...inGroup })
+  watch(word, child)
+  return child
+}
+
+function watch(word: Word, child: ChildProcess): void {
   if (child.pid === undefined) return
   tell(word, child.pid)
   child.once('exit', () => tell(!isWindows && signalGroup(child, 0) ? 'left' : 'ended', Number(child.pid)))

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { RedisServer } from '../../../test/helpers/redis-server.ts'
+import type { RedisServer } from '../../../test/helpers/programs/redis-server.ts'
 import type { RedisCallCounts } from '../servers/redis/calls.ts'
 import { callsSince, subscribed, withRedis } from './redis.ts'
 import { atMost, type Context, OURS, type RedisPeer, type Row, type Scenario } from './scenario.ts'

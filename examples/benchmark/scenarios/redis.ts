@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { RedisServer } from '../../../test/helpers/redis-server.ts'
+import { RedisServer } from '../../../test/helpers/programs/redis-server.ts'
 import type { ChannelListenOptions } from '../servers/channel-main.ts'
 import type { RedisCallCounts } from '../servers/redis/calls.ts'
 import { OURS } from './scenario.ts'
