@@ -356,7 +356,7 @@ t.test('moving from fastify-sse-v2', async (t) => {
         app.get('/', (request, reply) => reply.sse(${sent}))
         app.listen({ port: 0, host: '127.0.0.1' }).then(fetch).then((response) => response.text())`
       const flags = ['--unhandled-rejections=throw', '-e', program]
-      const run = promisify(execFile)(process.execPath, flags, { cwd: ROOT, env: {}, timeout: 60_000 })
+      const run = promisify(execFile)(process.execPath, flags, { cwd: ROOT, env: {} })
       await t.rejects(run, { code: 1, killed: false, stderr: /TypeError: .*split|Error: source/ }, sent)
     }
     const { url: own } = await startOurs(t, async (sse) => {

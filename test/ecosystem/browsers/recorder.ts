@@ -7,7 +7,7 @@ export interface Received {
   readonly lastEventId: string
 }
 
-/** An EventSource of a page, which records what it tells (`browsers.html`). */
+/** An EventSource of a page, which records what it tells (`page.html`). */
 export class Recorder {
   readonly #page: Page
   readonly #expression: string
