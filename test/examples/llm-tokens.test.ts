@@ -54,10 +54,10 @@ t.test('examples › llm-tokens', async (t) => {
   await t.test('stops the model when the client does not wait for the JSON', async (t) => {
     const left = new AbortController()
     const response = ask(url, { prompt: LONG }, left.signal)
-    await child.until(/(?:the model was asked[^]*){4}/)
+    await child.until(/(?:the model was asked[\s\S]*){4}/)
     left.abort()
     await t.rejects(response, { name: 'AbortError' })
-    await child.until(/(?:the model was told to stop[^]*){2}/)
+    await child.until(/(?:the model was told to stop[\s\S]*){2}/)
   })
 
   t.notMatch(child.output, /"level":(50|60)/, 'nothing is logged as an error')

@@ -40,6 +40,8 @@ async function publishUnanswered(
   node: number,
   settings: object = {}
 ): Promise<{ publishing: Promise<Publication> }> {
+  // What a node says to a Redis that it comes back to would not be answered either.
+  await world.isDegraded(node, false)
   world.store.line(node).hold('toClient', true)
   const publishing = world.publish('news', { node, ...settings })
   await world.clients[0]?.gets(world.publications.at(-1)?.data ?? '')
