@@ -40,6 +40,8 @@ export async function launchBrowser(t: Test, { name, browser, args }: BrowserPro
       ignoreDefaultArgs: PAMPERING,
       acceptInsecureCerts: true,
       userDataDir: join(home, 'profile'),
+      timeout: 0,
+      protocolTimeout: 0,
       env: { ...process.env, HOME: home, TMPDIR: home }
     })
   )

@@ -20,7 +20,9 @@ const FLAGS = [
 /** A headless Chromium with a new profile, closed when the test ends. */
 export async function launchChromium(t: Test): Promise<Browser> {
   const executablePath = executableOf('chromium')
-  const browser = await watchOver(() => playwright.launch({ executablePath, headless: true, args: FLAGS }))
+  const browser = await watchOver(() =>
+    playwright.launch({ executablePath, headless: true, args: FLAGS, timeout: 0 })
+  )
   t.teardown(() => browser.close())
   return browser
 }
