@@ -13,7 +13,7 @@ import { textOf } from './violation.ts'
 /** FC_SEED=… repeats a run. */
 const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || Math.floor(Math.random() * 2 ** 31)
 /** SCHEDULES=… makes it longer. */
-const numRuns = Number.parseInt(process.env.SCHEDULES ?? '', 10) || 3_000
+const numRuns = Number.parseInt(process.env.SCHEDULES ?? '', 10) || 2_000
 const numLateRuns = Math.ceil(numRuns / 3)
 
 t.test('schedules › those that once had a violation', async (t) => {
