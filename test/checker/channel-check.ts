@@ -32,13 +32,13 @@ export interface ChannelCheckHost {
   violate(kind: ViolationKind, text: string): void
 }
 
-/** A place of which two say where it is. */
+/** Of a place that was told to two: what either had not been given then is owed to who comes back to it. */
 export function commonPlace(one: Place | 'unknown', other: Place | 'unknown'): Place | 'unknown' {
   if (one === 'unknown') return other
   if (other === 'unknown') return one
-  const from = Math.max(one.span.from, other.span.from)
-  const newest = one.span.from < from ? other : one
-  return { ...newest, span: { from, to: Math.max(from, Math.min(one.span.to, other.span.to)) } }
+  const to = Math.min(one.span.to, other.span.to)
+  const newest = one.span.from > other.span.from ? one : other
+  return { ...newest, span: { from: Math.min(newest.span.from, to), to } }
 }
 
 const LOST_PLACE = ['unknown', 'foreign', 'future']

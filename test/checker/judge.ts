@@ -83,7 +83,9 @@ function knowledgeOf(run: RunLog): Knowledge {
     standpointOf: (client, id) => standpoints.get(`${client}\n${id}`) ?? standpoints.get(id),
     isAskedFor: (id) => asked.has(id),
     note: (client, id, standpoint) => {
-      standpoints.set(`${client}\n${id}`, standpoint)
+      const own = `${client}\n${id}`
+      // The client could have been cut right then, whatever came later under the same id.
+      if (!standpoints.has(own)) standpoints.set(own, standpoint)
       standpoints.set(id, commonStandpoint(standpoint, standpoints.get(id)))
     }
   }

@@ -120,10 +120,18 @@ export const known: readonly KnownSchedule[] = [
     name: 'where a log stands that opens late is told, though the other was told before',
     setup: late(setupOf({}, FAST, [{}, { channel: 1 }])),
     steps: [CONNECT, { do: 'come', node: 0, logs: 1 }, SETTLE, publish(1, 0)]
+  },
+  {
+    name: 'an id that is told because a filter has passed over much says no more than that',
+    setup: {
+      ...setupOf({}, FAST, [{ filter: 'key' }], { maxMessages: 100, maxBytes: 10_000_000 }),
+      probes: 8
+    },
+    steps: [CONNECT, SETTLE, publish(0, 100_000, 100_000), { ...publish(0, 0), key: 1 }]
   }
 ]
 
-export function publish(channel: number, ...sizes: number[]): Step {
+export function publish(channel: number, ...sizes: number[]): Of<'publish'> {
   return { do: 'publish', channel, node: 0, key: 0, sizes }
 }
 

@@ -11,14 +11,15 @@ import { FILTERS } from '../filters.ts'
 import { MemoryRetention, memoryBytes } from '../memory-retention.ts'
 import { NOT_YET, tells } from '../not-yet.ts'
 import { bytesOnWire, payloadOf } from '../payload.ts'
-import type {
-  ChannelLog,
-  ConnectionLog,
-  Moment,
-  Published,
-  RunLog,
-  Sample,
-  SubscriptionLog
+import {
+  type ChannelLog,
+  type ConnectionLog,
+  EVENTS,
+  type Moment,
+  type Published,
+  type RunLog,
+  type Sample,
+  type SubscriptionLog
 } from '../run-log.ts'
 import { channelOptions, filterOption } from './channel-options.ts'
 import { Client } from './client.ts'
@@ -434,8 +435,17 @@ export class World {
     await this.settle()
   }
 
-  #probeIdOf({ receiver: { received }, memberships }: Stream, setup: ClientSetup, number: number): void {
-    const block = received[(number * 7_919 + this.#moment) % received.length]
+  #probeIdOf(
+    { receiver: { received }, memberships, client }: Stream,
+    setup: ClientSetup,
+    number: number
+  ): void {
+    // Those that come with messages are tried by clients that are cut, too.
+    const rare = received.filter(
+      ({ event }) => event === undefined || event === EVENTS.cursor || event === EVENTS.gap
+    )
+    const blocks = number % 2 === 0 && rare.length > 0 ? rare : received
+    const block = blocks[(number * 7_919 + this.#moment) % blocks.length]
     if (block === undefined || block.id === '') return
     const had = memberships.flatMap(({ logs, filter, channel }) =>
       logs
@@ -444,7 +454,7 @@ export class World {
         .map(({ channel, from }) => ({ channel, from: from === 'end' ? ('now' as const) : from, filter }))
     )
     if (had.length === 0) return
-    const probe = this.#connect(`probe ${this.#probes.length}`, setup, block.id)
+    const probe = this.#connect(client, setup, block.id)
     this.#probes.push(probe)
     for (const { channel, from, filter } of had) {
       const index = CHANNEL_NAMES.indexOf(channel)
@@ -487,11 +497,14 @@ export class World {
   #runLog(leftovers: Record<string, number>): RunLog {
     const { limits } = this.setup
     const msAt = (moment: Moment): number => this.#msAt[moment] ?? this.loop.now
-    const probes = this.#probes.map((stream): ConnectionLog[] => [stream.log()])
+    const logsOf = ({ streams }: Client): ConnectionLog[] => {
+      const probes = this.#probes.filter(({ client }) => client === streams[0]?.client)
+      return [...streams, ...probes].map((stream) => stream.log())
+    }
     return {
       channels: this.channels,
       messages: this.messages,
-      clients: [...this.clients.map(({ streams }) => streams.map((stream) => stream.log())), ...probes],
+      clients: this.clients.map(logsOf),
       retention: new MemoryRetention(this.messages, () => limits, msAt, limits.maxTotalBytes > 10_000),
       isExact: true,
       isLate: this.setup.late !== undefined,
