@@ -11,13 +11,13 @@ import {
 } from 'better-sse'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import t from 'tap'
-import { PEERS } from '../../examples/benchmark/matrix/peers.ts'
 import type { SSEConnection } from '../../lib/index.ts'
 import { type EventReader, type ReceivedEvent, readEvents } from '../../lib/testing.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { pairs } from '../helpers/readme.ts'
 import { runTypeScript } from '../helpers/run-typescript.ts'
 import { build, deferred, listen, nextTurn, until } from '../helpers/server.ts'
+import { PEER_NAMES } from './peer-names.ts'
 
 interface Test {
   teardown(fn: () => unknown): void
@@ -153,7 +153,7 @@ class IdleSource implements AsyncIterableIterator<string> {
 t.test('README › moving › each library has a pair of programs', async (t) => {
   t.same(
     PAIRS.map(({ name }) => name),
-    PEERS.map(({ name }) => name)
+    PEER_NAMES
   )
   for (const { name, ours } of PAIRS) t.match(ours, /^\/\/ fastify-eventstream\n/, name)
 })

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { PEERS } from '../../examples/benchmark/matrix/peers.ts'
 import { ours } from './ours.ts'
+import { PEER_NAMES } from './peer-names.ts'
 import { headOf, lineOf, MARKS, runRow } from './row.ts'
 import { ROWS } from './rows.ts'
 import { ORDERS } from './stage.ts'
@@ -17,12 +17,12 @@ t.test('README › the plugin matrix has a line for each of these, and all of th
   const [, matrix = ''] = /<!-- plugin matrix -->\n+([\s\S]*?)\n+<!-- \/plugin matrix -->/.exec(readme) ?? []
   const lines = matrix.split('\n')
   const expected = ROWS.map((row, i) => lineOf(row, [MARKS.shown, ...marksOfPeers(lines[i + 2])]))
-  t.same(lines, [...headOf([ours, ...PEERS]), ...expected])
+  t.same(lines, [...headOf([ours.name, ...PEER_NAMES]), ...expected])
 })
 
 /** What the line says of the peers, as far as it says something. */
 function marksOfPeers(line = ''): string[] {
   const marks: readonly string[] = Object.values(MARKS)
   const cells = line.split('|').map((cell) => cell.trim())
-  return cells.slice(-PEERS.length - 1, -1).filter((cell) => marks.includes(cell))
+  return cells.slice(-PEER_NAMES.length - 1, -1).filter((cell) => marks.includes(cell))
 }

@@ -27,8 +27,7 @@ export function lineOf({ name, shows }: Pick<Row, 'name' | 'shows'>, marks: read
 }
 
 /** The table's head. */
-export function headOf(contestants: readonly Contestant[]): string[] {
-  const [ours, ...peers] = contestants.map(({ name }) => name)
+export function headOf([ours, ...peers]: readonly string[]): string[] {
   const columns = [`\`${ours}\``, ...peers.map((name) => versioned(name))]
   return [
     lineOf({ name: 'with', shows: 'a stream' }, columns),

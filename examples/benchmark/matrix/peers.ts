@@ -2,6 +2,9 @@ import { createRequire } from 'node:module'
 import { createSession } from 'better-sse'
 import type { FastifyPluginAsync, FastifyReply, RouteShorthandOptions } from 'fastify'
 import type { Contestant } from '../../../test/ecosystem/contestant.ts'
+import { PEER_NAMES } from '../../../test/ecosystem/peer-names.ts'
+
+type Peer = Omit<Contestant, 'name'>
 
 /** Two are loaded by `require`, because the types of both would add their `reply.sse` to the whole project. */
 const require = createRequire(import.meta.url)
@@ -12,8 +15,7 @@ interface FastifySseReply extends FastifyReply {
 const fastifySsePlugin: FastifyPluginAsync = require('@fastify/sse')
 const onlyStreams: RouteShorthandOptions & { sse: 'only' } = { sse: 'only' }
 
-const fastifySse: Contestant = {
-  name: '@fastify/sse',
+const fastifySse: Peer = {
   isPlugin: true,
   routeOptions: onlyStreams,
   register: async (app) => {
@@ -32,8 +34,7 @@ interface FastifySseV2Reply extends FastifyReply {
 }
 const fastifySseV2Plugin: FastifyPluginAsync = require('fastify-sse-v2').FastifySSEPlugin
 
-const fastifySseV2: Contestant = {
-  name: 'fastify-sse-v2',
+const fastifySseV2: Peer = {
   isPlugin: true,
   routeOptions: {},
   register: async (app) => {
@@ -45,8 +46,7 @@ const fastifySseV2: Contestant = {
   }
 }
 
-const betterSse: Contestant = {
-  name: 'better-sse',
+const betterSse: Peer = {
   isPlugin: false,
   routeOptions: {},
   register: async () => {},
@@ -56,4 +56,10 @@ const betterSse: Contestant = {
   }
 }
 
-export const PEERS: readonly Contestant[] = [fastifySse, fastifySseV2, betterSse]
+const peers: Record<(typeof PEER_NAMES)[number], Peer> = {
+  '@fastify/sse': fastifySse,
+  'fastify-sse-v2': fastifySseV2,
+  'better-sse': betterSse
+}
+
+export const PEERS: readonly Contestant[] = PEER_NAMES.map((name) => ({ name, ...peers[name] }))
