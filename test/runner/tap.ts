@@ -20,7 +20,15 @@ export async function runTap(args: readonly string[], cwd: string): Promise<numb
     env,
     stdio: ['ignore', 'inherit', 'inherit']
   })
-  for (const signal of SIGNALS) process.on(signal, () => signalGroup(tap, signal))
+  let isStopping = false
+  for (const signal of SIGNALS) {
+    process.on(signal, () => {
+      // The first lets tap tell what was under way, but a test that is busy heeds no signal.
+      if (isStopping) process.exit(1)
+      isStopping = true
+      signalGroup(tap, signal)
+    })
+  }
   const orphanhood = onceOrphaned(() => process.exit(1))
   const code = await new Promise<number>((resolve, reject) => {
     tap.once('error', reject).once('exit', (exitCode) => resolve(exitCode ?? 1))
