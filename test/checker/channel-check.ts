@@ -30,6 +30,8 @@ export interface ChannelCheckHost {
   readonly run: RunLog
   readonly connection: ConnectionLog
   violate(kind: ViolationKind, text: string): void
+  /** Whether the message has come on this connection, through whatever channel. */
+  hasReceived(message: Published): boolean
 }
 
 /** Of a place that was told to two: what either had not been given then is owed to who comes back to it. */
@@ -61,9 +63,13 @@ export class ChannelCheck {
   #isUntold = true
   /** Whether nothing came since a gap was told. */
   #isAfterGap = false
+  /** Whether the block that is looked at is a message of this channel. */
+  #isAtMessage = false
   /** What was sent until then may come after newer messages of other channels. */
   #outOfOrderUntil: Moment = -Infinity
   readonly #received = new Set<number>()
+  /** What came through other channels. */
+  readonly #passed = new Set<number>()
 
   /**
    * @param place where the client said it is; `'unknown'` if nobody was ever told so, `undefined` if it said nothing.
@@ -91,16 +97,25 @@ export class ChannelCheck {
     return this.#span === undefined ? 'unknown' : { span: this.#span, last: this.#last, since: this.#toldAt }
   }
 
+  /** Whether an id that was written then tells of this channel: not before it was joined, nor when it is done with. */
+  isTold(at: Moment): boolean {
+    const { endedAt = Infinity } = this.#current
+    const isDone =
+      endedAt <= at && this.#firstMissing(this.messages.sentUntil(endedAt), { at, start: 0 }) === undefined
+    return this.#start <= at && !isDone
+  }
+
   /** Where the id may be that the client was told now, for those who have another filter. */
   get placeOfId(): Place | 'unknown' {
     const { place } = this
-    if (place === 'unknown' || this.#current.filter === undefined) return place
+    if (place === 'unknown' || this.#current.filter === undefined || this.#isAtMessage) return place
     const { from, to } = place.span
     return { ...place, span: { from, to: Math.max(to, this.messages.sentUntil(this.#toldAt)) } }
   }
 
   /** Subscriptions that had begun when something was written count from then on. */
   advanceTo(at: Moment): void {
+    this.#isAtMessage = false
     for (;;) {
       const next = this.#subscriptions[this.#begun]
       if (next === undefined || next.startedAt > at) return
@@ -114,6 +129,7 @@ export class ChannelCheck {
   fits(message: Published, by: Block): boolean {
     const index = this.messages.indexOf(message)
     if (this.#span === undefined || index < this.#span.from || !this.isWanted(message)) return false
+    if (by.at < this.#start || this.#isReplaced(index)) return false
     return this.#firstMissing(index, by) === undefined
   }
 
@@ -132,7 +148,7 @@ export class ChannelCheck {
     const name = excerptOf(message)
     const { closedAt = Infinity } = this.#host.connection
     if (message.sentAt > closedAt) this.#violate('phantom', `${name} came after close()`)
-    if (this.#coverOf(message) === undefined)
+    if (received.at < this.#start || this.#coverOf(message) === undefined)
       this.#violate('phantom', `${name} came, but was not subscribed to`)
     else if (!this.isWanted(message)) this.#violate('phantom', `${name} came in spite of the filter`)
     if (this.#isReplaced(index)) this.#violate('phantom', `${name} came in spite of a newer one`)
@@ -148,6 +164,7 @@ export class ChannelCheck {
     this.#isFresh = false
     this.#isUntold = false
     this.#isAfterGap = false
+    this.#isAtMessage = true
     this.#received.add(index)
     this.#last = message
     this.#toldAt = received.at
@@ -156,6 +173,7 @@ export class ChannelCheck {
 
   /** The message came through another channel, although something is still to come here before it. */
   pass(message: Published): void {
+    this.#passed.add(this.messages.indexOf(message))
     this.#received.add(this.messages.indexOf(message))
   }
 
@@ -180,14 +198,16 @@ export class ChannelCheck {
     const isLost = this.#span === undefined || (LOST_PLACE.includes(reason) && this.#mayBeLost(metAt))
     if (!isLost) this.#checkLoss(reason, { at: metAt, start: received.start })
     else if (!LOST_PLACE.includes(reason)) this.#violate('wrong-gap', `${reason}, but the place is unknown`)
+    const isUnknown = this.#span === undefined
     this.#span = this.#spanAfterGap(isLost, metAt, received.at)
-    if (isLost || this.#isNotYet('A2')) this.#outOfOrderUntil = received.at
+    if (this.#isNotYet('A2') || (isLost && !isUnknown)) this.#outOfOrderUntil = received.at
     this.#isFresh = false
     this.#isUntold = false
     this.#isAfterGap = true
     this.#last = undefined
     this.#toldAt = received.at
     this.#received.clear()
+    for (const index of this.#passed) this.#received.add(index)
   }
 
   /** All that was sent by then is before this block, if it can be known. */
@@ -272,8 +292,8 @@ export class ChannelCheck {
       const to = this.messages.sentUntil(startedAt)
       return { from: to, to }
     }
-    const to = this.messages.sentUntil(connection.openedAt ?? Infinity)
-    return { from: this.messages.acknowledgedUntil(startedAt), to }
+    // What was acknowledged before may still be on its way to the node that the client has come to.
+    return { from: 0, to: this.messages.sentUntil(connection.openedAt ?? Infinity) }
   }
 
   #oldestSpan(at: Moment): Span {
@@ -318,6 +338,7 @@ export class ChannelCheck {
 
   #isExcused(message: Published, index: number, by: Block): boolean {
     if (!this.isWanted(message) || isLost(message, by.at)) return true
+    if (message.channels.length > 1 && this.#host.hasReceived(message)) return true
     if (this.messages.log.slow !== 'latest' || this.#keptUp(message.sentAt, by)) return false
     return this.messages.isSuperseded(index, by.at, (newer) => this.isWanted(newer))
   }
@@ -388,8 +409,9 @@ export class ChannelCheck {
 
   /** With the oldest message, that is the oldest when the gap was told, which may be later than it was met. */
   #spanAfterGap(isLost: boolean, metAt: Moment, toldAt: Moment): Span {
-    if (isLost && !this.#isNotYet('A7') && this.#span === undefined && this.#first.from === 'now') {
-      return this.#liveSpan(this.#start)
+    if (this.#span === undefined && !this.#isNotYet('A7')) {
+      if (this.#first.from === 'now') return this.#liveSpan(this.#start)
+      return { from: 0, to: this.#firstKept(0, Math.max(toldAt, this.#start)) }
     }
     const from = isLost ? 0 : (this.#span?.from ?? 0)
     if (this.messages.log.afterGap === 'now') {

@@ -27,10 +27,6 @@ export class ChannelMessages {
     return this.all.findLastIndex(({ sentAt }) => sentAt <= moment) + 1
   }
 
-  acknowledgedUntil(moment: Moment): number {
-    return this.all.findLastIndex(({ acknowledgedAt = Infinity }) => acknowledgedAt <= moment) + 1
-  }
-
   /** Whether there was a newer message of the same key by then that is wanted too. */
   isSuperseded(index: number, by: Moment, isWanted: (message: Published) => boolean): boolean {
     for (let newer = this.#newer[index]; newer !== undefined; newer = this.#newer[newer]) {

@@ -38,6 +38,8 @@ export interface Knowledge {
   /** Whether anybody will ask for an id. */
   isAskedFor(id: string): boolean
   note(client: string, id: string, standpoint: Standpoint): void
+  /** Where a client's connection stood when it ended, and with which id. */
+  readonly ends: Map<string, { readonly id: string; readonly standpoint: Standpoint }>
 }
 
 /** One connection's stream, block by block. */
@@ -49,12 +51,14 @@ export class ConnectionCheck implements ChannelCheckHost {
   readonly #number: number
   readonly #checks: ReadonlyMap<string, ChannelCheck>
   readonly #gaps: Map<string, GapLog[]>
+  readonly #received = new Set<Published>()
   /** Of the block that is looked at. */
   #at: Moment = Infinity
   #sent = 0
   #id: string
-  /** Of the newest message that came in order. */
+  /** Of the newest message that came in order, and whether it was the last block. */
   #rank = -1
+  #isAtRank = false
 
   constructor(knowledge: Knowledge, connection: ConnectionLog, number: number) {
     this.run = knowledge.run
@@ -62,6 +66,7 @@ export class ConnectionCheck implements ChannelCheckHost {
     this.#knowledge = knowledge
     this.#number = number
     this.#id = connection.resumedFrom ?? ''
+    this.#rank = (this.#brought?.fewest ?? 0) - 1
     this.#checks = this.#checksOf(connection)
     this.#gaps = groupBy(connection.gaps ?? [], ({ channel }) => channel)
   }
@@ -80,6 +85,10 @@ export class ConnectionCheck implements ChannelCheckHost {
       text: `${this.connection.client}, connection ${this.#number}: ${text}`,
       at: this.#at
     })
+  }
+
+  hasReceived(message: Published): boolean {
+    return this.#received.has(message)
   }
 
   #checksOf({ subscriptions, received }: ConnectionLog): ReadonlyMap<string, ChannelCheck> {
@@ -101,7 +110,9 @@ export class ConnectionCheck implements ChannelCheckHost {
 
   get #brought(): Standpoint | undefined {
     const { client, resumedFrom = '' } = this.connection
-    return resumedFrom === '' ? undefined : this.#knowledge.standpointOf(client, resumedFrom)
+    if (resumedFrom === '') return undefined
+    const end = this.#knowledge.ends.get(`${client} ${this.#number - 1}`)
+    return end?.id === resumedFrom ? end.standpoint : this.#knowledge.standpointOf(client, resumedFrom)
   }
 
   #broughtPlace(messages: ChannelMessages, { resumes }: SubscriptionLog): Place | 'unknown' | undefined {
@@ -118,26 +129,29 @@ export class ConnectionCheck implements ChannelCheckHost {
   #receive(received: Received): void {
     const { event, at, id } = received
     this.#at = at
+    this.#isAtRank = false
     for (const check of this.#checks.values()) check.advanceTo(at)
     if (event === EVENTS.gap) this.#receiveGap(received)
     else if (event === EVENTS.sent) this.#receiveSent(received)
     else if (event === EVENTS.farewell) this.#receiveFarewell(received)
     else if (event !== undefined && event !== EVENTS.cursor) this.#receiveMessage(received)
-    if (id === this.#id) return
+    const { client, resumedFrom } = this.connection
+    const hasMoved = id !== this.#id
     this.#id = id
-    for (const check of this.#checks.values()) check.receiveId(at)
-    if (this.#knowledge.isAskedFor(id))
-      this.#knowledge.note(this.connection.client, id, this.#standpoint(received))
+    if (hasMoved) for (const check of this.#checks.values()) check.receiveId(at)
+    if (!this.#knowledge.isAskedFor(id)) return
+    const standpoint = this.#standpoint(received)
+    if (hasMoved) this.#knowledge.note(client, id, standpoint)
+    if (id !== resumedFrom) this.#knowledge.ends.set(`${client} ${this.#number}`, { id, standpoint })
   }
 
-  #standpoint({ event, at }: Received): Standpoint {
-    const checks = [...this.#checks]
+  #standpoint({ at }: Received): Standpoint {
+    const checks = [...this.#checks].filter(([, check]) => check.isTold(at))
     const kept = at < (this.connection.settledAt ?? 0) ? [...(this.#brought?.places ?? [])] : []
     const places = new Map([...kept, ...checks.map(([name, { place }]) => [name, place] as const)])
     const sharedPlaces = new Map(checks.map(([name, { placeOfId }]) => [name, placeOfId]))
     const fewest = this.#rank + 1
-    const isOfMessage = event !== undefined && event !== EVENTS.cursor && event !== EVENTS.gap
-    return { at, places, sharedPlaces, fewest, most: isOfMessage ? fewest : this.#knowledge.sentUntil(at) }
+    return { at, places, sharedPlaces, fewest, most: this.#isAtRank ? fewest : this.#knowledge.sentUntil(at) }
   }
 
   #receiveMessage(received: Received): void {
@@ -151,6 +165,7 @@ export class ConnectionCheck implements ChannelCheckHost {
     if (message.isRefused) this.violate('phantom', `${excerptOf(message)} came, although it was refused`)
     this.#checkOrder(message, first)
     first.receive(message, received)
+    this.#received.add(message)
     for (const other of others) {
       if (other.fits(message, received)) other.receive(message, received)
       else other.pass(message)
@@ -193,7 +208,8 @@ export class ConnectionCheck implements ChannelCheckHost {
     }
     if (check.mayBeOutOfOrder(message) || !this.#isOrdered) return
     const rank = this.#knowledge.rankOf(message)
-    if (rank >= this.#rank) this.#rank = rank
+    this.#isAtRank = rank >= this.#rank
+    if (this.#isAtRank) this.#rank = rank
     else this.violate('order', `${excerptOf(message)} came after what was published later`)
   }
 
@@ -206,11 +222,16 @@ export class ConnectionCheck implements ChannelCheckHost {
     const { channel, reason, hasMore = false } = JSON.parse(received.data)
     if (hasMore) return
     const check = this.#checks.get(channel)
-    if (check === undefined) {
-      this.violate('phantom', `a gap of a channel that the client does not have: ${describe(received)}`)
-      return
-    }
-    check.receiveGap(reason, received, this.#takeGap(channel, reason, received.at))
+    if (check !== undefined) check.receiveGap(reason, received, this.#takeGap(channel, reason, received.at))
+    else if (channel === undefined) this.#receiveGapOfAll(reason, received)
+    else this.violate('phantom', `a gap of a channel that the client does not have: ${describe(received)}`)
+  }
+
+  /** Nobody knows the id that the client brought: that is told once, also for channels that are subscribed to later. */
+  #receiveGapOfAll(reason: string, received: Received): void {
+    const unknown = [...this.#checks.values()].filter(({ place }) => place === 'unknown')
+    if (unknown.length === 0) this.violate('false-gap', `${reason}, but the client's id is known`)
+    for (const check of unknown) check.receiveGap(reason, received, undefined)
   }
 
   /**

@@ -5,6 +5,8 @@ import type { ViolationKind } from './violation.ts'
 
 interface Story {
   readonly channel?: Partial<RunLog['channels'][number]>
+  /** What is different in the other channel. */
+  readonly other?: Partial<RunLog['channels'][number]>
   readonly messages?: readonly Published[]
   readonly subscription?: Partial<SubscriptionLog>
   /** Of the first connection of the only client. */
@@ -247,6 +249,59 @@ const good: Readonly<Record<string, Story>> = {
     ...FORK,
     messages: [...LOST, { ...published(2), id: '5', sentAt: 50, acknowledgedAt: 51 }],
     connection: { gaps: undefined, received: [...(FORK.connection?.received ?? []), { ...SECOND, id: '5' }] }
+  },
+  'who has joined a channel, and is cut before any id tells of it, comes back to where the id is': {
+    messages: BOTH,
+    connection: {
+      subscriptions: [subscribed(), { ...subscribed('other', 25), resumes: false }],
+      received: [PLACE, A],
+      hasCaughtUp: false
+    },
+    later: [{ ...back('1', [B, C, D]), subscriptions: inBoth() }]
+  },
+  'so does who has joined it from the oldest message': {
+    messages: BOTH,
+    connection: {
+      subscriptions: [subscribed(), { ...subscribed('other', 35), from: 'oldest', resumes: false }],
+      received: [PLACE, A, C],
+      hasCaughtUp: false
+    },
+    later: [{ ...back('3', [D]), subscriptions: inBoth() }]
+  },
+  'who has left a channel, and was told an id then, comes back to where the id is': {
+    messages: [published(1), published(2, ['other']), published(3, ['other']), published(4)],
+    connection: {
+      subscriptions: [subscribed(), { ...subscribed('other'), endedAt: 25 }],
+      received: [PLACE, A, B, message(4)],
+      hasCaughtUp: false
+    },
+    later: [{ ...back('4', []), subscriptions: inBoth() }]
+  },
+  'one gap is told of all channels to a client with an id that is none': {
+    messages: BOTH,
+    connection: {
+      resumedFrom: 'x-1',
+      subscriptions: inBoth(44),
+      gaps: undefined,
+      received: [at(46, block('4', 'gap', '{"reason":"unknown"}'))]
+    }
+  },
+  'after such a gap, the channel begins where it does for new clients': {
+    ...MADE_UP,
+    channel: { afterGap: 'now' }
+  },
+  'a client comes with what publish() gave': {
+    subscription: { startedAt: 45 },
+    connection: { resumedFrom: '2', received: [at(46, THIRD), at(46, FOURTH)] }
+  },
+  'a message that a newer one replaces in one channel comes through the other': {
+    messages: [SHARED, published(3)],
+    channel: { slow: 'latest' },
+    other: { slow: 'gap' },
+    connection: {
+      subscriptions: inBoth(45).map((subscription) => ({ ...subscription, from: 'oldest' })),
+      received: [at(46, SHARED_BLOCK), at(46, C)]
+    }
   }
 }
 
@@ -581,6 +636,102 @@ const bad: readonly (readonly [ViolationKind, string, Story])[] = [
       }
     }
   ],
+  [
+    'order',
+    'a message comes without an id of its own, and again to who comes back',
+    {
+      connection: { received: [PLACE, FIRST, { ...SECOND, id: '1' }], hasCaughtUp: false },
+      later: [back('1', [SECOND, THIRD, FOURTH])]
+    }
+  ],
+  [
+    'order',
+    'an id goes back, and a message comes again to who comes back',
+    {
+      connection: {
+        received: [PLACE, FIRST, SECOND, at(24, block('1', 'sse-cursor', '{}'))],
+        hasCaughtUp: false
+      },
+      later: [back('1', [SECOND, THIRD, FOURTH])]
+    }
+  ],
+  [
+    'duplicate',
+    'an id is given to messages of two channels',
+    {
+      ...TWO_CHANNELS,
+      messages: [published(1), { ...published(2, ['other']), id: '1' }],
+      connection: { hasCaughtUp: false, received: [] }
+    }
+  ],
+  [
+    'duplicate',
+    'a message of two channels comes again after a gap in the one that is behind',
+    {
+      messages: [published(1, ['other']), SHARED, published(3), published(4, ['other'])],
+      dropped: ['other 1'],
+      connection: {
+        subscriptions: [subscribed(), subscribed('other')],
+        gaps: [{ channel: 'other', reason: 'slow', at: 25 }],
+        received: [
+          PLACE,
+          SHARED_BLOCK,
+          at(26, block('g', 'gap', '{"channel":"other","reason":"slow"}')),
+          at(27, SHARED_BLOCK),
+          C,
+          D
+        ]
+      }
+    }
+  ],
+  [
+    'order',
+    'who comes back is given what was before the last message',
+    {
+      ...TWO_CHANNELS,
+      connection: { ...TWO_CHANNELS.connection, received: [PLACE, A, C], hasCaughtUp: false },
+      later: [{ ...back('3', [B, D]), subscriptions: inBoth() }]
+    }
+  ],
+  [
+    'order',
+    'a client with an id that is none gets one channel after the other',
+    {
+      messages: BOTH,
+      connection: {
+        resumedFrom: 'x-1',
+        subscriptions: inBoth(44).map((subscription) => ({ ...subscription, from: 'oldest' })),
+        gaps: undefined,
+        received: [
+          at(46, block('4', 'gap', '{"reason":"unknown"}')),
+          ...[A, C, B, D].map((one) => at(46, one))
+        ]
+      }
+    }
+  ],
+  [
+    'phantom',
+    'a message comes before its channel is joined',
+    { ...JOINED, connection: { ...JOINED.connection, received: [PLACE, A, B, C, at(46, D)] } }
+  ],
+  [
+    'loss',
+    'who comes back with the id of a message that a filtered client had is not given all that followed',
+    {
+      subscription: { filter: refusing('news 4') },
+      connection: { received: [PLACE, at(25, FIRST), at(26, SECOND), THIRD] },
+      run: {
+        clients: [
+          [
+            connection(
+              { client: 'other', resumedFrom: '1', received: [THIRD, FOURTH] },
+              subscribed('news', 60)
+            )
+          ]
+        ]
+      }
+    }
+  ],
   ['syntax', 'the strict parser refuses the stream', { connection: { refusal: 'a CR' } }],
   [
     'memory',
@@ -632,6 +783,7 @@ t.test('judge › knows a run by each kind of violation', async (t) => {
 /** A channel with four messages, and a client that was there before and got all of them. */
 function runOf({
   channel,
+  other,
   messages = MESSAGES,
   subscription,
   later = [],
@@ -645,7 +797,7 @@ function runOf({
   return {
     channels: [
       { name: 'news', ...log },
-      { name: 'other', ...log }
+      { name: 'other', ...log, ...other }
     ],
     messages,
     retention: { keepsUnoffered: true, mayHaveDropped: (_channel, { data }) => dropped.includes(data) },
@@ -659,11 +811,11 @@ function runOf({
 }
 
 function connection(log: Partial<ConnectionLog>, subscription: SubscriptionLog): ConnectionLog {
+  const { subscriptions = [subscription], received = ALL } = log
+  const begin = Math.min(...subscriptions.map(({ startedAt }) => startedAt))
   return {
     client: 'client',
     resumedFrom: undefined,
-    subscriptions: [subscription],
-    received: ALL,
     sent: [],
     gaps: [],
     refusal: undefined,
@@ -671,12 +823,19 @@ function connection(log: Partial<ConnectionLog>, subscription: SubscriptionLog):
     refused: [],
     closedAt: undefined,
     hasCaughtUp: true,
-    ...log
+    ...log,
+    subscriptions,
+    received: received.map((one) => at(Math.max(one.at, begin + 1), one))
   }
 }
 
 function subscribed(channel = 'news', startedAt = 5): SubscriptionLog {
   return { channel, from: 'now', resumes: true, startedAt, endedAt: undefined, filter: undefined }
+}
+
+/** To both channels, as who comes back is. */
+function inBoth(startedAt = 60): SubscriptionLog[] {
+  return [subscribed('news', startedAt), subscribed('other', startedAt)]
 }
 
 /** A connection on which the client came back. */

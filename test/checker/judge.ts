@@ -19,7 +19,7 @@ export function judge(run: RunLog): readonly Violation[] {
 function checkMessages({ messages, channels, notYet }: RunLog): Violation[] {
   const byChannel = channels.map(({ name }) => messages.filter((message) => message.channels.includes(name)))
   const ordered = notYet.has('A2') ? byChannel : [messages]
-  return [...checkCopies(messages), ...ordered.flatMap(checkOrder), ...byChannel.flatMap(checkIds)]
+  return [...checkCopies(messages), ...ordered.flatMap(checkOrder), ...ordered.flatMap(checkIds)]
 }
 
 function checkCopies(messages: readonly Published[]): Violation[] {
@@ -74,13 +74,23 @@ function knowledgeOf(run: RunLog): Knowledge {
   const ranks = new Map(messages.map((message, rank) => [message, rank]))
   const asked = new Set(clients.flat().map(({ resumedFrom }) => resumedFrom))
   const standpoints = new Map<string, Standpoint>()
+  const byId = new Map(messages.map((message) => [message.id, message]))
+  /** Who comes back with what `publish()` gave stands right after that message. */
+  const afterMessage = (id: string): Standpoint | undefined => {
+    const message = byId.get(id)
+    if (message === undefined) return undefined
+    const rank = (ranks.get(message) ?? -1) + 1
+    return { at: message.sentAt, places: new Map(), sharedPlaces: new Map(), fewest: rank, most: rank }
+  }
   return {
     run,
     channels,
+    ends: new Map(),
     messagesOf: (data) => byData.get(data) ?? [],
     rankOf: (message) => ranks.get(message) ?? -1,
     sentUntil: (moment) => messages.findLastIndex(({ sentAt }) => sentAt <= moment) + 1,
-    standpointOf: (client, id) => standpoints.get(`${client}\n${id}`) ?? standpoints.get(id),
+    standpointOf: (client, id) =>
+      standpoints.get(`${client}\n${id}`) ?? standpoints.get(id) ?? afterMessage(id),
     isAskedFor: (id) => asked.has(id),
     note: (client, id, standpoint) => {
       const own = `${client}\n${id}`

@@ -107,12 +107,13 @@ async function killInTheMiddle(page: Page, side: Side): Promise<string> {
 async function holdBack(page: Page, port: number): Promise<() => Promise<void>> {
   const isStream = (url: URL): boolean => Number(url.port) === port && url.searchParams.has('lastEventId')
   const release = deferred()
-  await page.route(isStream, async (route) => {
-    await release.promise
-    await route.continue()
+  const held: Promise<void>[] = []
+  await page.route(isStream, (route) => {
+    held.push(release.promise.then(() => route.continue()))
   })
   return async () => {
     release.resolve()
+    await Promise.all(held)
     await page.unroute(isStream)
   }
 }

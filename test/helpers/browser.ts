@@ -42,7 +42,7 @@ export async function launchBrowser(t: Test, { name, browser, args }: BrowserPro
       userDataDir: join(home, 'profile'),
       timeout: 0,
       protocolTimeout: 0,
-      env: { ...process.env, HOME: home, TMPDIR: home }
+      env: environmentIn(home)
     })
   )
   t.teardown(async () => {
@@ -50,4 +50,12 @@ export async function launchBrowser(t: Test, { name, browser, args }: BrowserPro
     removeFolder(home)
   })
   return launched
+}
+
+/** In which a browser writes nowhere else. */
+export function environmentIn(home: string): Record<string, string> {
+  const inherited = Object.entries(process.env).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith('XDG_')
+  )
+  return { ...Object.fromEntries(inherited), HOME: home, TMPDIR: home }
 }

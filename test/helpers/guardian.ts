@@ -86,8 +86,10 @@ function tell(word: string, what: string | number): void {
 }
 
 function startGuardian(): Socket {
+  // Windows ends with a process all that it has started, but for what is detached.
   const child = spawn(process.execPath, [GUARDIAN], {
-    ...inGroup,
+    detached: true,
+    windowsHide: true,
     stdio: ['pipe', 'ignore', 'ignore'],
     env: environmentOfPrograms()
   })

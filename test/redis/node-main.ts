@@ -5,8 +5,6 @@ import { createClient } from 'redis'
 import eventStream, { redisHistory } from '../../lib/index.ts'
 import type { NodeSettings, PublishAnswer, PublishQuestion } from './node.ts'
 
-const ORPHAN_CHECK_MS = 500
-
 const settings = JSON.parse(process.env.NODE_SETTINGS ?? '') as NodeSettings
 const { library, url, history, ownHistories } = settings
 const client =
@@ -45,9 +43,5 @@ app.post<{ Body: PublishQuestion }>('/publish', async ({ body }): Promise<Publis
 app.get('/stats', async () => app.sse.stats())
 
 process.on('SIGTERM', () => void app.close())
-const parent = process.ppid
-setInterval(() => {
-  if (process.ppid !== parent) process.exit()
-}, ORPHAN_CHECK_MS).unref()
 
 process.stdout.write(`${await app.listen({ port: 0, host: '127.0.0.1' })}\n`)

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NOT_YET } from '../checker/not-yet.ts'
 import type { Published, RunLog } from '../checker/run-log.ts'
-import { entryFor } from './entry-id.ts'
+import { compareEntries, entryFor } from './entry-id.ts'
 import type { Node } from './node.ts'
 import type { Publication } from './publication.ts'
 import { publishedIn, type Sighting, type StreamLog } from './stream-log.ts'
@@ -53,7 +53,7 @@ async function publishLast(world: World, channel: string): Promise<string> {
 async function runLogOf(world: World): Promise<RunLog> {
   const streams = await Promise.all(world.channels.map((name) => world.logOf(name)))
   const byChannel = new Map(streams.map((stream) => [stream.name, publishedOf(world, stream)]))
-  const messages = [...byChannel.values()].flat()
+  const messages = [...byChannel.values()].flat().sort((a, b) => compareEntries(a.id, b.id))
   const retention = new TrimRetention(
     new Map(
       streams.map(({ name, maxLength }) => {

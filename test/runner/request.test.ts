@@ -29,6 +29,10 @@ t.test('requestOf()', async (t) => {
     t.match(request, { files: ['test/a.test.ts'], layer, options: ['--grep', 'heartbeat', '--reporter=tap'] })
   })
 
+  t.test('a test that is not there is an error, not all tests', async (t) => {
+    t.throws(() => requestOf(['test/b.test.ts'], root), { message: 'test/b.test.ts: there is no such test' })
+  })
+
   t.test('--core › what needs no program', async (t) => {
     const { files, layer, options, isWhole } = requestOf(['--core'], root)
     t.same(

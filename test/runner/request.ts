@@ -26,6 +26,8 @@ export function requestOf(args: readonly string[], root: string): Request {
   const rest = args.filter((arg) => layerOf(arg) === undefined)
   const named = rest.filter((arg) => !arg.startsWith('-') && existsSync(join(root, arg)))
   const options = rest.filter((arg) => !named.includes(arg))
+  const missing = options.find((arg) => /^[^-].*\.test\.ts$/.test(arg))
+  if (missing !== undefined) throw new Error(`${missing}: there is no such test`)
   const paths = named.length === 0 ? ['test'] : named
   const files = new Set(paths.flatMap((path) => testsAt(join(root, path))))
   return {

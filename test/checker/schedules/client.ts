@@ -46,8 +46,8 @@ export class Client {
     if (resume === 'none') return undefined
     if (resume === 'garbage') return GARBAGE[turn % GARBAGE.length]
     const whole = this.#isWhole ? this.lastEventId : undefined
-    if (resume === 'future') return whole?.replace(/-\d+/g, '-123456789') ?? 'x-1'
-    if (resume === 'foreign') return whole?.replace(/\w{8}-/g, 'zzzzzzzz-') ?? 'zzzzzzzz-1'
+    if (resume === 'future') return changed(whole, /-\d+/g, '-123456789')
+    if (resume === 'foreign') return changed(whole, /\w{8}-/g, 'zzzzzzzz-')
     return this.#mayTake(other) ? other?.lastEventId : undefined
   }
 
@@ -76,4 +76,10 @@ export class Client {
     })
     return known.map(([number]) => number)
   }
+}
+
+/** An id that nobody was ever told. */
+function changed(id: string | undefined, part: RegExp, by: string): string {
+  const made = id?.replace(part, by)
+  return made === undefined || made === id ? `${by}1` : made
 }

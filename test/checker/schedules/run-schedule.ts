@@ -72,6 +72,6 @@ function takeOnStream(world: World, step: StreamStep): void {
   else if (step.do === 'read on') stream.isReading = true
   else if (step.do === 'read') stream.read(step.bytes)
   else if (step.do === 'close') stream.close(world.tick())
-  else if (step.do === 'destroy') stream.connection.destroy()
+  else if (step.do === 'destroy') stream.destroy()
   else Object.assign(stream, { cutAfter: step.after, unnoticedTurns: step.unnoticedTurns })
 }

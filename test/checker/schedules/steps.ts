@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import type { FilterName } from '../filters.ts'
+import { NOT_YET } from '../not-yet.ts'
 import { PACE_MS } from './event-loop.ts'
 import { CHANNEL_NAMES } from './setup.ts'
 
@@ -92,13 +93,17 @@ const anySteps: fc.WeightedArbitrary<Step>[] = [
     channel: channelNumber,
     node: fc.nat({ max: 1 }),
     key: fc.nat({ max: 2 }),
-    sizes: fc.array(size, { minLength: 1, maxLength: 9 })
+    sizes: fc.array(size, { minLength: 1, maxLength: 9 }),
+    ...(!NOT_YET.has('A12') && { also: fc.option(channelNumber, { nil: undefined, freq: 4 }) })
   }),
   step(9, 'connect', {
     client: clientNumber,
     resume,
-    isLate: fc.oneof(...[false, false, false, true].map((late) => fc.constant(late)))
+    isLate: fc.oneof(...[false, false, false, true].map((late) => fc.constant(late))),
+    ...(!NOT_YET.has('A1') && { awaits: fc.boolean() }),
+    ...(!NOT_YET.has('other channels') && { only: fc.subarray([0, 1, 2], { minLength: 1 }) })
   }),
+  ...(NOT_YET.has('A1') ? [] : [step(6, 'go on', { client: clientNumber })]),
   step(2, 'open', { client: clientNumber }),
   step(4, 'stop reading', { client: clientNumber }),
   step(3, 'read on', { client: clientNumber }),
@@ -109,7 +114,11 @@ const anySteps: fc.WeightedArbitrary<Step>[] = [
   step(6, 'cut', { client: clientNumber, after: fc.nat({ max: 999 }), unnoticedTurns: fc.nat({ max: 3 }) }),
   step(4, 'send', { client: clientNumber, size }),
   step(2, 'unsubscribe', { client: clientNumber, index: fc.nat({ max: 2 }) }),
-  step(2, 'subscribe again', { client: clientNumber, index: fc.nat({ max: 2 }), from: fc.constant('end') }),
+  step(2, 'subscribe again', {
+    client: clientNumber,
+    index: fc.nat({ max: 2 }),
+    from: NOT_YET.has('A6') ? fc.constant('end') : fc.constantFrom('end', 'now', 'oldest')
+  }),
   step(3, 'join', {
     client: clientNumber,
     channel: channelNumber,

@@ -7,7 +7,16 @@ import type { Subscription } from '../../../lib/types.ts'
 import type { FilterName } from '../filters.ts'
 import { bytesOnWire } from '../payload.ts'
 import { Receiver } from '../receiver.ts'
-import type { ConnectionLog, GapLog, Moment, Sample, SentLog, Standing, SubscriptionLog } from '../run-log.ts'
+import {
+  type ConnectionLog,
+  EVENTS,
+  type GapLog,
+  type Moment,
+  type Sample,
+  type SentLog,
+  type Standing,
+  type SubscriptionLog
+} from '../run-log.ts'
 import { Pipe } from './pipe.ts'
 import type { ClientSetup, SubscriptionSetup } from './setup.ts'
 
@@ -38,6 +47,9 @@ export class Stream {
   readonly #resumedFrom: string | undefined
   readonly #beforeHead: Pipe
   isReading = true
+  /** Whether the client has broken off. */
+  #hasLeft = false
+  #isDestroyed = false
   /** In thousandths of what is there: where the client breaks off in this turn. */
   cutAfter: number | undefined
   unnoticedTurns = 0
@@ -82,6 +94,24 @@ export class Stream {
     this.connection.close()
   }
 
+  /** The application, or the end of its process, ends the stream at once. */
+  destroy(): void {
+    this.#isDestroyed = true
+    this.connection.destroy()
+  }
+
+  /** Whether anything was sent to it alone, be it refused because too much waited. */
+  get hasSentAny(): boolean {
+    return this.#largestSent > 0
+  }
+
+  /** Whether it was closed, its client stayed, and no farewell came. */
+  get hasLostFarewell(): boolean {
+    const isOver = this.#hasLeft || this.#isDestroyed || this.receiver.refusal !== undefined
+    const hasCome = this.receiver.received.some(({ event }) => event === EVENTS.farewell)
+    return this.#closedAt !== undefined && !isOver && !this.isHeld && !hasCome
+  }
+
   send(data: string, at: Moment): void {
     const { state } = this.connection
     const sending = this.connection.send({ event: 'sent', data })
@@ -94,7 +124,10 @@ export class Stream {
   /** The client's side of a turn: it reads, or breaks off, or sees the end. */
   runIo(): void {
     const { pipe, connection } = this
-    if (this.isHeld && this.cutAfter !== undefined) this.#breakOff(this.cutAfter)
+    if (this.isHeld && this.cutAfter !== undefined) {
+      this.#hasLeft = true
+      this.#breakOff(this.cutAfter)
+    }
     if (this.isHeld && this.isReading) this.read(Infinity)
     if (this.isHeld && (pipe.isDestroyed || this.#beforeHead.isDestroyed))
       this.#breakOff((this.sent.length * 331) % 1_000)

@@ -166,8 +166,9 @@ export class World {
       endedAt: undefined
     })
     const channel = this.#hub(this.#nodeOf(client)).channel(membership.channel)
+    // What the client brought is used up, though it is asked for.
     membership.live = channel.subscribe(stream.connection, {
-      resume: false,
+      resume: true,
       from: isAtEnd ? cursor : start,
       ...filterOption(membership.filter)
     })
@@ -220,7 +221,7 @@ export class World {
 
   /** The process ends, and with it what it kept; another takes its place. */
   async restart(): Promise<void> {
-    for (const { connection } of this.streams) connection.destroy()
+    for (const stream of this.streams) stream.destroy()
     await Promise.all(this.#hubs.map((hub) => hub.close()))
     await this.settle()
     const at = this.tick()
@@ -463,6 +464,14 @@ export class World {
     probe.open()
   }
 
+  /** Streams none of whose channels may disconnect a reader that is slow. */
+  get #patient(): Stream[] {
+    const patient = this.channels.filter(({ slow }) => slow !== 'disconnect').map(({ name }) => name)
+    return this.streams.filter(({ memberships }) =>
+      memberships.every(({ channel }) => patient.includes(channel))
+    )
+  }
+
   #leftovers(): Record<string, number> {
     const stats = this.#hubs.map((hub) => hub.stats())
     return {
@@ -476,6 +485,10 @@ export class World {
       'heads that never left': this.streams.filter(({ isHeadDue, pipe }) => isHeadDue && !pipe.hasStarted)
         .length,
       'clients that never catch up': this.#late,
+      'farewells that did not come': this.#patient.filter(({ hasLostFarewell }) => hasLostFarewell).length,
+      'readers that were too slow for nothing': this.#patient.filter(
+        ({ connection, hasSentAny }) => connection.reason === 'slow' && !hasSentAny
+      ).length,
       'unsettled publishes': this.#unsettled,
       immediates: this.loop.immediates
     }

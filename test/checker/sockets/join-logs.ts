@@ -82,7 +82,8 @@ function connectionLog(
         return {
           channel: name,
           from,
-          resumes: resume && tells(resumedFrom, name, subscriptions.length),
+          resumes:
+            resume && (!NOT_YET.has('other channels') || tells(resumedFrom, name, subscriptions.length)),
           startedAt,
           endedAt,
           filter: FILTERS[filter]

@@ -1,6 +1,6 @@
 import { type Browser, chromium as playwright } from 'playwright-core'
-import type { BrowserProgram, Test } from '../browser.ts'
-import { watchOver } from '../guardian.ts'
+import { type BrowserProgram, environmentIn, type Test } from '../browser.ts'
+import { removeFolder, temporaryFolder, watchOver } from '../guardian.ts'
 import { executableOf } from '../programs.ts'
 
 export const chromium: BrowserProgram = {
@@ -20,9 +20,14 @@ const FLAGS = [
 /** A headless Chromium with a new profile, closed when the test ends. */
 export async function launchChromium(t: Test): Promise<Browser> {
   const executablePath = executableOf('chromium')
+  const home = temporaryFolder('chromium')
+  const env = environmentIn(home)
   const browser = await watchOver(() =>
-    playwright.launch({ executablePath, headless: true, args: FLAGS, timeout: 0 })
+    playwright.launch({ executablePath, headless: true, args: FLAGS, timeout: 0, env })
   )
-  t.teardown(() => browser.close())
+  t.teardown(async () => {
+    await browser.close()
+    removeFolder(home)
+  })
   return browser
 }
