@@ -273,6 +273,16 @@ t.test('redisHistory › clients', async (t) => {
 t.test('redisHistory › what nobody was told', async (t) => {
   const clock = FakeClock.install(t)
 
+  t.test('while its channel was being opened when all are looked at, comes once', async (t) => {
+    const { a } = nodes(t)
+    await Tail.follow(a, 'other')
+    const following = Tail.follow(a, 'news')
+    clock.advance(TICK_MS)
+    const tail = await following
+    await fill(a, 'news', 2)
+    t.same(texts(await readAll(tail.log, tail.log.oldest)), numbered(0, 2))
+  })
+
   t.test('because nobody understands it, is looked up in the stream', async (t) => {
     const { a, b } = nodes(t)
     const tail = await Tail.follow(a, 'news')
