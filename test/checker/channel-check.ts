@@ -22,6 +22,8 @@ export interface Place {
   /** The message that came last. */
   readonly last: Published | undefined
   readonly since: Moment
+  /** What was sent until then is still caught up with, and may come after newer messages of other channels. */
+  readonly outOfOrderUntil: Moment
 }
 
 type Block = Pick<Received, 'at' | 'start'>
@@ -89,12 +91,25 @@ export class ChannelCheck {
     this.#toldAt = typeof place === 'object' ? place.since : this.#start
     this.#span = this.#startSpan(place)
     this.#last = typeof place === 'object' ? place.last : undefined
+    if (typeof place === 'object') this.#outOfOrderUntil = place.outOfOrderUntil
     if (hasJoined || this.#isNotYet('A2')) this.#outOfOrderUntil = this.#start
   }
 
-  /** Where the client stands. */
+  /** Where the client stands: after what it was given, and what it is not to be given. */
   get place(): Place | 'unknown' {
-    return this.#span === undefined ? 'unknown' : { span: this.#span, last: this.#last, since: this.#toldAt }
+    if (this.#span === undefined) return 'unknown'
+    const { from } = this.#span
+    let { to } = this.#span
+    for (; to < this.messages.sentUntil(this.#toldAt); to++) {
+      const message = this.messages.all[to]
+      if (message !== undefined && this.#coverOf(message) !== undefined && !this.#received.has(to)) break
+    }
+    return {
+      span: { from, to },
+      last: this.#last,
+      since: this.#toldAt,
+      outOfOrderUntil: this.#outOfOrderUntil
+    }
   }
 
   /** Whether an id that was written then tells of this channel: not before it was joined, nor when it is done with. */
@@ -129,7 +144,7 @@ export class ChannelCheck {
   fits(message: Published, by: Block): boolean {
     const index = this.messages.indexOf(message)
     if (this.#span === undefined || index < this.#span.from || !this.isWanted(message)) return false
-    if (by.at < this.#start || this.#isReplaced(index)) return false
+    if (by.at < this.#start || this.#received.has(index) || this.#isReplaced(index)) return false
     return this.#firstMissing(index, by) === undefined
   }
 
@@ -160,6 +175,7 @@ export class ChannelCheck {
       this.#violate(kind, `${name} came after message ${this.#span?.from}`)
       return
     }
+    const owedFrom = this.#span?.to ?? 0
     this.#moveTo(index, received, 'loss')
     this.#isFresh = false
     this.#isUntold = false
@@ -168,7 +184,9 @@ export class ChannelCheck {
     this.#received.add(index)
     this.#last = message
     this.#toldAt = received.at
-    this.#span = { from: index + 1, to: index + 1 }
+    // What came may have been kept by another channel alone.
+    const to = message.channels.length > 1 ? Math.max(index + 1, owedFrom) : index + 1
+    this.#span = { from: index + 1, to }
   }
 
   /** The message came through another channel, although something is still to come here before it. */
