@@ -22,7 +22,7 @@ import {
   readKept,
   texts
 } from '../helpers/history.ts'
-import { RedisServer } from '../helpers/redis-server.ts'
+import { RedisServer } from '../helpers/programs/redis-server.ts'
 import { deferred, nextTurn } from '../helpers/server.ts'
 import { historyConformance } from './conformance.ts'
 import { testAgainstModel } from './model.ts'

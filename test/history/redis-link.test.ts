@@ -18,7 +18,7 @@ import {
 import { Child } from '../helpers/child.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { FaultProxy } from '../helpers/fault-proxy.ts'
-import { RedisServer } from '../helpers/redis-server.ts'
+import { RedisServer } from '../helpers/programs/redis-server.ts'
 import { nextTurn, until } from '../helpers/server.ts'
 import {
   clientRows,

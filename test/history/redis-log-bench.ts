@@ -8,7 +8,7 @@ import { PageCache } from '../../lib/history/redis-pages.ts'
 import { CHECK, FIND, OPEN, PUBLISH, READ, type RedisScript } from '../../lib/history/redis-scripts.ts'
 import { randomPart } from '../../lib/history/stream-id.ts'
 import { PatientLog } from '../helpers/history.ts'
-import type { RedisServer } from '../helpers/redis-server.ts'
+import type { RedisServer } from '../helpers/programs/redis-server.ts'
 
 const NAMES = new Map([
   [PUBLISH, 'PUBLISH'],

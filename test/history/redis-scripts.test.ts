@@ -14,7 +14,7 @@ import {
   SCRIPTS
 } from '../../lib/history/redis-scripts.ts'
 import { comparePlaces, isPlace, placeBefore, RANDOM_RANGE } from '../../lib/history/stream-id.ts'
-import { RedisServer } from '../helpers/redis-server.ts'
+import { RedisServer } from '../helpers/programs/redis-server.ts'
 import { TTL_MS, toldOf } from './redis-log-bench.ts'
 
 const redis = await RedisServer.start()

@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { FaultProxy } from '../helpers/fault-proxy.ts'
 import { RawClient } from '../helpers/raw-client.ts'
-import { RedisServer } from '../helpers/redis-server.ts'
+import { RedisServer } from '../helpers/programs/redis-server.ts'
 import { ReplyError, RespClient } from '../helpers/resp-client.ts'
 import { nextTurn, until } from '../helpers/server.ts'
 
@@ -131,7 +131,7 @@ t.test('RedisServer › its end', async (t) => {
 
 t.test('RedisServer › does not outlive the process that started it, even paused', async (t) => {
   const tmp = t.testdir()
-  const helper = new URL('../helpers/redis-server.ts', import.meta.url)
+  const helper = new URL('../helpers/programs/redis-server.ts', import.meta.url)
   const script = `
     const { RedisServer } = await import('${helper}')
     const server = await RedisServer.start()

@@ -1,5 +1,5 @@
 import { FaultProxy } from '../helpers/fault-proxy.ts'
-import { RedisServer } from '../helpers/redis-server.ts'
+import { RedisServer } from '../helpers/programs/redis-server.ts'
 
 const NO_TIMEOUT = '0'
 

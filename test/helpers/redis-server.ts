@@ -1,1 +1,0 @@
-export { RedisServer } from './programs/redis-server.ts'
