@@ -117,7 +117,7 @@ export class ChannelCheck {
     const { endedAt = Infinity } = this.#current
     const isDone =
       endedAt <= at && this.#firstMissing(this.messages.sentUntil(endedAt), { at, start: 0 }) === undefined
-    return this.#start <= at && !isDone
+    return (this.#isResumed || this.#start <= at) && !isDone
   }
 
   /** Where the id may be that the client was told now, for those who have another filter. */
