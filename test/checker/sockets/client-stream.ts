@@ -31,6 +31,8 @@ export class ClientStream {
   #timers: NodeJS.Timeout[] = []
   #bytes = 0
   #hasLeft = false
+  /** Whether it has dropped bytes, so that what follows them is no stream any more. */
+  #isDeaf = false
 
   constructor(target: number | string, request: string, number: number, resumedFrom: string | undefined) {
     this.number = number
@@ -74,12 +76,13 @@ export class ClientStream {
   }
 
   #read(bytes: Buffer): void {
-    if (this.#hasLeft) return
+    if (this.#hasLeft || this.#isDeaf) return
     const { leave = 'end', leaveAfterBytes = Infinity, restMs = 0 } = this.#plan ?? {}
     const left = leaveAfterBytes - this.#bytes
     this.#bytes += bytes.length
     this.#take(left < bytes.length ? bytes.subarray(0, Math.max(0, left)) : bytes)
-    if (left < bytes.length) this.leave(leave)
+    this.#isDeaf = left < bytes.length
+    if (this.#isDeaf) this.leave(leave)
     else if (restMs > 0) this.#rest(restMs)
   }
 
