@@ -1,5 +1,5 @@
-import { ChannelMessages } from './channel-messages.ts'
 import { commonPlace, excerptOf } from './channel-check.ts'
+import { ChannelMessages } from './channel-messages.ts'
 import { ConnectionCheck, type Knowledge, type Standpoint } from './connection-check.ts'
 import { groupBy } from './group-by.ts'
 import type { ConnectionLog, Moment, Published, RunLog } from './run-log.ts'

@@ -1,8 +1,8 @@
 import type { Browser, Locator, Page } from 'playwright-core'
 import t from 'tap'
 import { Child } from '../helpers/child.ts'
-import { launchChromium } from '../helpers/programs/chromium.ts'
 import { complaintsOf, openPage, stopClock, widthsThatScroll } from '../helpers/page.ts'
+import { launchChromium } from '../helpers/programs/chromium.ts'
 
 const CHAT = 'examples/chat.ts'
 /** How often a page tells that somebody goes on typing, and for how long that counts (`chat/room.js`). */

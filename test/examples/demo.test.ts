@@ -1,8 +1,8 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { Child } from '../helpers/child.ts'
-import { launchChromium } from '../helpers/programs/chromium.ts'
 import { complaintsOf, openPage, widthsThatScroll } from '../helpers/page.ts'
+import { launchChromium } from '../helpers/programs/chromium.ts'
 
 const DEMO = 'examples/demo/server.ts'
 const PLOTS = ['cpu', 'memory', 'delay', 'streams', 'events']

@@ -1,6 +1,4 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import {
   AggregationTemporality,
   DataPointType,
@@ -20,6 +18,7 @@ import {
   redisHistory
 } from '../../lib/index.ts'
 import { Child } from '../helpers/child.ts'
+import { freePort } from '../helpers/free-port.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { build, listen, nextTurn, until } from '../helpers/server.ts'
 
@@ -120,16 +119,6 @@ function addRoutes(app: FastifyInstance): void {
     const sse = reply.sseStart({ maxBufferedBytes: 1_000 })
     while (sse.state === 'open') sse.send('x'.repeat(1_000_000))
   })
-}
-
-/** A port on which nobody listens. */
-async function deafPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** Resolves when a history is told to be out of reach. */
@@ -277,7 +266,7 @@ t.test('examples › metrics › the instruments', async (t) => {
 
   await t.test('say that Redis is away, and count no message that it did not get', async (t) => {
     const degrades = historyDegrades()
-    const history = redisHistory({ url: `redis://127.0.0.1:${await deafPort()}`, publishTimeoutMs: 100 })
+    const history = redisHistory({ url: `redis://127.0.0.1:${await freePort()}`, publishTimeoutMs: 100 })
     const { app, prometheus, openTelemetry } = await metered(t, { history })
     await app.ready()
     await t.rejects(app.sse.channel('news').publish('lost'), { code: 'FST_ERR_EVENTSTREAM_PUBLISH_FAILED' })

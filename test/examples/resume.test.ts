@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { Child } from '../helpers/child.ts'
-import { launchChromium } from '../helpers/programs/chromium.ts'
 import { complaintsOf, openPage, widthsThatScroll } from '../helpers/page.ts'
+import { launchChromium } from '../helpers/programs/chromium.ts'
 
 const RESUME = 'examples/resume.ts'
 /** More than any run sees: the first build ends with its server. */

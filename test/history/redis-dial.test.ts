@@ -1,5 +1,3 @@
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import { expectTypeOf } from 'expect-type'
 import type { FastifyInstance } from 'fastify'
 import { Cluster, Redis } from 'ioredis'
@@ -16,6 +14,7 @@ import {
   RedisReplyError
 } from '../../lib/history/redis-link.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
+import { freePort } from '../helpers/free-port.ts'
 import { hasSettled } from '../helpers/settled.ts'
 import {
   agreeable,
@@ -31,15 +30,6 @@ import {
   silent,
   timersUpTo
 } from './links.ts'
-
-async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 t.test('RedisReplyError › has the words of Redis, also of a script in Redis 6.2', async (t) => {
   const messages = [
@@ -58,7 +48,7 @@ t.test('RedisReplyError › has the words of Redis, also of a script in Redis 6.
 for (const row of rows) {
   t.test(row.name, async (t) => {
     t.test('dial › rejects when the connection is refused', async (t) => {
-      await t.rejects(row.dial({ port: await closedPort() })(new Recorder()), { code: 'ECONNREFUSED' })
+      await t.rejects(row.dial({ port: await freePort() })(new Recorder()), { code: 'ECONNREFUSED' })
     })
 
     t.test('dial › rejects when it is closed at once', async (t) => {

@@ -7,6 +7,7 @@ import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import t, { type Test } from 'tap'
 import { EventSource as UndiciEventSource } from 'undici'
 import eventStream, { type Message, type SSEConnection } from '../../lib/index.ts'
+import { hostileText } from '../helpers/hostile-text.ts'
 
 const MESSAGES = 10_000
 const DONE = 'done'
@@ -51,17 +52,6 @@ const NAMES = [
   '\u2028'
 ]
 
-const text = fc
-  .array(
-    fc.oneof(
-      fc.constantFrom('\r', '\n', '\r\n', '\n\n', '\r\r\n', '\ndata: x\n\n', '\rid: 1\r', '\nretry: 1\n'),
-      fc.constantFrom(':', ' ', '\t', 'data: ', 'id:', 'event: x', 'retry: 0', 'x'),
-      fc.constantFrom('\ufeff', '\0', '\v', '\f', '\u0085', '\u2028', '\u2029', '\ufffd', '😀', 'ü'),
-      fc.string({ unit: 'binary', maxLength: 8 })
-    ),
-    { maxLength: 8 }
-  )
-  .map((parts) => parts.join(''))
 const id = fc.oneof(
   fc.string({
     unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)),
@@ -72,9 +62,9 @@ const id = fc.oneof(
   fc.constantFrom<string | number>('', 0, ':', 'id:', 'x'.repeat(1024))
 )
 const data = fc.oneof(
-  { arbitrary: text, weight: 6 },
-  { arbitrary: text.map((value) => Buffer.from(value)), weight: 1 },
-  { arbitrary: text.map((value) => [value, null]), weight: 1 }
+  { arbitrary: hostileText, weight: 6 },
+  { arbitrary: hostileText.map((value) => Buffer.from(value)), weight: 1 },
+  { arbitrary: hostileText.map((value) => [value, null]), weight: 1 }
 )
 const retry = fc.integer({ min: 0, max: 2_147_483_647 })
 const message: fc.Arbitrary<Message> = fc.oneof(

@@ -1,6 +1,6 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { removeFolder, temporaryFolder } from '../helpers/guardian.ts'
 
 interface Run {
   teardown(fn: () => unknown): void
@@ -16,9 +16,9 @@ export class Disks {
   }
 
   /** All is gone when the run ends. */
-  static async start(run: Run): Promise<Disks> {
-    const folder = await mkdtemp(join(tmpdir(), 'redis-disks-'))
-    run.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }))
+  static start(run: Run): Disks {
+    const folder = temporaryFolder('redis-disks')
+    run.teardown(() => removeFolder(folder))
     return new Disks(folder)
   }
 

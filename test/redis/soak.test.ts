@@ -1,6 +1,6 @@
 import t from 'tap'
-import { runSoak } from './run-soak.ts'
 import { textOf } from '../checker/violation.ts'
+import { runSoak } from './run-soak.ts'
 
 /** SEED=… repeats the choices of a run, though not its timing. `npm run soak:redis` takes a minute. */
 const seed = Number.parseInt(process.env.SEED ?? '', 10) || Math.floor(Math.random() * 2 ** 31)

@@ -57,7 +57,7 @@ export class Store {
   }
 
   static async start(run: Run, settings: StoreSettings): Promise<Store> {
-    const disks = settings.isPersistent ? await Disks.start(run) : undefined
+    const disks = settings.isPersistent ? Disks.start(run) : undefined
     const redis = await RedisServer.start({ args: [...REDIS_ARGS, ...((await disks?.argsOfNext()) ?? [])] })
     const starting = Array.from({ length: settings.lines }, () => FaultProxy.start({ port: redis.port }))
     const store = new Store(settings, disks, redis, await Promise.all(starting))

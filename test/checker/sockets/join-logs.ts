@@ -1,7 +1,7 @@
 import { FILTERS } from '../filters.ts'
 import { MemoryRetention } from '../memory-retention.ts'
-import { bytesOnWire, payloadOf } from '../payload.ts'
 import { NOT_YET, tells } from '../not-yet.ts'
+import { bytesOnWire, payloadOf } from '../payload.ts'
 import type { ConnectionLog, Published, RunLog } from '../run-log.ts'
 import type { Client } from './client.ts'
 import type { ClientStream } from './client-stream.ts'

@@ -1,8 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Child } from '../../helpers/child.ts'
+import { removeFolder, temporaryFolder } from '../../helpers/guardian.ts'
 import type { RunLog } from '../run-log.ts'
 import { Client } from './client.ts'
 import { joinLogs } from './join-logs.ts'
@@ -25,8 +24,8 @@ interface Settings {
 
 /** A server in a process of its own, and clients that come and go. Then all catch up and leave. */
 export async function runSockets(run: Run, { seed, enough, warmUpMessages }: Settings): Promise<RunLog> {
-  const folder = await mkdtemp(join(tmpdir(), 'checker-'))
-  run.teardown(() => rm(folder, { recursive: true, force: true }))
+  const folder = temporaryFolder('checker')
+  run.teardown(() => removeFolder(folder))
   const path = join(folder, 'server')
   const { child, url } = await Child.listening(run, SERVER, {
     CHECK_SEED: String(seed),

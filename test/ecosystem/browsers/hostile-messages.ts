@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import type { Message } from '../../../lib/index.ts'
+import { hostileText } from '../../helpers/hostile-text.ts'
 import type { Received } from './recorder.ts'
 
 type HostileMessage = Required<Pick<Message, 'id' | 'event'>> & { readonly data: string }
@@ -24,18 +25,6 @@ export const NAMES = [
   '\u2028',
   '\0'
 ]
-const hostileText = fc
-  .array(
-    fc.oneof(
-      fc.constantFrom('\r', '\n', '\r\n', '\n\n', '\r\r\n', '\ndata: x\n\n', '\rid: 1\r', '\nretry: 1\n'),
-      fc.constantFrom(':', ' ', '\t', 'data: ', 'id:', 'event: x', 'retry: 0', 'x'),
-      fc.constantFrom('\ufeff', '\0', '\v', '\f', '\u0085', '\u2028', '\u2029', '\ufffd', '😀', 'ü'),
-      fc.string({ unit: 'binary', maxLength: 8 })
-    ),
-    { maxLength: 8 }
-  )
-  .map((parts) => parts.join(''))
-
 /** Some of each kind for certain, the others by chance. */
 export function hostileMessages(): HostileMessage[] {
   const certain = [

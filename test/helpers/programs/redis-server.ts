@@ -1,6 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { freePort } from '../free-port.ts'
 import { removeFolder, startProgram, temporaryFolder } from '../guardian.ts'
 import { executableOf } from '../programs.ts'
 import { ReplyError, RespClient } from '../resp-client.ts'
@@ -189,13 +188,4 @@ class RedisProcess {
     this.signal('SIGKILL')
     await this.#exited
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
