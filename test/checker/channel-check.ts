@@ -22,6 +22,8 @@ export interface Place {
   /** The message that came last. */
   readonly last: Published | undefined
   readonly since: Moment
+  /** When something of the channel itself last told the client where it is. */
+  readonly placedAt: Moment
   /** What was sent until then is still caught up with, and may come after newer messages of other channels. */
   readonly outOfOrderUntil: Moment
 }
@@ -59,6 +61,8 @@ export class ChannelCheck {
   #last: Published | undefined
   /** When the client was last told an id, and so perhaps another place. */
   #toldAt: Moment
+  /** When something of this channel itself last said where the client is. */
+  #placedAt: Moment
   readonly #isResumed: boolean
   #isFresh = true
   /** Whether nothing has come yet, not even an id. */
@@ -89,6 +93,7 @@ export class ChannelCheck {
     this.#subscriptions = subscriptions
     this.#isResumed = place !== undefined
     this.#toldAt = typeof place === 'object' ? place.since : this.#start
+    this.#placedAt = typeof place === 'object' ? place.placedAt : this.#start
     this.#span = this.#startSpan(place)
     this.#last = typeof place === 'object' ? place.last : undefined
     if (typeof place === 'object') this.#outOfOrderUntil = place.outOfOrderUntil
@@ -108,6 +113,7 @@ export class ChannelCheck {
       span: { from, to },
       last: this.#last,
       since: this.#toldAt,
+      placedAt: this.#placedAt,
       outOfOrderUntil: this.#outOfOrderUntil
     }
   }
@@ -184,6 +190,7 @@ export class ChannelCheck {
     this.#received.add(index)
     this.#last = message
     this.#toldAt = received.at
+    this.#placedAt = received.at
     // What came may have been kept by another channel alone.
     const to = message.channels.length > 1 ? Math.max(index + 1, owedFrom) : index + 1
     this.#span = { from: index + 1, to }
@@ -224,6 +231,7 @@ export class ChannelCheck {
     this.#isAfterGap = true
     this.#last = undefined
     this.#toldAt = received.at
+    this.#placedAt = received.at
     this.#received.clear()
     for (const index of this.#passed) this.#received.add(index)
   }
@@ -387,15 +395,19 @@ export class ChannelCheck {
   #mayBeLost(at: Moment): boolean {
     const since = this.#last?.sentAt ?? -Infinity
     const mayHaveBeenTold = ({ sentAt }: Published): boolean => sentAt >= since && sentAt <= this.#toldAt
-    const isForgotten = this.messages.log.forgottenAt.some((moment) => moment <= at && moment >= this.#toldAt)
+    const { forgottenAt } = this.messages.log
+    const isForgotten = forgottenAt.some((moment) => moment <= at && moment >= this.#placedAt)
     return isForgotten || this.messages.all.some((message) => isLost(message, at) && mayHaveBeenTold(message))
   }
 
   #checkLoss(reason: string, by: Block): void {
     const place = this.#span?.from ?? 0
-    if (LOST_PLACE.includes(reason))
+    const isGone = this.#mayBeGone(this.#nextKept(place, by.at), by.at)
+    // Of a place that another process's store has dropped it is not known whether it was lost before.
+    if (LOST_PLACE.includes(reason) && (this.#host.run.isExact || !isGone)) {
       this.#violate('wrong-gap', `${reason} was told of a place of the channel`)
-    if (!this.#mayBeGone(this.#nextKept(place, by.at), by.at)) {
+    }
+    if (!isGone) {
       this.#violate('false-gap', `${reason}, but message ${place} was kept`)
     } else if (this.#host.run.retention.keepsUnoffered && this.#keptUp(by.at, by)) {
       this.#violate('false-gap', `${reason} was told to a reader that kept up`)

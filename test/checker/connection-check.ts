@@ -127,7 +127,8 @@ export class ConnectionCheck implements ChannelCheckHost {
       messages.all.filter((message) => this.#knowledge.rankOf(message) < rank).length
     const span = { from: placeOf(fewest), to: placeOf(most) }
     const place = places.get(messages.log.name)
-    if (place === undefined) return { span, last: undefined, since: at, outOfOrderUntil: -Infinity }
+    if (place === undefined)
+      return { span, last: undefined, since: at, placedAt: at, outOfOrderUntil: -Infinity }
     if (place === 'unknown' || this.run.notYet.has('A2')) return place
     // A channel that began ahead of the others is not named in ids: who is cut before they have come there gets more of it.
     return { ...place, span: { from: Math.min(place.span.from, span.from), to: place.span.to } }

@@ -240,6 +240,22 @@ const good: Readonly<Record<string, Story>> = {
       received: [PLACE, A, SHARED_BLOCK, C, at(46, D)]
     }
   },
+  'a gap is told in a channel without messages that was forgotten, after a message of another one': {
+    messages: [published(1), published(3)],
+    run: ELSEWHERE,
+    other: { forgottenAt: [25] },
+    connection: {
+      gaps: undefined,
+      openedAt: 7,
+      subscriptions: [subscribed(), subscribed('other')],
+      received: [
+        PLACE,
+        CAME_FIRST,
+        CAME_THIRD,
+        at(35, block('g', 'gap', '{"channel":"other","reason":"foreign"}'))
+      ]
+    }
+  },
   'a client that had not seen what was lost goes on': {
     ...FORK,
     connection: { gaps: undefined, received: [PLACE, CAME_FIRST, CAME_THIRD, CAME_FOURTH] }

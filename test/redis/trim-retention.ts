@@ -8,7 +8,7 @@ export class TrimRetention implements Retention {
     { readonly messages: readonly Published[]; readonly fewest: number }
   >
 
-  /** @param channels with the fewest messages that are newer than one that may have been dropped. */
+  /** @param channels with the fewest messages from one on that may have been dropped. */
   constructor(
     channels: ReadonlyMap<string, { readonly messages: readonly Published[]; readonly fewest: number }>
   ) {
@@ -17,7 +17,7 @@ export class TrimRetention implements Retention {
 
   mayHaveDropped(channel: string, message: Published, by: Moment): boolean {
     const { messages = [], fewest = Infinity } = this.#channels.get(channel) ?? {}
-    const newer = messages.slice(messages.indexOf(message) + 1).filter(({ sentAt }) => sentAt <= by)
-    return newer.length >= fewest
+    const since = messages.slice(messages.indexOf(message)).filter(({ sentAt }) => sentAt <= by)
+    return since.length >= fewest
   }
 }
