@@ -402,7 +402,7 @@ export class ChannelCheck {
 
   #checkLoss(reason: string, by: Block): void {
     const place = this.#span?.from ?? 0
-    const isGone = this.#mayBeGone(this.#nextKept(place, by.at), by.at)
+    const isGone = [place, this.#nextKept(place, by.at)].some((index) => this.#mayBeDropped(index, by.at))
     // Of a place that another process's store has dropped it is not known whether it was lost before.
     if (LOST_PLACE.includes(reason) && (this.#host.run.isExact || !isGone)) {
       this.#violate('wrong-gap', `${reason} was told of a place of the channel`)
@@ -464,9 +464,13 @@ export class ChannelCheck {
   }
 
   #mayBeGone(index: number, by: Moment): boolean {
+    return this.#isLostAt(index, by) || this.#mayBeDropped(index, by)
+  }
+
+  #mayBeDropped(index: number, by: Moment): boolean {
     const message = this.messages.all[index]
     if (message === undefined || message.sentAt > by) return false
-    return isLost(message, by) || this.#host.run.retention.mayHaveDropped(this.messages.log.name, message, by)
+    return this.#host.run.retention.mayHaveDropped(this.messages.log.name, message, by)
   }
 
   #violate(kind: ViolationKind, text: string): void {
