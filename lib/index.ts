@@ -6,8 +6,8 @@ export type {
   HistoryEvent,
   OpenEvent,
   PublishEvent
-} from './diagnostics.ts'
-export type { EventSchemas, EventsOf } from './event-types.ts'
+} from './base/diagnostics.ts'
+export type { EventSchemas, EventsOf } from './wire/event-types.ts'
 export type {
   Cursor,
   GapReason,
@@ -19,12 +19,12 @@ export type {
   Page,
   ReadLimits
 } from './history/history.ts'
-export { type MemoryHistoryOptions, memoryHistory } from './history/memory-history.ts'
-export { type RedisHistoryOptions, redisHistory } from './history/redis-history.ts'
-export type { RedisClient } from './history/redis-link.ts'
-export type { EventStreamOptions, StartOptions, StreamOptions } from './options.ts'
-export { default, default as eventStream } from './plugin.ts'
-export { eventStreamTransform } from './route-events.ts'
+export { type MemoryHistoryOptions, memoryHistory } from './history/memory/memory-history.ts'
+export { type RedisHistoryOptions, redisHistory } from './history/redis/redis-history.ts'
+export type { RedisClient } from './history/redis/redis-link.ts'
+export type { EventStreamOptions, StartOptions, StreamOptions } from './fastify/options.ts'
+export { default, default as eventStream } from './fastify/plugin.ts'
+export { eventStreamTransform } from './fastify/route-events.ts'
 export type {
   AnyConnection,
   Channel,

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest, FastifyTypeProvider, FastifyTypeProviderDefault } from 'fastify'
-import type { EventSchemas, EventsOf } from './event-types.ts'
+import type { EventSchemas, EventsOf } from './wire/event-types.ts'
 import type { Cursor, GapReason, History } from './history/history.ts'
 
 /** Turns a message's `data` into text. Called once per message whose data is neither a string nor bytes. */

@@ -12,7 +12,7 @@ import {
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import t from 'tap'
 import type { SSEConnection } from '../../lib/index.ts'
-import { type EventReader, type ReceivedEvent, readEvents } from '../../lib/testing.ts'
+import { type EventReader, type ReceivedEvent, readEvents } from '../../lib/testing/testing.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { pairs } from '../helpers/readme.ts'
 import { runTypeScript } from '../helpers/run-typescript.ts'

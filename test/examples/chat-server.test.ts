@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { type EventReader, type ReceivedEvent, readEvents } from '../../lib/testing.ts'
+import { type EventReader, type ReceivedEvent, readEvents } from '../../lib/testing/testing.ts'
 import { Child } from '../helpers/child.ts'
 
 /** For how long the server keeps who is typing (`chat.ts`). */

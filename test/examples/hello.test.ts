@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readEvents } from '../../lib/testing.ts'
+import { readEvents } from '../../lib/testing/testing.ts'
 import { Child } from '../helpers/child.ts'
 
 t.test('examples › hello', async (t) => {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { type EventReader, readEvents } from '../../lib/testing.ts'
+import { type EventReader, readEvents } from '../../lib/testing/testing.ts'
 import { Child } from '../helpers/child.ts'
 
 async function startBuild(url: string): Promise<number> {

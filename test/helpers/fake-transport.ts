@@ -1,13 +1,13 @@
 import type { FastifyRequest } from 'fastify'
-import type { Batch } from '../../lib/batch.ts'
-import { Connection, type ConnectionHost } from '../../lib/connection.ts'
+import type { Batch } from '../../lib/wire/batch.ts'
+import { Connection, type ConnectionHost } from '../../lib/connection/connection.ts'
 import {
   type EventStreamOptions,
   resolveOptions,
   resolveStartOptions,
   type StartOptions
-} from '../../lib/options.ts'
-import type { Transport } from '../../lib/transport/transport.ts'
+} from '../../lib/fastify/options.ts'
+import type { Transport } from '../../lib/connection/transport/transport.ts'
 
 /** A pipe in memory: it takes `capacity` bytes, and more only as the reader takes them with `read()`. */
 class FakeTransport implements Transport {

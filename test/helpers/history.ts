@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { Deferred } from '../../lib/deferred.ts'
+import { Deferred } from '../../lib/base/deferred.ts'
 import type {
   Cursor,
   History,

@@ -1,5 +1,5 @@
 import type { Cursor, History, Log, LogListener, Page, ReadLimits } from '../../lib/history/history.ts'
-import { memoryHistory } from '../../lib/history/memory-history.ts'
+import { memoryHistory } from '../../lib/history/memory/memory-history.ts'
 
 interface Lateness {
   /** @defaultValue a memory history of its own */

@@ -11,7 +11,7 @@ const options: ts.CompilerOptions = {
   ).options,
   paths: {
     'fastify-eventstream': ['./lib/index.ts'],
-    'fastify-eventstream/testing': ['./lib/testing.ts']
+    'fastify-eventstream/testing': ['./lib/testing/testing.ts']
   }
 }
 const host = ts.createCompilerHost(options)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Test } from 'tap'
-import { arrive } from '../../lib/arrivals.ts'
+import { arrive } from '../../lib/history/arrivals.ts'
 import type { Cursor, ReadLimits } from '../../lib/history/history.ts'
 import {
   ALL,

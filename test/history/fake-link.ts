@@ -1,4 +1,4 @@
-import type { Dial, LinkListener, RedisLink } from '../../lib/history/redis-link.ts'
+import type { Dial, LinkListener, RedisLink } from '../../lib/history/redis/redis-link.ts'
 
 /** Lets promises settle, which a fake clock does not stop. */
 export async function turn(): Promise<void> {

@@ -5,14 +5,14 @@ import { Server as TlsServer } from 'node:tls'
 import { Redis, type RedisOptions } from 'ioredis'
 import { createClient } from 'redis'
 import type { Test } from 'tap'
-import { createIORedis } from '../../lib/history/ioredis.ts'
+import { createIORedis } from '../../lib/history/redis/ioredis.ts'
 import {
   type Dial,
   dialClient,
   dialUrl,
   type LinkListener,
   type RedisClient
-} from '../../lib/history/redis-link.ts'
+} from '../../lib/history/redis/redis-link.ts'
 import { deferred } from '../helpers/server.ts'
 
 /** What a client connects to, and how; the same for both libraries. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { Test } from 'tap'
-import { arrive } from '../../lib/arrivals.ts'
+import { arrive } from '../../lib/history/arrivals.ts'
 import type { Cursor, History, ReadLimits } from '../../lib/history/history.ts'
 import { cursors, frame, PatientLog, readAll, texts } from '../helpers/history.ts'
 import type { CreateStore, Store, StoreLimits } from './store.ts'

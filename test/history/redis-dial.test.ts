@@ -3,8 +3,8 @@ import type { FastifyInstance } from 'fastify'
 import { Cluster, Redis } from 'ioredis'
 import { createClient, createClientPool, createCluster, createSentinel } from 'redis'
 import t from 'tap'
-import { createIORedis } from '../../lib/history/ioredis.ts'
-import { createNodeRedis } from '../../lib/history/node-redis.ts'
+import { createIORedis } from '../../lib/history/redis/ioredis.ts'
+import { createNodeRedis } from '../../lib/history/redis/node-redis.ts'
 import {
   CONNECT_TIMEOUT_MS,
   dialClient,
@@ -12,7 +12,7 @@ import {
   isRedisClient,
   type RedisClient,
   RedisReplyError
-} from '../../lib/history/redis-link.ts'
+} from '../../lib/history/redis/redis-link.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { hasSettled } from '../helpers/settled.ts'

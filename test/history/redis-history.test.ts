@@ -5,10 +5,14 @@ import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import t, { type Test } from 'tap'
 import type { Cursor, History, HistoryListener } from '../../lib/history/history.ts'
-import { REDIS_DEFAULTS, type RedisHistoryOptions, redisHistory } from '../../lib/history/redis-history.ts'
-import { redisKeys } from '../../lib/history/redis-keys.ts'
-import type { NoticesHost } from '../../lib/history/redis-notices.ts'
-import { comparePlaces } from '../../lib/history/stream-id.ts'
+import {
+  REDIS_DEFAULTS,
+  type RedisHistoryOptions,
+  redisHistory
+} from '../../lib/history/redis/redis-history.ts'
+import { redisKeys } from '../../lib/history/redis/redis-keys.ts'
+import type { NoticesHost } from '../../lib/history/redis/redis-notices.ts'
+import { comparePlaces } from '../../lib/history/redis/stream-id.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import {
   ALL,

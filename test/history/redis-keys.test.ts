@@ -1,6 +1,6 @@
 import t from 'tap'
-import { redisKeys } from '../../lib/history/redis-keys.ts'
-import { tagOf } from '../../lib/history/stream-id.ts'
+import { redisKeys } from '../../lib/history/redis/redis-keys.ts'
+import { tagOf } from '../../lib/history/redis/stream-id.ts'
 
 /** What Redis Cluster hashes of a key: what is between the first `{` and the next `}`, if anything is. */
 function hashed(key: string): string {

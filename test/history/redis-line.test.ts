@@ -1,6 +1,6 @@
 import t from 'tap'
-import { type LineListener, RedisLine } from '../../lib/history/redis-line.ts'
-import type { RedisLink } from '../../lib/history/redis-link.ts'
+import { type LineListener, RedisLine } from '../../lib/history/redis/redis-line.ts'
+import type { RedisLink } from '../../lib/history/redis/redis-link.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { FakeDial, turn } from './fake-link.ts'
 

@@ -14,7 +14,7 @@ import {
   isRedisClient,
   type RedisLink,
   RedisReplyError
-} from '../../lib/history/redis-link.ts'
+} from '../../lib/history/redis/redis-link.ts'
 import { Child } from '../helpers/child.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { FaultProxy } from '../helpers/fault-proxy.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type NoticesHost, RedisNotices } from '../../lib/history/redis-notices.ts'
+import { type NoticesHost, RedisNotices } from '../../lib/history/redis/redis-notices.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { FakeDial, type FakeLink, turn } from './fake-link.ts'
 

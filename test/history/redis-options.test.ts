@@ -4,9 +4,9 @@ import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import t from 'tap'
 import type { History } from '../../lib/history/history.ts'
-import { redisHistory } from '../../lib/history/redis-history.ts'
-import type { NoticesHost } from '../../lib/history/redis-notices.ts'
-import type { PublisherHost } from '../../lib/history/redis-publisher.ts'
+import { redisHistory } from '../../lib/history/redis/redis-history.ts'
+import type { NoticesHost } from '../../lib/history/redis/redis-notices.ts'
+import type { PublisherHost } from '../../lib/history/redis/redis-publisher.ts'
 import { ALL, Ear } from '../helpers/history.ts'
 
 t.test('redisHistory › options', async (t) => {

@@ -2,7 +2,7 @@ import t from 'tap'
 import { FrameBudget } from '../../lib/history/frame-budget.ts'
 import { Frames } from '../../lib/history/frames.ts'
 import type { Cursor } from '../../lib/history/history.ts'
-import { PageCache, type RedisEntry, RedisPages } from '../../lib/history/redis-pages.ts'
+import { PageCache, type RedisEntry, RedisPages } from '../../lib/history/redis/redis-pages.ts'
 import { ALL, texts } from '../helpers/history.ts'
 
 const MIB = 1_048_576

@@ -1,6 +1,10 @@
 import t from 'tap'
-import { RedisReplyError } from '../../lib/history/redis-link.ts'
-import { type Publication, type PublisherHost, RedisPublisher } from '../../lib/history/redis-publisher.ts'
+import { RedisReplyError } from '../../lib/history/redis/redis-link.ts'
+import {
+  type Publication,
+  type PublisherHost,
+  RedisPublisher
+} from '../../lib/history/redis/redis-publisher.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { hasSettled } from '../helpers/settled.ts'
 import { turn } from './fake-link.ts'

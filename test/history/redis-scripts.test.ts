@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
-import { type RedisKeys, redisKeys } from '../../lib/history/redis-keys.ts'
-import { dialUrl } from '../../lib/history/redis-link.ts'
-import type { OwnMessage } from '../../lib/history/redis-log.ts'
-import { RedisNotices } from '../../lib/history/redis-notices.ts'
+import { type RedisKeys, redisKeys } from '../../lib/history/redis/redis-keys.ts'
+import { dialUrl } from '../../lib/history/redis/redis-link.ts'
+import type { OwnMessage } from '../../lib/history/redis/redis-log.ts'
+import { RedisNotices } from '../../lib/history/redis/redis-notices.ts'
 import {
   CHECK,
   FIND,
@@ -12,8 +12,8 @@ import {
   READ,
   type RedisScript,
   SCRIPTS
-} from '../../lib/history/redis-scripts.ts'
-import { comparePlaces, isPlace, placeBefore, RANDOM_RANGE } from '../../lib/history/stream-id.ts'
+} from '../../lib/history/redis/redis-scripts.ts'
+import { comparePlaces, isPlace, placeBefore, RANDOM_RANGE } from '../../lib/history/redis/stream-id.ts'
 import { RedisServer } from '../helpers/programs/redis-server.ts'
 import { TTL_MS, toldOf } from './redis-log-bench.ts'
 

@@ -11,7 +11,7 @@ import {
   RANDOM_RANGE,
   randomPart,
   tagOf
-} from '../../lib/history/stream-id.ts'
+} from '../../lib/history/redis/stream-id.ts'
 
 const MAX = '18446744073709551615'
 

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { redisKeys } from '../../lib/history/redis-keys.ts'
+import { redisKeys } from '../../lib/history/redis/redis-keys.ts'
 import { FaultProxy } from '../helpers/fault-proxy.ts'
 import { RedisServer } from '../helpers/programs/redis-server.ts'
 import { Disks } from './disks.ts'

@@ -1,5 +1,5 @@
-import { DeclaredEvents } from '../../../lib/event-schema.ts'
-import { encodeMessage } from '../../../lib/frame.ts'
+import { DeclaredEvents } from '../../../lib/wire/declared-events.ts'
+import { encodeMessage } from '../../../lib/wire/frame.ts'
 import { serve } from '../process/rpc.ts'
 import { cpu } from './vitals.ts'
 

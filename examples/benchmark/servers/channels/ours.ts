@@ -1,7 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { redisHistory } from '../../../../lib/history/redis-history.ts'
+import { redisHistory } from '../../../../lib/history/redis/redis-history.ts'
 import eventStream from '../../../../lib/index.ts'
 import type { Channel, Subscription } from '../../../../lib/types.ts'
 import { LISTEN } from '../contestant.ts'

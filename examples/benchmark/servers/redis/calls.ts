@@ -1,6 +1,6 @@
 import { createClient } from 'redis'
-import type { RedisClient } from '../../../../lib/history/redis-link.ts'
-import { CHECK, FIND, OPEN, PUBLISH, READ } from '../../../../lib/history/redis-scripts.ts'
+import type { RedisClient } from '../../../../lib/history/redis/redis-link.ts'
+import { CHECK, FIND, OPEN, PUBLISH, READ } from '../../../../lib/history/redis/redis-scripts.ts'
 
 /** How often each of our scripts was sent, and each command that is none. */
 export type RedisCallCounts = Record<string, number>

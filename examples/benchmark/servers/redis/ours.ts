@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
-import { redisHistory } from '../../../../lib/history/redis-history.ts'
+import { redisHistory } from '../../../../lib/history/redis/redis-history.ts'
 import eventStream from '../../../../lib/index.ts'
 import type { Channel, Subscription } from '../../../../lib/types.ts'
 import { STAMP_LENGTH } from '../../process/clock.ts'

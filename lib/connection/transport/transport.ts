@@ -1,0 +1,53 @@
+import type { Batch } from '../../wire/batch.ts'
+
+/**
+ * The pipe under a connection. It belongs to one connection, which calls it from one place only.
+ */
+export interface Transport {
+  /** Lets the response's head go out, if no write has taken it along. */
+  start(): void
+
+  /** Bytes taken by `write()` that the operating system does not have yet. */
+  readonly bufferedBytes: number
+
+  /** Bytes that the operating system has taken so far: grows while the reader makes progress. */
+  readonly flushedBytes: number
+
+  /**
+   * Takes bytes, in order. A string is ASCII only, so that its length is its size.
+   *
+   * Must not be called after `end()` or `destroy()`.
+   *
+   * @returns whether more may be written now; if not, the connection waits for `transportOnDrain()`.
+   */
+  write(data: string | Uint8Array): boolean
+
+  /** `write()` of a batch, whose bytes it shares with other transports. */
+  writeBatch(batch: Batch): boolean
+
+  /**
+   * Ends the response after everything written, once. `reuse: false` also ends the connection it came on, after the
+   * last byte; a later call can only turn `reuse` from true to false.
+   */
+  end(options: { reuse: boolean }): void
+
+  /** Drops everything that is buffered and the client with it. */
+  destroy(): void
+}
+
+/** What a transport tells its connection. None may be called from inside `write()`. */
+export interface TransportListener {
+  /** The transport takes bytes again. */
+  transportOnDrain(): void
+
+  /** What is written to has failed. */
+  transportOnError(error: unknown): void
+
+  /** The peer is gone, or the response has ended and all of it has left. Told once; nothing follows. */
+  transportOnClose(): void
+}
+
+/** What ends the response behind a transport, and with it the framing of HTTP. */
+export interface Ending {
+  end(): unknown
+}

@@ -1,0 +1,74 @@
+import type { EventEmitter } from 'node:events'
+import { Readable } from 'node:stream'
+import { FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED } from '../base/errors.ts'
+import type { Ending } from '../connection/transport/transport.ts'
+
+/** What `finished()` of `node:stream` listens to. */
+const WATCHED = ['aborted', 'abort', 'close', 'complete', 'end', 'error', 'finish', 'request'] as const
+
+type ListenerCounts = readonly (readonly [event: string, count: number])[]
+
+/**
+ * What Fastify sends in the stream's place. It never gives a byte: its `pipe()` tells where the stream shall go, once
+ * the head is complete.
+ */
+export class HandOver extends Readable implements Ending {
+  readonly #response: EventEmitter
+  readonly #onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void
+  /** How many listeners the response had for each of `WATCHED` when this was first listened to in this turn. */
+  #before: ListenerCounts | undefined
+  #isPiped = false
+
+  /** @param onPipe is told the destination, and what to end when the stream has ended. */
+  constructor(response: EventEmitter, onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void) {
+    super()
+    this.#response = response
+    this.#onPipe = onPipe
+    this.on('newListener', () => {
+      if (this.#before !== undefined) return
+      this.#before = countListeners(response)
+      queueMicrotask(() => {
+        this.#before = undefined
+      })
+    })
+  }
+
+  /** There is nothing to read but the end: a stream goes where it is piped. */
+  override _read(): void {
+    if (!this.#isPiped) this.destroy(new FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED())
+  }
+
+  override pipe<T extends NodeJS.WritableStream>(destination: T, options?: { end?: boolean }): T {
+    const isEnded = options?.end !== false
+    this.#isPiped = true
+    if (isEnded) this.end()
+    if (isEnded && (destination as unknown) === this.#response) this.#dropWatchers()
+    this.#onPipe(destination, isEnded ? destination : this)
+    return destination
+  }
+
+  /** Ends this, on which Fastify drops its listeners, and ends a response that has trailers. */
+  end(): void {
+    this.push(null)
+    this.resume()
+  }
+
+  /**
+   * Fastify watches first what it sends, then the response, for a payload that would have to be destroyed. This one has
+   * ended by now, so what came to the response since has no work left, and is half the heap of an idle stream.
+   */
+  #dropWatchers(): void {
+    const before = this.#before
+    if (before === undefined) return
+    for (const [event, since] of before) {
+      if (this.#response.listenerCount(event) === since) continue
+      for (const listener of this.#response.rawListeners(event).slice(since)) {
+        this.#response.removeListener(event, listener as () => void)
+      }
+    }
+  }
+}
+
+function countListeners(emitter: EventEmitter): ListenerCounts {
+  return WATCHED.map((event) => [event, emitter.listenerCount(event)])
+}

@@ -1,0 +1,214 @@
+import { CHANNEL_CHECKS, CHANNEL_DEFAULTS, type ResolvedChannelOptions } from '../channel/channel-options.ts'
+import {
+  type Check,
+  checkBoolean,
+  checkBytes,
+  checkEventName,
+  checked,
+  checkFunction,
+  checkMs,
+  checkMsRange,
+  checkObject,
+  checkTime,
+  orFalse
+} from '../base/check.ts'
+import { expected, FST_ERR_EVENTSTREAM_INVALID_OPTION } from '../base/errors.ts'
+import { checkEvents } from '../wire/declared-events.ts'
+import type { EventSchemas } from '../wire/event-types.ts'
+import { encodeMessage, type Frame } from '../wire/frame.ts'
+import { memoryHistory } from '../history/memory/memory-history.ts'
+import { assertNoId } from '../wire/message.ts'
+import type { ChannelOptions, Message, Serializer } from '../types.ts'
+
+/** What one stream may set for itself in `reply.sseStart(options)`; the rest comes from the plugin's options. */
+export interface StreamOptions {
+  /**
+   * Turns data that is neither a string nor bytes into text.
+   * @defaultValue `JSON.stringify`
+   */
+  serializer?: Serializer
+  /**
+   * Milliseconds of silence after which a comment keeps proxies from cutting the stream. `false` sends none.
+   * @defaultValue 15000
+   */
+  heartbeatMs?: number | false
+  /**
+   * Bytes that one message may take on the wire; a larger one throws.
+   * @defaultValue 1048576
+   */
+  maxMessageBytes?: number
+  /**
+   * Bytes that may wait for a reader that is behind. A message that comes when there are more destroys the connection
+   * with reason `slow`.
+   * @defaultValue 1048576
+   */
+  maxBufferedBytes?: number
+  /**
+   * Milliseconds for which a reader that is behind may make no progress. Beyond, the connection is destroyed with
+   * reason `slow`. `false` waits for ever.
+   * @defaultValue 30000
+   */
+  stallMs?: number | false
+  /**
+   * Milliseconds after which a connection ends with reason `expired`, shortened by up to a tenth at random so that
+   * those that came together do not go together. `false` sets no limit.
+   * @defaultValue false
+   */
+  maxAgeMs?: number | false
+  /**
+   * Range of the reconnection time in milliseconds that is drawn for each client when its stream expires or the
+   * server shuts down, so that they do not all come back at once. `false` sends none.
+   * @defaultValue [1000, 5000]
+   */
+  retryMs?: readonly [min: number, max: number] | false
+  /**
+   * The event that tells a client its place in its channels when no message does, as an id with `{}` for data: when it has
+   * subscribed, and after messages that a filter has passed over. `false` sends the id alone, which some clients do not note.
+   * @defaultValue 'sse-cursor'
+   */
+  cursorEvent?: string | false
+  /**
+   * Whether a request whose `Accept` header refuses event streams is answered by `406`. `false` for APIs whose clients
+   * ask for the stream in another way, such as the `stream: true` in the body of LLM requests.
+   * @defaultValue true
+   */
+  checkAccept?: boolean
+  /**
+   * The message that `close()` sends before it ends the stream, without an id other than `''`. `false` sends none.
+   * @defaultValue `{ event: 'close', data: 'Closing the connection' }`
+   */
+  farewell?: Message | false
+}
+
+/** Options of `reply.sseStart()`. */
+export interface StartOptions extends StreamOptions {
+  /**
+   * The events that the stream sends, each with the schema of its data. `send()` throws for any other, and for data that
+   * does not fit. They are compiled once: declare them outside of the handler.
+   * @defaultValue those of the route's option `events`
+   */
+  events?: EventSchemas
+  /**
+   * When the stream ends with reason `expired`: a `Date`, or milliseconds since the epoch. For a token's expiry.
+   * @defaultValue none
+   */
+  expiresAt?: Date | number
+}
+
+/** Options of the plugin, among them those of its channels. */
+export interface EventStreamOptions extends StreamOptions, Omit<ChannelOptions, 'events'> {
+  /**
+   * The message that every stream gets when the server shuts down, without an id other than `''`.
+   * `false` sends none.
+   * @defaultValue false
+   */
+  shutdownFarewell?: Message | false
+  /**
+   * Milliseconds that readers have at shutdown to take what was sent to them. Below Fastify's `pluginTimeout`.
+   * @defaultValue 5000
+   */
+  drainMs?: number
+}
+
+type OwnOptions = Readonly<Required<Omit<EventStreamOptions, keyof ChannelOptions>>>
+
+/** Every option with its value, and the farewells as the frames they are on the wire. Frozen. */
+export type ResolvedOptions = OwnOptions &
+  ResolvedChannelOptions & {
+    readonly farewellFrame: Frame | undefined
+    readonly shutdownFrame: Frame | undefined
+  }
+
+/** The options of one stream: the plugin's, with its own in their place. */
+export type ResolvedStartOptions = ResolvedOptions & Readonly<Pick<StartOptions, 'expiresAt' | 'events'>>
+
+const DEFAULTS: OwnOptions & typeof CHANNEL_DEFAULTS = Object.freeze({
+  serializer: JSON.stringify,
+  heartbeatMs: 15_000,
+  maxMessageBytes: 1_048_576,
+  maxBufferedBytes: 1_048_576,
+  stallMs: 30_000,
+  maxAgeMs: false,
+  retryMs: [1_000, 5_000],
+  cursorEvent: 'sse-cursor',
+  checkAccept: true,
+  farewell: { event: 'close', data: 'Closing the connection' },
+  shutdownFarewell: false,
+  drainMs: 5_000,
+  ...CHANNEL_DEFAULTS
+} as const)
+
+const STREAM_CHECKS: Readonly<Record<keyof StreamOptions, Check>> = {
+  serializer: checkFunction,
+  heartbeatMs: orFalse(checkMs),
+  maxMessageBytes: checkBytes,
+  maxBufferedBytes: checkBytes,
+  stallMs: orFalse(checkMs),
+  maxAgeMs: orFalse(checkMs),
+  retryMs: orFalse(checkMsRange),
+  cursorEvent: orFalse(checkEventName),
+  checkAccept: checkBoolean,
+  farewell: checkNothing
+}
+const START_CHECKS: Readonly<Record<keyof StartOptions, Check>> = {
+  ...STREAM_CHECKS,
+  expiresAt: checkTime,
+  events: checkEvents
+}
+const { events: _, ...ALL_CHANNELS_CHECKS } = CHANNEL_CHECKS
+const PLUGIN_CHECKS: Readonly<Record<keyof EventStreamOptions, Check>> = {
+  ...STREAM_CHECKS,
+  shutdownFarewell: checkNothing,
+  drainMs: checkMs,
+  ...ALL_CHANNELS_CHECKS
+}
+
+/** What Fastify's `register()` itself takes and passes on. */
+const REGISTER_OPTIONS = new Set(['prefix', 'logLevel', 'logSerializers'])
+
+/**
+ * The plugin's options with the defaults for those that are not given.
+ *
+ * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for an unknown name or a wrong value.
+ */
+export function resolveOptions(given: EventStreamOptions): ResolvedOptions {
+  checkObject('the options', given)
+  const own = Object.entries(given).filter(([name]) => !REGISTER_OPTIONS.has(name))
+  const options: EventStreamOptions = Object.fromEntries(own)
+  return merge({ ...DEFAULTS, history: options.history ?? memoryHistory() }, options, PLUGIN_CHECKS)
+}
+
+/**
+ * One stream's options, over the plugin's.
+ *
+ * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for an unknown name or a wrong value.
+ */
+export function resolveStartOptions(base: ResolvedOptions, given: StartOptions = {}): ResolvedStartOptions {
+  checkObject('the options', given)
+  return Object.keys(given).length === 0 ? base : merge(base, given, START_CHECKS)
+}
+
+function merge(
+  base: OwnOptions & ResolvedChannelOptions,
+  given: EventStreamOptions & StartOptions,
+  checks: Readonly<Record<string, Check>>
+): ResolvedStartOptions {
+  const options = { ...base, ...checked(given, checks) }
+  const farewellFrame = farewellOf('farewell', options)
+  const shutdownFrame = farewellOf('shutdownFarewell', options)
+  return Object.freeze({ ...options, farewellFrame, shutdownFrame })
+}
+
+function farewellOf(name: 'farewell' | 'shutdownFarewell', options: OwnOptions): Frame | undefined {
+  const message = options[name]
+  if (message === false) return undefined
+  try {
+    if (message?.id !== '') assertNoId(message, "absent, or '' for clients to forget theirs")
+    return encodeMessage(message, options)
+  } catch (cause) {
+    throw new FST_ERR_EVENTSTREAM_INVALID_OPTION(expected(name, 'a message or false', message), { cause })
+  }
+}
+
+/** For farewells: encoding them is their check. */
+function checkNothing(): void {}

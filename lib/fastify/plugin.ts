@@ -1,0 +1,216 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { IncomingMessage } from 'node:http'
+import type { Server, Socket } from 'node:net'
+import type {
+  ContextConfigDefault,
+  FastifyBaseLogger,
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  FastifySchema,
+  FastifyTypeProvider,
+  FastifyTypeProviderDefault,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerBase,
+  RawServerDefault,
+  RouteGenericInterface
+} from 'fastify'
+import fp from 'fastify-plugin'
+import { acceptsEventStream } from './accept.ts'
+import { expected, FST_ERR_EVENTSTREAM_INVALID_OPTION } from '../base/errors.ts'
+import type { EventSchemas, EventsOf } from '../wire/event-types.ts'
+import { Hub } from './hub.ts'
+import {
+  type EventStreamOptions,
+  type ResolvedOptions,
+  resolveOptions,
+  type StartOptions
+} from './options.ts'
+import { declareRoute } from './route-events.ts'
+import { carriesStream, connectionOf, giveBack, keepGivenBack } from './takeover.ts'
+import type { EventMap, EventStreams, SSEConnection } from '../types.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance<
+    RawServer extends RawServerBase = RawServerDefault,
+    RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
+    RawReply extends RawReplyDefaultExpression<RawServer> = RawReplyDefaultExpression<RawServer>,
+    Logger extends FastifyBaseLogger = FastifyBaseLogger,
+    TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault
+  > {
+    /** The event streams of this server. */
+    sse: EventStreams<TypeProvider>
+  }
+
+  interface RouteShorthandOptions<
+    RawServer extends RawServerBase = RawServerDefault,
+    RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
+    RawReply extends RawReplyDefaultExpression<RawServer> = RawReplyDefaultExpression<RawServer>,
+    RouteGeneric extends RouteGenericInterface = RouteGenericInterface,
+    ContextConfig = ContextConfigDefault,
+    SchemaCompiler extends FastifySchema = FastifySchema,
+    TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
+    Logger extends FastifyBaseLogger = FastifyBaseLogger
+  > {
+    /**
+     * The events of the route's streams, each with the schema of its data. They are part of the route's response schema,
+     * as `text/event-stream` (OpenAPI 3.2, section 4.14.4), and checked as `sseStart({ events })` does.
+     */
+    events?: EventSchemas
+  }
+
+  interface FastifyRequest {
+    /** Whether the `Accept` header lets the answer be an event stream (RFC 9110, section 12.5.1). */
+    acceptsEventStream(): boolean
+  }
+
+  interface FastifyReply<
+    RouteGeneric extends RouteGenericInterface = RouteGenericInterface,
+    RawServer extends RawServerBase = RawServerDefault,
+    RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
+    RawReply extends RawReplyDefaultExpression<RawServer> = RawReplyDefaultExpression<RawServer>,
+    ContextConfig = ContextConfigDefault,
+    SchemaCompiler extends FastifySchema = FastifySchema,
+    TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault
+  > {
+    /**
+     * Answers with an event stream. The head goes out as soon as the `onSend` hooks are done.
+     *
+     * @typeParam Events event name → type of its data; what `send()` takes is checked against it. Known from `events`.
+     * @throws FST_ERR_EVENTSTREAM_ALREADY_STARTED, FST_ERR_EVENTSTREAM_REPLY_SENT, FST_ERR_EVENTSTREAM_CLOSING,
+     * FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE, FST_ERR_EVENTSTREAM_PIPELINED or FST_ERR_EVENTSTREAM_INVALID_OPTION.
+     */
+    sseStart<const Schemas extends EventSchemas>(
+      options: StartOptions & { events: Schemas }
+    ): SSEConnection<EventsOf<Schemas, TypeProvider>>
+    sseStart<Events extends object = EventMap>(options?: StartOptions): SSEConnection<Events>
+  }
+}
+
+/** Fastify's tracing channel for what handlers throw, which is otherwise only logged once a reply is taken over. */
+const HANDLER_ERROR = 'tracing:fastify.request.handler:error'
+
+/** The hubs of one server, in whatever scopes: they drain together, because Fastify closes scopes one after the other. */
+const hubsByServer = new WeakMap<Server, Set<Hub>>()
+
+function hubsOf(server: Server): Set<Hub> {
+  const hubs = hubsByServer.get(server) ?? new Set()
+  hubsByServer.set(server, hubs)
+  return hubs
+}
+
+async function eventStream(app: FastifyInstance, given: EventStreamOptions): Promise<void> {
+  const options = resolveOptions(given)
+  checkAgainstServer(app, options)
+  const hub = new Hub(app, options)
+  const hubs = hubsOf(app.server).add(hub)
+
+  app.decorate('sse', hub)
+  app.decorateRequest('acceptsEventStream', function (this: FastifyRequest) {
+    return acceptsEventStream(this)
+  })
+  app.decorateReply('sseStart', function (this: FastifyReply, startOptions?: StartOptions) {
+    return hub.start(this.request, this, startOptions)
+  })
+
+  const declarations: [EventSchemas, FastifyInstance][] = []
+  app.addHook('onRoute', function (this: FastifyInstance, route) {
+    const events = declareRoute(route, this)
+    if (events !== undefined) declarations.push([events, this])
+  })
+  app.addHook('onRequest', refuseBehindStream)
+  app.addHook('onError', giveBackOnError)
+  app.addHook('preClose', async () => {
+    await Promise.all([...hubs].map((hub) => hub.drain()))
+  })
+  app.addHook('onReady', async () => {
+    for (const [events, scope] of declarations) hub.declare(events, scope)
+    hub.ready()
+    if (app.server.listenerCount('upgrade') > 0) app.server.prependListener('upgrade', serverOnUpgrade)
+  })
+  app.addHook('onClose', async () => {
+    unsubscribe(HANDLER_ERROR, handlerOnError)
+    app.server.removeListener('clientError', serverOnClientError)
+    await hub.close()
+  })
+  subscribe(HANDLER_ERROR, handlerOnError)
+  app.server.prependListener('clientError', serverOnClientError)
+
+  function handlerOnError(event: unknown): void {
+    const { reply, error, async: isLogged } = event as { reply: FastifyReply; error: unknown; async: boolean }
+    const connection = connectionOf(reply)
+    if (connection === undefined || reply.server.sse !== hub) return
+    if (isAbortOf(connection, error)) {
+      silenceOnce(reply)
+      return
+    }
+    keepGivenBack(reply)
+    if (!isLogged) reply.log.error({ err: error }, 'the handler failed after the event stream had started')
+    connection.fail(error)
+  }
+}
+
+/** A handler that gives up because its stream has ended, as its signal tells it to, has not failed. */
+function isAbortOf({ signal }: SSEConnection, error: unknown): boolean {
+  if (!signal.aborted) return false
+  return error === signal.reason || (error instanceof Error && error.cause === signal.reason)
+}
+
+/** Fastify logs what it traces right after. */
+function silenceOnce(reply: FastifyReply): void {
+  const { log } = reply
+  reply.log = Object.create(log, { error: { value: () => {} } })
+  queueMicrotask(() => {
+    reply.log = log
+  })
+}
+
+function checkAgainstServer(app: FastifyInstance, { drainMs, heartbeatMs }: ResolvedOptions): void {
+  const { pluginTimeout, connectionTimeout } = app.initialConfig
+  if (pluginTimeout !== undefined && pluginTimeout > 0 && drainMs >= pluginTimeout) {
+    const rule = `below Fastify's pluginTimeout (${pluginTimeout})`
+    throw new FST_ERR_EVENTSTREAM_INVALID_OPTION(expected('drainMs', rule, drainMs))
+  }
+  if (connectionTimeout && (heartbeatMs === false || heartbeatMs >= connectionTimeout)) {
+    app.log.warn(
+      { connectionTimeout, heartbeatMs },
+      'connectionTimeout ends event streams before their heartbeat'
+    )
+  }
+}
+
+/** A request behind a stream on the same socket can never be answered, and must not be started. */
+function refuseBehindStream(request: FastifyRequest, reply: FastifyReply, done: () => void): void {
+  const { raw } = request
+  if (raw.httpVersionMajor !== 1 || !carriesStream(raw.socket)) {
+    done()
+    return
+  }
+  reply.hijack()
+  raw.socket.destroy()
+}
+
+function giveBackOnError(
+  _request: FastifyRequest,
+  reply: FastifyReply,
+  error: Error,
+  done: () => void
+): void {
+  giveBack(reply, error)
+  done()
+}
+
+/** An `Upgrade` behind a stream passes by the hooks: whoever takes it would write into the stream. */
+function serverOnUpgrade(_request: IncomingMessage, socket: Socket): void {
+  if (carriesStream(socket)) socket.destroy()
+}
+
+/** Comes before Fastify's own listener, which answers garbage with a `400` in the middle of the stream. */
+function serverOnClientError(_error: Error, socket: Socket): void {
+  if (carriesStream(socket)) socket.destroy()
+}
+
+const plugin: typeof eventStream = fp(eventStream, { fastify: '5.x', name: 'fastify-eventstream' })
+
+export default plugin

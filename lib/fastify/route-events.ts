@@ -1,0 +1,122 @@
+import type { FastifyInstance, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import { checkEvents, jsonSchemaOf } from '../wire/declared-events.ts'
+import type { EventSchemas } from '../wire/event-types.ts'
+
+const EVENTS: unique symbol = Symbol('fastify-eventstream.events')
+const OK_KEYS = ['200', '2xx', '2XX', 'default']
+
+/** What `@fastify/swagger` gives a `transform`, as far as it is used. */
+interface RouteDocument {
+  readonly schema?: FastifySchema
+  readonly url: string
+  readonly route: { readonly config?: object }
+}
+
+/** A response as Fastify's schemas describe it, by media type or for all of them. */
+interface ResponseSchema {
+  readonly description?: string
+  readonly headers?: object
+  readonly content?: Readonly<Record<string, object>>
+}
+
+/** The events that a request's route was declared to send. */
+export function eventsOfRoute({ routeOptions }: FastifyRequest): EventSchemas | undefined {
+  return eventsIn(routeOptions.config)
+}
+
+/**
+ * Makes the events of a route known to its requests, and a part of its response schema. Where schemas are none of JSON,
+ * because the server has another compiler for them, only `eventStreamTransform()` does that.
+ *
+ * @returns them, if it has any.
+ * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION
+ */
+export function declareRoute(route: RouteOptions, app: FastifyInstance): EventSchemas | undefined {
+  const { events } = route
+  if (events === undefined) return undefined
+  checkEvents('events', events)
+  route.config = Object.assign({}, route.config, { [EVENTS]: events })
+  const compiler = route.serializerCompiler ?? app.serializerCompiler
+  if (compiler === undefined) route.schema = withEventStream(route.schema, events)
+  return events
+}
+
+/**
+ * A `transform` for `@fastify/swagger` that describes the event streams of routes, around the one that the application
+ * needs for its schemas. Without such a one it is not needed.
+ *
+ * @example `transform: eventStreamTransform(jsonSchemaTransform)`
+ */
+export function eventStreamTransform<Document extends RouteDocument>(
+  transform: (document: Document) => { schema: FastifySchema; url: string }
+): (document: Document) => { schema: FastifySchema; url: string } {
+  return (document) => {
+    const transformed = transform(document)
+    const events = eventsIn(document.route.config)
+    return events === undefined
+      ? transformed
+      : { ...transformed, schema: withEventStream(transformed.schema, events) }
+  }
+}
+
+function eventsIn(config: object | undefined): EventSchemas | undefined {
+  return config === undefined ? undefined : Reflect.get(config, EVENTS)
+}
+
+function withEventStream(schema: FastifySchema = {}, events: EventSchemas): FastifySchema {
+  const response = { ...(schema.response as Record<string, ResponseSchema> | undefined) }
+  const given = OK_KEYS.map((key) => response[key]).find((found) => found !== undefined)
+  const content: Readonly<Record<string, object>> = given?.content ?? contentOf(given)
+  response['200'] = {
+    ...(given?.headers !== undefined && { headers: given.headers }),
+    description: given?.description ?? 'Event stream',
+    content: {
+      ...content,
+      'text/event-stream': {
+        ...content['text/event-stream'],
+        schema: { type: 'string' },
+        itemSchema: itemSchema(events)
+      }
+    }
+  }
+  return { ...schema, response }
+}
+
+/** A schema without media types is that of all, also of those whose name only ends with `+json`. */
+function contentOf(given: ResponseSchema | undefined): Record<string, object> {
+  if (given === undefined) return {}
+  const { headers, ...schema } = given
+  return { 'application/json': { schema }, '*/*': { schema } }
+}
+
+/** OpenAPI 3.2, section 4.14.4.4: each event is an item, with its fields as properties. */
+function itemSchema(events: EventSchemas): object {
+  return {
+    type: 'object',
+    properties: {
+      id: { type: 'string' },
+      event: { type: 'string' },
+      data: { type: 'string' },
+      retry: { type: 'integer', minimum: 0 }
+    },
+    oneOf: [
+      ...Object.entries(events).map(([name, schema]) => ({
+        properties: { event: { const: name }, data: dataSchema(jsonSchemaOf(schema)) },
+        required: name === 'message' ? ['data'] : ['event', 'data']
+      })),
+      {
+        description: 'Of channels, or a farewell',
+        properties: { event: { not: { enum: Object.keys(events) } } },
+        required: ['event', 'data']
+      },
+      { description: 'An id or a reconnection time alone', not: { required: ['data'] } }
+    ]
+  }
+}
+
+/** Strings are sent as they are, all else as JSON. */
+function dataSchema(schema: object): object {
+  if ('type' in schema && schema.type === 'string') return schema
+  const json = { type: 'string', contentMediaType: 'application/json' }
+  return JSON.stringify(schema).includes('"$ref":"#') ? json : { ...json, contentSchema: schema }
+}

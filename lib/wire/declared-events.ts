@@ -1,0 +1,231 @@
+import { Ajv } from 'ajv'
+import fastJsonStringify, { type Schema } from 'fast-json-stringify'
+import { checkEventName, checkObject, invalid } from '../base/check.ts'
+import { expected, FST_ERR_EVENTSTREAM_INVALID_MESSAGE } from '../base/errors.ts'
+import type { EventSchemas } from './event-types.ts'
+import { type Declaration, formatEvent, formatText } from './message.ts'
+
+/** Schemas that others refer to by their `$id`, as `app.getSchemas()` gives them. */
+export type SharedSchemas = Readonly<Record<string, unknown>>
+
+/** What is used of a Standard Schema, version 1, and of its JSON Schema (https://standardschema.dev). */
+interface StandardSchema {
+  readonly '~standard': {
+    validate(data: unknown): StandardResult | Promise<unknown>
+    readonly jsonSchema?: { output(options: object): Record<string, unknown> }
+  }
+}
+type StandardResult =
+  | { readonly value: unknown; readonly issues?: undefined }
+  | { readonly issues: readonly StandardIssue[] }
+interface StandardIssue {
+  readonly message: string
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
+}
+
+/** What JSON Schema cannot say is anything. */
+const JSON_SCHEMA = { target: 'draft-2020-12', libraryOptions: { unrepresentable: 'any' } }
+/** Checks schemas. What it does that with takes long to compile, and so there is one. */
+const META = new Ajv({ strict: false, logger: false })
+const JSON_OPTIONS = { strict: false, logger: false, validateFormats: false } as const
+/** Types whose values are no objects, which might turn into something else in JSON. */
+const PRIMITIVES: readonly unknown[] = ['string', 'number', 'integer', 'boolean', 'null']
+const FLAT_KEYS: readonly string[] = ['type', 'properties', 'required', '$id', 'title', 'description']
+
+/** The text of data that fits. @throws Error that says what does not. */
+type Writer = (data: unknown) => string
+
+/** Events that were declared, each with how its data becomes text. */
+export class DeclaredEvents implements Declaration {
+  readonly #events = new Map<
+    unknown,
+    { readonly name: string; readonly field: string; readonly write: Writer }
+  >()
+
+  /** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for what is no name of an event, and what is no schema. */
+  constructor(schemas: EventSchemas, shared: SharedSchemas = {}) {
+    checkEvents('events', schemas)
+    const compiler = new JsonCompiler(Object.values(schemas), shared)
+    for (const [name, schema] of Object.entries(schemas)) {
+      try {
+        const write = isStandard(schema) ? standardWriter(schema) : compiler.writer(schema)
+        this.#events.set(name, { name, field: name === 'message' ? '' : formatEvent(name), write })
+      } catch (cause) {
+        throw invalid(`events.${name}`, `a schema that compiles (${(cause as Error).message})`, schema)
+      }
+    }
+  }
+
+  /** Without what the schema of the data does not declare. */
+  format(event: unknown, data: unknown): string {
+    const declared = this.#events.get(event === undefined || event === '' ? 'message' : event)
+    if (declared === undefined) {
+      const names = [...this.#events.keys()].join(', ')
+      throw new FST_ERR_EVENTSTREAM_INVALID_MESSAGE(expected('message.event', `one of ${names}`, event))
+    }
+    return declared.field + formatText(textOf(declared, data))
+  }
+}
+
+function textOf({ name, write }: { name: string; write: Writer }, data: unknown): string {
+  try {
+    if (data instanceof Uint8Array) throw new Error('bytes have no schema')
+    return write(data)
+  } catch (error) {
+    const rule = `what the schema of "${name}" allows: ${error instanceof Error ? error.message : error}`
+    throw new FST_ERR_EVENTSTREAM_INVALID_MESSAGE(expected('message.data', rule, data))
+  }
+}
+
+/** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION */
+export function checkEvents(option: string, value: unknown): asserts value is EventSchemas {
+  checkObject(option, value)
+  const entries = Object.entries(value)
+  if (entries.length === 0) throw invalid(option, 'at least one event', value)
+  for (const [name, schema] of entries) {
+    checkEventName(`a name in ${option}`, name)
+    const isSchema = (typeof schema === 'object' && schema !== null) || typeof schema === 'function'
+    if (!isSchema || Array.isArray(schema)) throw invalid(`${option}.${name}`, 'a schema', schema)
+  }
+}
+
+/** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for an option that names a declared event, which the library sends itself. */
+export function assertUndeclared(
+  events: EventSchemas | undefined,
+  option: string,
+  event: string | false
+): void {
+  if (event === false || events === undefined || !Object.hasOwn(events, event)) return
+  throw invalid(option, 'none of the declared events', event)
+}
+
+/** The JSON Schema of what is on the wire; one that allows everything, if that is not known. */
+export function jsonSchemaOf(schema: object): object {
+  if (!isStandard(schema)) return schema
+  try {
+    const { $schema, ...rest } = schema['~standard'].jsonSchema?.output(JSON_SCHEMA) ?? {}
+    return rest
+  } catch {
+    return {}
+  }
+}
+
+/** JSON Schemas of one declaration, which may refer to each other, and to shared ones. */
+class JsonCompiler {
+  readonly #ajv = new Ajv({ ...JSON_OPTIONS, strictNumbers: true, meta: false, validateSchema: false })
+  readonly #shared: readonly (readonly [string, object])[]
+  #hasShared = false
+
+  constructor(schemas: readonly object[], shared: SharedSchemas) {
+    const own = new Set(schemas.map((schema) => Reflect.get(schema, '$id')))
+    this.#shared = Object.entries(shared).filter(([id]) => !own.has(id)) as [string, object][]
+  }
+
+  writer(schema: object): Writer {
+    if (META.validateSchema(schema) !== true) throw new Error(META.errorsText())
+    const shared = JSON.stringify(schema).includes('"$ref"') ? this.#shared : []
+    if (shared.length > 0) this.#addShared()
+    const validate = this.#ajv.compile(schema)
+    if ('$async' in validate) throw new Error('it is $async, and events cannot wait')
+    const stringify = fastJsonStringify(schema as Schema, {
+      schema: Object.fromEntries(shared) as Record<string, Schema>,
+      ajv: JSON_OPTIONS
+    })
+    const [isOther, isWhole] = isFlat(schema) ? [turnsIntoOther, isAny] : [holdsOther, isJson]
+    const write = (data: unknown): string | undefined => {
+      if (!validate(data)) return undefined
+      if (typeof data === 'string') return data
+      const text = stringify(data)
+      return isWhole(text) ? text : undefined
+    }
+    return (data) => {
+      const given = isOther(data) ? asJson(data) : data
+      const text = write(given)
+      if (text !== undefined) return text
+      const reason = validate.errors ? this.#ajv.errorsText(validate.errors) : 'there is no JSON of it'
+      const plain = asJson(data)
+      const other = plain === undefined ? undefined : write(plain)
+      if (other === undefined) throw new Error(reason)
+      return other
+    }
+  }
+
+  #addShared(): void {
+    if (this.#hasShared) return
+    this.#hasShared = true
+    for (const [id, schema] of this.#shared) this.#ajv.addSchema(schema, id)
+  }
+}
+
+/** Whether it allows nothing but an object of primitives, and others are left out. */
+function isFlat(schema: object): boolean {
+  const { type, properties = {} } = schema as { type?: unknown; properties?: Record<string, unknown> }
+  const areFlat = Object.values(properties).every(
+    (property) => typeof property === 'object' && PRIMITIVES.includes(Reflect.get(property as object, 'type'))
+  )
+  return type === 'object' && areFlat && Object.keys(schema).every((key) => FLAT_KEYS.includes(key))
+}
+
+/** Whether it is something else in JSON. */
+function turnsIntoOther(data: unknown): boolean {
+  return (
+    typeof data === 'object' && data !== null && typeof (data as { toJSON?: unknown }).toJSON === 'function'
+  )
+}
+
+/** The same, of it or of what is in it. */
+function holdsOther(data: unknown): boolean {
+  if (typeof data !== 'object' || data === null) return false
+  if (turnsIntoOther(data)) return true
+  for (const key in data) if (holdsOther(Reflect.get(data, key))) return true
+  return false
+}
+
+function isAny(): boolean {
+  return true
+}
+
+/** A serializer writes what has no JSON as it is where a schema allows anything. */
+function isJson(text: string): boolean {
+  if (!text.includes('undefined')) return true
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** What is left of objects such as dates in JSON; `undefined` if that is nothing, or not another value. */
+function asJson(data: unknown): unknown {
+  if (typeof data !== 'object' || data === null) return undefined
+  try {
+    return JSON.parse(JSON.stringify(data))
+  } catch {
+    return undefined
+  }
+}
+
+function standardWriter({ '~standard': standard }: StandardSchema): Writer {
+  return (data) => {
+    const result = standard.validate(data)
+    if (result instanceof Promise) {
+      result.catch(() => {})
+      throw new Error('it has thrown, or answers later, and events cannot wait')
+    }
+    if (result.issues !== undefined) throw new Error(result.issues.map(issueText).join(', '))
+    if (typeof result.value === 'string') return result.value
+    const text = JSON.stringify(result.value)
+    if (text === undefined) throw new Error('there is no JSON of it')
+    return text
+  }
+}
+
+function issueText({ message, path = [] }: StandardIssue): string {
+  const keys = path.map((part) => `/${String(typeof part === 'object' ? part.key : part)}`)
+  return `data${keys.join('')} ${message}`
+}
+
+function isStandard(schema: object): schema is StandardSchema {
+  return '~standard' in schema
+}

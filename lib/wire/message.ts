@@ -1,0 +1,141 @@
+import {
+  describe,
+  expected,
+  FST_ERR_EVENTSTREAM_INVALID_MESSAGE,
+  FST_ERR_EVENTSTREAM_SERIALIZATION
+} from '../base/errors.ts'
+import type { Message, Serializer } from '../types.ts'
+
+const MAX_RETRY_MS = 2_147_483_647
+const ID = /^[\x21-\x7e]{0,1024}$/
+const LINE_END = /\r\n|\r|\n/g
+
+/** Events that were declared. */
+export interface Declaration {
+  /**
+   * The fields of an event and of its data.
+   *
+   * @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE for an event that is not declared, and data that does not fit.
+   */
+  format(event: unknown, data: unknown): string
+}
+
+/**
+ * A message in the event stream format (WHATWG HTML, section 9.2.6), its blank line included.
+ *
+ * @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE when a client could not receive exactly this message.
+ * @throws FST_ERR_EVENTSTREAM_SERIALIZATION when the serializer throws or returns no string.
+ */
+export function formatMessage(
+  message: Message | string,
+  serialize: Serializer,
+  declared?: Declaration
+): string {
+  if (typeof message === 'string') {
+    return `${declared === undefined ? formatText(message) : declared.format('', message)}\n`
+  }
+  checkShape(message)
+  const { id, event, data, retry } = message
+  const head = formatId(id)
+  const body =
+    declared !== undefined && 'data' in message
+      ? declared.format(event, data)
+      : formatEvent(event) + ('data' in message ? formatText(dataText(data, serialize)) : '')
+  if (!('data' in message) && body !== '') {
+    throw invalid('message.data', 'present beside an event, which clients otherwise never dispatch', data)
+  }
+  const text = head + body + formatRetry(retry)
+  if (text === '') throw invalid('the message', 'an object with an id, data or retry', message)
+  return `${text}\n`
+}
+
+/** A comment, which clients ignore: one `: ` line per line of text. */
+export function formatComment(text: string): string {
+  if (typeof text !== 'string') throw invalid('the comment', 'a string', text)
+  return `: ${lines(text, 'the comment', '\n: ')}\n\n`
+}
+
+/** @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE for a message with an id, where ids belong to channels. */
+export function assertNoId(message: unknown, rule: string): void {
+  if (typeof message !== 'object' || message === null || !('id' in message) || message.id === undefined)
+    return
+  throw invalid('message.id', rule, message.id)
+}
+
+function checkShape(message: unknown): asserts message is object {
+  if (typeof message !== 'object' || message === null || Array.isArray(message)) {
+    throw invalid('the message', 'an object or a string', message)
+  }
+  for (const field in message) {
+    if (field !== 'id' && field !== 'event' && field !== 'data' && field !== 'retry') {
+      throw invalid('a field of the message', 'id, event, data or retry', field)
+    }
+  }
+}
+
+function formatId(id: unknown): string {
+  if (id === undefined) return ''
+  if (typeof id === 'string' && ID.test(id)) return `id: ${id}\n`
+  if (typeof id === 'number' && Number.isSafeInteger(id) && id >= 0) return `id: ${id}\n`
+  if (typeof id === 'bigint' && id >= 0n && ID.test(String(id))) return `id: ${id}\n`
+  throw invalid(
+    'message.id',
+    '0 to 1,024 printable ASCII characters without spaces, or a safe integer or bigint >= 0',
+    id
+  )
+}
+
+/** The field of an event's name. @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE */
+export function formatEvent(event: unknown): string {
+  if (event === undefined || event === '') return ''
+  if (typeof event !== 'string' || event.includes('\n') || event.includes('\r') || !event.isWellFormed()) {
+    throw invalid('message.event', 'a well-formed string without line ends', event)
+  }
+  return `event: ${event}\n`
+}
+
+function formatRetry(retry: unknown): string {
+  if (retry === undefined) return ''
+  if (typeof retry !== 'number' || !Number.isInteger(retry) || retry < 0 || retry > MAX_RETRY_MS) {
+    throw invalid('message.retry', `an integer from 0 to ${MAX_RETRY_MS}`, retry)
+  }
+  return `retry: ${retry}\n`
+}
+
+/** The fields of a message's data. @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE */
+export function formatText(text: string): string {
+  return `data: ${lines(text, 'message.data', '\ndata: ')}\n`
+}
+
+function dataText(data: unknown, serialize: Serializer): string {
+  if (typeof data === 'string') return data
+  if (data instanceof Uint8Array) return decode(data)
+  let text: unknown
+  try {
+    text = serialize(data)
+  } catch (cause) {
+    throw new FST_ERR_EVENTSTREAM_SERIALIZATION(describe(data), { cause })
+  }
+  if (typeof text === 'string') return text
+  const cause = new TypeError(expected("the serializer's result", 'a string', text))
+  throw new FST_ERR_EVENTSTREAM_SERIALIZATION(describe(data), { cause })
+}
+
+function decode(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw invalid('message.data', 'valid UTF-8', bytes)
+  }
+}
+
+/** A lone surrogate has no UTF-8 form: encoders replace it, so the client would get another text. */
+function lines(text: string, name: string, separator: string): string {
+  if (!text.isWellFormed()) throw invalid(name, 'a string without lone surrogates', text)
+  if (!text.includes('\n') && !text.includes('\r')) return text
+  return text.replace(LINE_END, separator)
+}
+
+function invalid(name: string, rule: string, value: unknown): Error {
+  return new FST_ERR_EVENTSTREAM_INVALID_MESSAGE(expected(name, rule, value))
+}

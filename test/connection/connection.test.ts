@@ -1,0 +1,585 @@
+import t from 'tap'
+import { FakeClock } from '../helpers/fake-clock.ts'
+import { Bench } from '../helpers/fake-transport.ts'
+import { hasSettled } from '../helpers/settled.ts'
+
+const KIB = 1024
+const FAREWELL = 'event: close\ndata: Closing the connection\n\n'
+
+t.test('Connection › #send', async (t) => {
+  t.test('messages of one turn leave in one write', async (t) => {
+    const { connection, transport } = Bench.open()
+    connection.send('a')
+    connection.send({ event: 'x', data: 1 })
+    connection.comment('c')
+    t.same(transport.writes, [])
+    connection.flush()
+    t.same(transport.writes, ['data: a\n\nevent: x\ndata: 1\n\n: c\n\n'])
+  })
+
+  t.test('asks for one flush per turn', async (t) => {
+    const bench = Bench.open()
+    bench.connection.send('a')
+    bench.connection.send('b')
+    t.equal(bench.scheduled, 1)
+    bench.endTurn()
+    bench.connection.send('c')
+    t.equal(bench.scheduled, 1)
+  })
+
+  t.test('what is sent before the head is out waits in order', async (t) => {
+    const { connection, transport, beforeHead } = new Bench()
+    connection.send('1')
+    connection.send('2')
+    connection.flush()
+    t.same(beforeHead.writes, [])
+    connection.open(transport)
+    t.equal(transport.text, 'data: 1\n\ndata: 2\n\n')
+  })
+
+  t.test('resolves at once while less than 64 KiB wait', async (t) => {
+    const { connection } = Bench.open()
+    t.ok(await hasSettled(connection.send('a'.repeat(60 * KIB))))
+  })
+
+  t.test('from 64 KiB on resolves in the next turn, so that others get theirs', async (t) => {
+    const bench = Bench.open()
+    const sent = bench.connection.send('a'.repeat(64 * KIB))
+    t.equal(bench.transport.text.length, 64 * KIB + 8)
+    t.notOk(await hasSettled(sent))
+    bench.endTurn()
+    t.ok(await hasSettled(sent))
+  })
+
+  t.test('resolves when a reader that is behind has caught up', async (t) => {
+    const bench = Bench.open()
+    bench.transport.capacity = 0
+    bench.connection.send('a')
+    bench.endTurn()
+    const sent = bench.connection.send('b')
+    t.notOk(await hasSettled(sent))
+    t.equal(bench.transport.text, 'data: a\n\n', 'nothing is written into backpressure')
+    bench.transport.capacity = Infinity
+    bench.drain()
+    t.ok(await hasSettled(sent))
+    t.equal(bench.transport.text, 'data: a\n\ndata: b\n\n')
+  })
+
+  t.test('resolves when the stream ends while it waits', async (t) => {
+    const bench = Bench.open()
+    bench.transport.capacity = 0
+    bench.connection.send('a')
+    bench.endTurn()
+    const sent = bench.connection.send('b')
+    bench.connection.transportOnClose()
+    t.ok(await hasSettled(sent))
+  })
+
+  t.test('before the head is out resolves while less than 64 KiB wait', async (t) => {
+    const { connection, transport } = new Bench()
+    t.ok(await hasSettled(connection.send('a')))
+    const sent = connection.send('a'.repeat(64 * KIB))
+    t.notOk(await hasSettled(sent))
+    connection.open(transport)
+    t.ok(await hasSettled(sent))
+  })
+
+  t.test('a bad message throws before a byte is written, and the connection stays usable', async (t) => {
+    const { connection, transport } = Bench.open()
+    t.throws(() => connection.send({ data: 1n }), { code: 'FST_ERR_EVENTSTREAM_SERIALIZATION' })
+    t.throws(() => connection.send({ event: 'a\nb', data: '' }), {
+      code: 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE'
+    })
+    connection.send('good')
+    connection.flush()
+    t.equal(transport.text, 'data: good\n\n')
+  })
+
+  t.test('after the end drops the message', async (t) => {
+    for (const end of ['close', 'destroy', 'transportOnClose'] as const) {
+      const { connection, transport } = Bench.open()
+      connection[end]()
+      const { text } = transport
+      const late = [connection.send('late'), connection.comment('late')]
+      t.notOk(await hasSettled(Promise.race(late)), 'not in this turn, which a producer would never let go')
+      await Promise.all(late)
+      connection.flush()
+      t.equal(transport.text, text, end)
+    }
+  })
+
+  t.test('resolves in the next turn when what it is written to ends the stream', async (t) => {
+    const bench = Bench.open()
+    bench.transport.write = () => {
+      bench.connection.destroy()
+      return false
+    }
+    await bench.connection.send('a'.repeat(64 * KIB))
+    t.equal(bench.connection.state, 'closed')
+  })
+
+  t.test('counts messages and bytes', async (t) => {
+    const { connection } = Bench.open()
+    connection.send('é')
+    connection.comment()
+    t.equal(connection.messages, 1)
+    t.equal(connection.bytes, 'data: xx\n\n: \n\n'.length)
+  })
+
+  t.test('writes pieces of up to 64 KiB, never inside a character', async (t) => {
+    const bench = Bench.open()
+    bench.transport.capacity = 0
+    bench.connection.send('😀'.repeat(64 * KIB))
+    t.equal(bench.transport.writes.length, 1)
+    while (bench.connection.bufferedBytes > 0) bench.drain()
+    t.ok(
+      bench.transport.writes.every((piece) => Buffer.byteLength(piece) <= 64 * KIB && piece.isWellFormed())
+    )
+    t.equal(bench.transport.text, `data: ${'😀'.repeat(64 * KIB)}\n\n`)
+  })
+})
+
+t.test('Connection › maxBufferedBytes', async (t) => {
+  t.test('un-awaited sends beyond it destroy the connection as slow', async (t) => {
+    const bench = Bench.open({ maxBufferedBytes: 1000 })
+    bench.transport.capacity = 0
+    bench.connection.send('a'.repeat(900))
+    t.equal(bench.connection.state, 'open')
+    bench.endTurn()
+    bench.connection.send('a'.repeat(900))
+    t.equal(bench.connection.state, 'open', 'by one message it may be more')
+    bench.connection.send('a')
+    t.equal(bench.connection.state, 'closed')
+    t.equal(bench.connection.reason, 'slow')
+    t.ok(bench.transport.destroyed)
+    t.equal(bench.connection.messages, 2, 'the message that was too much was not accepted')
+  })
+
+  t.test('also before the head is out', async (t) => {
+    const { connection, beforeHead } = new Bench({ maxBufferedBytes: 1000 })
+    connection.send('a'.repeat(900))
+    connection.send('a'.repeat(900))
+    connection.send('a')
+    t.equal(connection.reason, 'slow')
+    t.ok(beforeHead.destroyed)
+  })
+
+  t.test('one message that is larger is sent when nothing waits', async (t) => {
+    const { connection, transport } = Bench.open({ maxBufferedBytes: 1000 })
+    connection.send('a'.repeat(5000))
+    connection.flush()
+    t.equal(connection.state, 'open')
+    t.equal(transport.text.length, 5008)
+  })
+
+  t.test('a fast reader may be sent more than that in one turn', async (t) => {
+    const bench = Bench.open()
+    for (let i = 0; i < 100; i++) bench.connection.send('a'.repeat(100 * KIB))
+    t.equal(bench.connection.state, 'open')
+  })
+})
+
+t.test('Connection › #close', async (t) => {
+  t.test('flushes what was queued, then the farewell, then ends', async (t) => {
+    const bench = Bench.open()
+    bench.connection.send('last')
+    bench.connection.close()
+    t.equal(bench.transport.text, `data: last\n\n${FAREWELL}`)
+    t.same(bench.transport.ended, { reuse: true })
+    t.equal(bench.connection.state, 'closing')
+    bench.connection.transportOnClose()
+    t.equal(bench.connection.state, 'closed')
+    t.equal(await bench.connection.closed, 'server')
+    t.same(bench.states, ['open', 'closing', 'closed'])
+  })
+
+  t.test('ends only when a slow reader has everything', async (t) => {
+    const bench = Bench.open()
+    bench.transport.capacity = 0
+    bench.connection.send('a')
+    bench.endTurn()
+    bench.connection.close()
+    t.equal(bench.transport.ended, undefined)
+    bench.drain()
+    t.equal(bench.transport.text, `data: a\n\n${FAREWELL}`)
+    t.ok(bench.transport.ended)
+  })
+
+  t.test('is idempotent, and does nothing after the client has left', async (t) => {
+    const bench = Bench.open()
+    bench.connection.close()
+    bench.connection.close()
+    t.equal(bench.transport.text, FAREWELL)
+    const left = Bench.open()
+    left.connection.transportOnClose()
+    left.connection.close()
+    t.equal(left.transport.text, '')
+    t.equal(await left.connection.closed, 'client')
+  })
+
+  t.test('before the head is out lets the head, the messages and the farewell out', async (t) => {
+    const bench = new Bench()
+    bench.connection.send('early')
+    bench.connection.close()
+    t.equal(bench.connection.state, 'closing')
+    bench.connection.open(bench.transport)
+    t.equal(bench.transport.text, `data: early\n\n${FAREWELL}`)
+    t.ok(bench.transport.ended)
+  })
+
+  t.test('sends the farewell that was chosen, or none', async (t) => {
+    const own = Bench.open({ farewell: { event: 'bye', data: { code: 1 } } })
+    own.connection.close()
+    t.equal(own.transport.text, 'event: bye\ndata: {"code":1}\n\n')
+    const none = Bench.open({ farewell: false })
+    none.connection.close()
+    t.equal(none.transport.text, '')
+    t.ok(none.transport.ended)
+  })
+
+  t.test('keeps its reason when the client leaves while it flushes', async (t) => {
+    const bench = Bench.open()
+    bench.connection.close()
+    bench.connection.transportOnClose()
+    t.equal(bench.connection.reason, 'server')
+  })
+
+  t.test('asyncDispose closes and waits for the last byte', async (t) => {
+    const bench = Bench.open()
+    const disposed = bench.connection[Symbol.asyncDispose]()
+    t.equal(bench.connection.state, 'closing')
+    t.notOk(await hasSettled(disposed))
+    bench.connection.transportOnClose()
+    await disposed
+  })
+
+  t.test('gives the socket up when the server is closing', async (t) => {
+    const bench = Bench.open()
+    bench.closing = true
+    bench.connection.close()
+    t.same(bench.transport.ended, { reuse: false })
+  })
+})
+
+t.test('Connection › #destroy', async (t) => {
+  t.test('drops what is buffered, and the client', async (t) => {
+    const bench = Bench.open()
+    bench.connection.send('a')
+    bench.connection.destroy()
+    bench.endTurn()
+    t.equal(bench.transport.text, '')
+    t.ok(bench.transport.destroyed)
+    t.equal(bench.connection.bufferedBytes, 0)
+    t.equal(await bench.connection.closed, 'server')
+  })
+
+  t.test('before the head is out destroys the response', async (t) => {
+    const bench = new Bench()
+    bench.connection.destroy()
+    t.ok(bench.beforeHead.destroyed)
+  })
+
+  t.test('changes nothing after the end', async (t) => {
+    const bench = Bench.open()
+    bench.connection.transportOnClose()
+    bench.connection.destroy()
+    t.notOk(bench.transport.destroyed)
+    t.same(bench.states, ['open', 'closed'])
+  })
+
+  t.test('a late drain changes nothing', async (t) => {
+    const bench = Bench.open()
+    bench.connection.destroy()
+    bench.connection.transportOnDrain()
+    t.same(bench.transport.writes, [])
+  })
+})
+
+t.test('Connection › #signal and #closed', async (t) => {
+  t.test('the signal aborts when no more messages are taken, and says why', async (t) => {
+    const bench = Bench.open()
+    const { signal } = bench.connection
+    t.notOk(signal.aborted)
+    bench.connection.close()
+    t.ok(signal.aborted)
+    t.match(signal.reason, {
+      name: 'AbortError',
+      reason: 'server',
+      message: 'The event stream ended: server'
+    })
+    t.equal(bench.connection.signal, signal)
+  })
+
+  t.test('the signal of a closed connection is born aborted', async (t) => {
+    const bench = Bench.open()
+    bench.connection.transportOnClose()
+    t.ok(bench.connection.signal.aborted)
+    t.equal(bench.connection.signal.reason.reason, 'client')
+  })
+
+  t.test('the signal carries the error that ended the stream', async (t) => {
+    const bench = Bench.open()
+    const error = new Error('boom')
+    const { signal } = bench.connection
+    bench.connection.fail(error)
+    t.equal(signal.reason.cause, error)
+    t.equal(bench.transport.text, '', 'and nothing of it is on the wire, nor a farewell')
+    bench.connection.transportOnClose()
+    t.equal(await bench.connection.closed, 'error')
+  })
+
+  t.test('closed resolves once, with the first reason', async (t) => {
+    const bench = Bench.open()
+    const { closed } = bench.connection
+    bench.connection.close()
+    bench.connection.evict('slow')
+    bench.connection.transportOnClose()
+    t.equal(await closed, 'server')
+    t.equal(bench.connection.closed, closed)
+    t.same(bench.states, ['open', 'closing', 'closed'])
+  })
+
+  t.test('an abort listener may end the connection again', async (t) => {
+    const bench = Bench.open()
+    bench.connection.signal.addEventListener('abort', () => bench.connection.destroy())
+    bench.connection.close()
+    t.equal(bench.connection.state, 'closed')
+  })
+})
+
+t.test('Connection › #shutdown', async (t) => {
+  t.test('asks the client to come back within retryMs, and gives the socket up', async (t) => {
+    const bench = Bench.open({ retryMs: [100, 200] })
+    bench.closing = true
+    bench.connection.send('last')
+    bench.connection.shutdown()
+    const retry = Number(/^data: last\n\nretry: (\d+)\n\n$/.exec(bench.transport.text)?.[1])
+    t.ok(retry >= 100 && retry <= 200)
+    t.same(bench.transport.ended, { reuse: false })
+    bench.connection.transportOnClose()
+    t.equal(await bench.connection.closed, 'shutdown')
+  })
+
+  t.test('draws another retry for each connection, over the whole range', async (t) => {
+    const drawn = new Set<string>()
+    for (let i = 0; i < 200; i++) {
+      const bench = Bench.open({ retryMs: [7, 9] })
+      bench.connection.shutdown()
+      drawn.add(bench.transport.text)
+    }
+    t.same([...drawn].sort(), ['retry: 7\n\n', 'retry: 8\n\n', 'retry: 9\n\n'])
+  })
+
+  t.test('sends the shutdown farewell first, and no retry if there is none', async (t) => {
+    const bench = Bench.open({ shutdownFarewell: { event: 'restart', data: '' }, retryMs: false })
+    bench.connection.shutdown()
+    t.equal(bench.transport.text, 'event: restart\ndata: \n\n')
+  })
+
+  t.test('a stream that is ending already gives its socket up too', async (t) => {
+    const bench = Bench.open()
+    bench.connection.close()
+    t.same(bench.transport.ended, { reuse: true })
+    bench.closing = true
+    bench.connection.shutdown()
+    t.same(bench.transport.ended, { reuse: false })
+    t.equal(bench.transport.text, FAREWELL)
+  })
+})
+
+t.test('Connection › #beat', async (t) => {
+  t.test('a stream that was quiet for heartbeatMs gets a comment', async (t) => {
+    const bench = Bench.open({ heartbeatMs: 1000 })
+    bench.connection.beat(0)
+    bench.connection.beat(999)
+    t.equal(bench.transport.text, '')
+    bench.connection.beat(1000)
+    bench.endTurn()
+    t.equal(bench.transport.text, ': \n\n')
+  })
+
+  t.test('one that sends does not', async (t) => {
+    const bench = Bench.open({ heartbeatMs: 1000 })
+    for (let now = 0; now <= 5000; now += 500) {
+      bench.connection.send('a')
+      bench.endTurn()
+      bench.connection.beat(now)
+    }
+    t.notMatch(bench.transport.text, ':\n')
+  })
+
+  t.test(
+    'none is sent into backpressure, before the head, after the end, or when switched off',
+    async (t) => {
+      const behind = Bench.open({ heartbeatMs: 1000, stallMs: false })
+      behind.transport.capacity = 0
+      behind.connection.send('a')
+      behind.endTurn()
+      const opening = new Bench({ heartbeatMs: 1000 })
+      const closing = Bench.open({ heartbeatMs: 1000, farewell: false })
+      closing.connection.close()
+      const closed = Bench.open({ heartbeatMs: 1000 })
+      closed.connection.destroy()
+      const off = Bench.open({ heartbeatMs: false })
+      for (const bench of [behind, opening, closing, closed, off]) {
+        for (let now = 0; now <= 10_000; now += 500) bench.connection.beat(now)
+        bench.endTurn()
+        t.notMatch(bench.transport.text, ': \n')
+      }
+    }
+  )
+
+  t.test('a reader that makes no progress for stallMs is destroyed as slow', async (t) => {
+    const bench = Bench.open({ stallMs: 1000 })
+    bench.transport.capacity = 0
+    bench.connection.send('a'.repeat(100))
+    bench.endTurn()
+    bench.connection.beat(500)
+    t.equal(bench.connection.state, 'open')
+    bench.transport.read(1)
+    bench.connection.beat(900)
+    bench.connection.beat(1800)
+    t.equal(bench.connection.state, 'open', 'one byte is progress')
+    bench.connection.beat(1900)
+    t.equal(bench.connection.reason, 'slow')
+    t.ok(bench.transport.destroyed)
+  })
+
+  t.test('the time without anything to read does not count', async (t) => {
+    const bench = Bench.open({ stallMs: 1000, heartbeatMs: false })
+    bench.connection.beat(60_000)
+    bench.transport.capacity = 0
+    bench.connection.send('a')
+    bench.endTurn()
+    bench.connection.beat(60_500)
+    t.equal(bench.connection.state, 'open')
+  })
+
+  t.test('so is one whose head is held back for stallMs', async (t) => {
+    const bench = new Bench({ stallMs: 1000 })
+    bench.connection.beat(999)
+    t.equal(bench.connection.state, 'opening')
+    bench.connection.beat(1000)
+    t.equal(bench.connection.reason, 'error')
+    t.ok(bench.beforeHead.destroyed)
+    t.same(
+      bench.logs.map(({ level }) => level),
+      ['error']
+    )
+    const patient = new Bench({ stallMs: false })
+    patient.connection.beat(1e9)
+    t.equal(patient.connection.state, 'opening')
+  })
+
+  t.test('a stream that is ending is watched too', async (t) => {
+    const bench = Bench.open({ stallMs: 1000 })
+    bench.transport.capacity = 0
+    bench.connection.close()
+    bench.connection.beat(500)
+    t.equal(bench.connection.state, 'closing')
+    bench.connection.beat(1000)
+    t.equal(bench.connection.state, 'closed')
+    t.equal(bench.connection.reason, 'server')
+  })
+
+  t.test('stallMs false waits for ever', async (t) => {
+    const bench = Bench.open({ stallMs: false })
+    bench.transport.capacity = 0
+    bench.connection.send('a')
+    bench.endTurn()
+    bench.connection.beat(1e9)
+    t.equal(bench.connection.state, 'open')
+  })
+
+  t.test('at maxAgeMs, less up to a tenth, the stream ends with a retry', async (t) => {
+    const ages = []
+    for (let i = 0; i < 100; i++) {
+      const bench = Bench.open({ maxAgeMs: 1000 })
+      let now = 0
+      while (bench.connection.state === 'open') bench.connection.beat(++now)
+      ages.push(now)
+      t.match(bench.transport.text, /^retry: \d+\n\n$/)
+      t.equal(bench.connection.reason, 'expired')
+    }
+    t.ok(Math.min(...ages) >= 900 && Math.max(...ages) <= 1000)
+    t.ok(new Set(ages).size > 20, 'not all at once')
+  })
+
+  t.test('however small messages must be', async (t) => {
+    const bench = Bench.open({ maxMessageBytes: 1, farewell: false, expiresAt: Date.now() - 1 })
+    bench.connection.beat(0)
+    t.match(bench.transport.text, /^retry: \d+\n\n$/)
+  })
+
+  t.test('at expiresAt the stream ends, given as a Date or as milliseconds', (t) =>
+    FakeClock.run(async () => {
+      for (const expiresAt of [Date.now() + 5000, new Date(Date.now() + 5000)]) {
+        const { connection } = Bench.open({ expiresAt })
+        connection.beat(4999)
+        t.equal(connection.state, 'open')
+        connection.beat(5000)
+        t.equal(connection.reason, 'expired')
+      }
+    })
+  )
+
+  t.test('an expiry before the head is out lets only the head and the retry out', async (t) => {
+    const bench = new Bench({ expiresAt: Date.now() - 1 })
+    bench.connection.beat(0)
+    bench.connection.open(bench.transport)
+    t.match(bench.transport.text, /^retry: \d+\n\n$/)
+    t.ok(bench.transport.ended)
+  })
+})
+
+t.test('Connection › #lastEventId', async (t) => {
+  const table: [string, object, string | undefined][] = [
+    ['the header', { headers: { 'last-event-id': '5' } }, '5'],
+    ['the query parameter', { query: { lastEventId: '6' } }, '6'],
+    ['the header wins', { headers: { 'last-event-id': '5' }, query: { lastEventId: '6' } }, '5'],
+    ['none', {}, undefined],
+    ['an empty header is none', { headers: { 'last-event-id': '' } }, undefined],
+    ['an empty parameter is none', { query: { lastEventId: '' } }, undefined],
+    ['a repeated parameter is none', { query: { lastEventId: ['1', '2'] } }, undefined],
+    ['a query parser that gives no object', { query: null }, undefined],
+    ['what a client made up is given as it is', { headers: { 'last-event-id': 'Ã©, x' } }, 'Ã©, x']
+  ]
+  for (const [name, request, expected] of table) {
+    t.test(name, async (t) => {
+      t.equal(new Bench({}, request).connection.lastEventId, expected)
+    })
+  }
+})
+
+t.test('Connection › #sendAll', async (t) => {
+  t.test('an error that nobody waits for is logged and ends the stream', async (t) => {
+    const bench = Bench.open()
+    const error = new Error('source')
+    bench.connection.sendAll(
+      (async function* () {
+        yield 'a'
+        throw error
+      })()
+    )
+    await new Promise((resolve) => bench.connection.signal.addEventListener('abort', resolve))
+    t.same(bench.logs, [{ level: 'error', message: 'event stream source failed', err: error }])
+    t.equal(bench.connection.reason, 'error')
+    t.equal(bench.transport.text, 'data: a\n\n')
+  })
+
+  t.test('a source that fails to stop is logged', async (t) => {
+    const bench = Bench.open()
+    const error = new Error('stop')
+    const source = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => new Promise<never>(() => {}),
+        return: () => Promise.reject(error)
+      })
+    }
+    const sent = bench.connection.sendAll(source)
+    bench.connection.close()
+    await sent
+    await undefined
+    t.same(bench.logs, [{ level: 'warn', message: 'event stream source failed to stop', err: error }])
+  })
+})

@@ -1,0 +1,674 @@
+import { EventEmitter, once } from 'node:events'
+import { createReadStream } from 'node:fs'
+import { PassThrough, Readable } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { type Sink, sendFrom } from '../../lib/connection/source.ts'
+import type { Message } from '../../lib/types.ts'
+
+/** A sink that takes everything at once, or, while it is full, nothing until it is drained or aborted. */
+class FakeSink implements Sink {
+  readonly sent: (Message | string)[] = []
+  readonly stopErrors: unknown[] = []
+  readonly unobserved: unknown[] = []
+  readonly #controller = new AbortController()
+  readonly #waiting: (() => void)[] = []
+  #isFull: boolean
+
+  constructor({ isFull = false } = {}) {
+    this.#isFull = isFull
+    this.signal.addEventListener('abort', () => this.drain())
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** `null` stands for a message that cannot be sent. */
+  send(message: Message | string | null): Promise<void> {
+    if (message === null) throw new Error('a bad message')
+    this.sent.push(message)
+    if (!this.#isFull) return Promise.resolve()
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  sourceOnStopError(error: unknown): void {
+    this.stopErrors.push(error)
+  }
+
+  drain(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+
+  abort(): void {
+    this.#isFull = false
+    this.#controller.abort()
+  }
+
+  /** `sendFrom` into this sink. */
+  from(source: unknown): Promise<void> {
+    return sendFrom(source, this, (error) => this.unobserved.push(error))
+  }
+}
+
+/** A source that counts, and tells what is done to it. */
+class Probe implements AsyncIterable<unknown>, AsyncIterator<unknown> {
+  readonly calls: string[] = []
+  readonly #next: (count: number) => unknown
+  readonly #return: () => unknown
+  #count = 0
+
+  constructor(next: (count: number) => unknown, onReturn: () => unknown = () => ({ done: true })) {
+    this.#next = next
+    this.#return = onReturn
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  async next(): Promise<IteratorResult<unknown>> {
+    this.calls.push('next')
+    return { done: false, value: await this.#next(++this.#count) }
+  }
+
+  return(): Promise<IteratorResult<unknown>> {
+    this.calls.push('return')
+    return this.#return() as Promise<IteratorResult<unknown>>
+  }
+}
+
+function never(): Promise<never> {
+  return new Promise(() => {})
+}
+
+/** Every kind of source, giving these values. */
+const KINDS: readonly (readonly [string, (values: readonly unknown[]) => unknown])[] = [
+  ['an array', (values) => values],
+  ['a generator', (values) => values[Symbol.iterator]()],
+  ['a Set', (values) => new Set(values)],
+  ['an async generator', (values) => asyncOf(values)],
+  ['a Readable', (values) => Readable.from(values)],
+  ['a PassThrough', (values) => Readable.from(values).pipe(new PassThrough({ objectMode: true }))],
+  ['a ReadableStream', (values) => streamOf(values)]
+]
+
+async function* asyncOf(values: readonly unknown[]): AsyncGenerator<unknown> {
+  yield* values
+}
+
+function streamOf(values: readonly unknown[]): ReadableStream {
+  const iterator = values[Symbol.iterator]()
+  return new ReadableStream({
+    pull(controller) {
+      const { done, value } = iterator.next()
+      if (done) controller.close()
+      else controller.enqueue(value)
+    }
+  })
+}
+
+t.test('source › everything it gives is sent, in order', async (t) => {
+  const messages = ['a', { data: { n: 1 } }, '', { id: 7 }, 'z']
+  for (const [name, source] of KINDS) {
+    const sink = new FakeSink()
+    t.equal(await sink.from(source(messages)), undefined)
+    t.strictSame(sink.sent, messages, name)
+    const empty = new FakeSink()
+    await empty.from(source([]))
+    t.strictSame(empty.sent, [], `${name} that is empty`)
+    t.same([sink.stopErrors, sink.unobserved], [[], []])
+  }
+})
+
+t.test('source › a source that ended by itself is not told to stop', async (t) => {
+  const calls: string[] = []
+  const iterator = {
+    [Symbol.iterator]() {
+      return this
+    },
+    next: () => ({ done: calls.push('next') > 2, value: 'x' }),
+    return: () => calls.push('return')
+  }
+  const sink = new FakeSink()
+  await sink.from(iterator)
+  sink.abort()
+  t.strictSame(sink.sent, ['x', 'x'])
+  t.strictSame(calls, ['next', 'next', 'next'])
+})
+
+t.test('source › bytes are one UTF-8 text, wherever they were cut', async (t) => {
+  const text = '\ufeffü\u2028😀z'
+  const bytes = new TextEncoder().encode(text)
+  for (const size of [1, 2, 3, 5, 100]) {
+    const pieces: Uint8Array[] = []
+    for (let start = 0; start < bytes.length; start += size) pieces.push(bytes.slice(start, start + size))
+    for (const [name, source] of KINDS) {
+      const sink = new FakeSink()
+      await sink.from(source(pieces))
+      t.equal(sink.sent.join(''), text, `${name}, ${size} bytes at a time`)
+      t.notOk(sink.sent.includes(''), 'half a character is no message')
+    }
+  }
+
+  t.test('a byte stream', async (t) => {
+    const sink = new FakeSink()
+    const source = new Readable({ read() {} })
+    const done = sink.from(source)
+    for (const byte of bytes) {
+      source.push(Uint8Array.of(byte))
+      await turn()
+    }
+    source.push(null)
+    await done
+    t.equal(sink.sent.join(''), text)
+  })
+
+  t.test('a stream that decodes itself gives strings', async (t) => {
+    const sink = new FakeSink()
+    await sink.from(Readable.from([Buffer.from('ü')], { objectMode: false, encoding: 'utf8' }))
+    t.strictSame(sink.sent, ['ü'])
+  })
+
+  t.test('invalid bytes reject, after what was valid', async (t) => {
+    const sink = new FakeSink()
+    await t.rejects(sink.from([Buffer.from('a'), Uint8Array.of(0xff), 'b']), { name: 'TypeError' })
+    t.strictSame(sink.sent, ['a'])
+  })
+
+  t.test('a character that is cut by the end rejects', async (t) => {
+    const sink = new FakeSink()
+    await t.rejects(sink.from([Uint8Array.of(0x61, 0xc3)]), { name: 'TypeError' })
+    t.strictSame(sink.sent, ['a'])
+  })
+})
+
+t.test('source › nothing is pulled while the sink is full', async (t) => {
+  t.test('by an iterator', async (t) => {
+    const sink = new FakeSink({ isFull: true })
+    const source = new Probe((count) => `${count}`)
+    const done = sink.from(source)
+    for (const count of [1, 2, 3]) {
+      await turn()
+      t.equal(source.calls.length, count)
+      t.equal(sink.sent.length, count)
+      sink.drain()
+    }
+    sink.abort()
+    await done
+  })
+
+  t.test('by a Readable, beyond its own high-water mark', async (t) => {
+    const sink = new FakeSink({ isFull: true })
+    let reads = 0
+    const source = new Readable({
+      objectMode: true,
+      highWaterMark: 2,
+      read() {
+        this.push(`${++reads}`)
+      }
+    })
+    const done = sink.from(source)
+    await turn()
+    await turn()
+    t.strictSame(sink.sent, ['1'])
+    t.ok(reads <= 4, `${reads} read`)
+    sink.abort()
+    await done
+  })
+
+  t.test('by a ReadableStream, beyond its own high-water mark', async (t) => {
+    const sink = new FakeSink({ isFull: true })
+    let pulls = 0
+    const done = sink.from(
+      new ReadableStream({
+        pull: (controller) => controller.enqueue(`${++pulls}`)
+      })
+    )
+    await turn()
+    await turn()
+    t.strictSame(sink.sent, ['1'])
+    t.ok(pulls <= 2, `${pulls} pulled`)
+    sink.abort()
+    await done
+  })
+})
+
+t.test('source › it is told to stop the moment the sink ends', async (t) => {
+  /** What it does, the source, whether it was told. */
+  const idle: readonly (readonly [string, (stopped: () => void) => unknown])[] = [
+    ['an iterator: return()', (stopped) => new Probe(never, stopped)],
+    ['a Readable: destroy()', (stopped) => new Readable({ read() {}, destroy: stopped })],
+    ['a ReadableStream: cancel()', (stopped) => new ReadableStream({ pull: never, cancel: stopped })]
+  ]
+  for (const [name, create] of idle) {
+    t.test(`while it is idle, ${name}`, async (t) => {
+      const sink = new FakeSink()
+      let stops = 0
+      const done = sink.from(create(() => void stops++))
+      await turn()
+      t.equal(stops, 0)
+      sink.abort()
+      t.equal(stops, 1, 'in the same turn')
+      await done
+      t.equal(stops, 1, 'once')
+      t.same([sink.sent, sink.stopErrors, sink.unobserved], [[], [], []])
+    })
+  }
+
+  const busy: readonly (readonly [string, (stopped: () => void) => unknown])[] = [
+    ['an iterator', (stopped) => new Probe(() => 'x', stopped)],
+    [
+      'a Readable',
+      (stopped) =>
+        new Readable({
+          objectMode: true,
+          read() {
+            this.push('x')
+          },
+          destroy: stopped
+        })
+    ],
+    [
+      'a ReadableStream',
+      (stopped) => new ReadableStream({ pull: (controller) => controller.enqueue('x'), cancel: stopped })
+    ]
+  ]
+  for (const [name, create] of busy) {
+    t.test(`while the sink is full, ${name}`, async (t) => {
+      const sink = new FakeSink({ isFull: true })
+      let stops = 0
+      const done = sink.from(create(() => void stops++))
+      await turn()
+      t.strictSame(sink.sent, ['x'])
+      sink.abort()
+      t.equal(stops, 1, 'in the same turn')
+      await done
+      await turn()
+      t.equal(stops, 1, 'once')
+      t.strictSame(sink.sent, ['x'], 'nothing more is sent')
+    })
+  }
+
+  t.test('before its first value, in the turn of the call', async (t) => {
+    for (const [name, source] of KINDS) {
+      const sink = new FakeSink()
+      const done = sink.from(source(['x']))
+      sink.abort()
+      await done
+      await turn()
+      t.strictSame(sink.sent, [], name)
+    }
+  })
+
+  t.test('a value that comes too late is dropped', async (t) => {
+    const sink = new FakeSink()
+    const gate = new EventEmitter()
+    const done = sink.from(new Probe(() => once(gate, 'value')))
+    await turn()
+    sink.abort()
+    gate.emit('value', 'x')
+    await done
+    await turn()
+    t.strictSame(sink.sent, [])
+  })
+
+  t.test('a failure that comes too late is none', async (t) => {
+    const sink = new FakeSink()
+    const gate = new EventEmitter()
+    const source = new Probe(() => once(gate, 'value'))
+    const done = sink.from(source)
+    await turn()
+    sink.abort()
+    gate.emit('error', new Error('late'))
+    await done
+    await turn()
+    t.same([sink.unobserved, sink.stopErrors], [[], []])
+    t.strictSame(source.calls, ['next', 'return'], 'nor a reason to stop it again')
+  })
+
+  t.test('and is not asked for more', async (t) => {
+    const sink = new FakeSink({ isFull: true })
+    const source = new Probe(() => 'x')
+    const done = sink.from(source)
+    await turn()
+    sink.abort()
+    await done
+    await turn()
+    t.strictSame(source.calls, ['next', 'return'], 'no next() after return()')
+  })
+
+  t.test('also a generator that ends the sink itself while it runs', async (t) => {
+    for (const isAsync of [false, true]) {
+      const sink = new FakeSink()
+      let isCleaned = false
+      function* sync(): Generator<string> {
+        try {
+          yield 'x'
+          sink.abort()
+          yield 'late'
+        } finally {
+          isCleaned = true
+        }
+      }
+      async function* delegating(): AsyncGenerator<string> {
+        yield* sync()
+      }
+      await sink.from(isAsync ? delegating() : sync())
+      await turn()
+      t.same([sink.sent, isCleaned, sink.stopErrors], [['x'], true, []])
+    }
+  })
+
+  t.test('an iterator that ends the sink itself and has no return()', async (t) => {
+    const sink = new FakeSink()
+    const next = (): IteratorResult<string> => {
+      sink.abort()
+      return { done: false, value: 'late' }
+    }
+    await sink.from({ [Symbol.iterator]: () => ({ next }) })
+    t.same([sink.sent, sink.stopErrors], [[], []])
+  })
+
+  t.test('an iterator without return() is left alone', async (t) => {
+    const sink = new FakeSink()
+    const done = sink.from({ [Symbol.asyncIterator]: () => ({ next: never }) })
+    sink.abort()
+    await done
+    t.same(sink.stopErrors, [])
+  })
+
+  t.test('a generator runs its finally', async (t) => {
+    const sink = new FakeSink({ isFull: true })
+    let isCleaned = false
+    async function* generate(): AsyncGenerator<string> {
+      try {
+        for (;;) yield 'x'
+      } finally {
+        isCleaned = true
+      }
+    }
+    const done = sink.from(generate())
+    await turn()
+    sink.abort()
+    await done
+    await turn()
+    t.equal(isCleaned, true)
+  })
+})
+
+t.test('source › a sink that has ended already', async (t) => {
+  t.test('sends nothing, and tells the source to stop', async (t) => {
+    const sink = new FakeSink()
+    sink.abort()
+    const source = new Probe(() => 'x')
+    await sink.from(source)
+    t.strictSame(source.calls, ['return'])
+    for (const [, create] of KINDS) await sink.from(create(['x']))
+    t.strictSame(sink.sent, [])
+  })
+
+  t.test('a Readable is destroyed', async (t) => {
+    const sink = new FakeSink()
+    sink.abort()
+    const source = new Readable({ read() {} })
+    await sink.from(source)
+    t.equal(source.destroyed, true)
+  })
+
+  t.test('a ReadableStream is cancelled', async (t) => {
+    const sink = new FakeSink()
+    sink.abort()
+    let isCancelled = false
+    await sink.from(
+      new ReadableStream({
+        cancel() {
+          isCancelled = true
+        }
+      })
+    )
+    t.equal(isCancelled, true)
+  })
+
+  t.test('a file that does not exist takes nothing down with it', async (t) => {
+    const sink = new FakeSink()
+    sink.abort()
+    const source = createReadStream(new URL('./no-such-file', import.meta.url))
+    await closedAfter(source, () => sink.from(source))
+    t.same([sink.sent, sink.unobserved], [[], []])
+  })
+
+  t.test('nor does a Readable that fails to stop', async (t) => {
+    const sink = new FakeSink()
+    sink.abort()
+    const source = new Readable({
+      read() {},
+      destroy: (_error, done) => done(new Error('no way to stop'))
+    })
+    await closedAfter(source, () => sink.from(source))
+    t.same([sink.sent, sink.unobserved], [[], []])
+  })
+})
+
+t.test('source › its error rejects', async (t) => {
+  const error = new Error('mine')
+  const fails = (): never => {
+    throw error
+  }
+  const failing: readonly (readonly [string, () => unknown])[] = [
+    ['a generator that throws', () => generateThenThrow(error)],
+    ['an iterator that throws', () => ({ [Symbol.iterator]: () => ({ next: fails }) })],
+    ['an async iterator that rejects', () => new Probe(fails)],
+    ['a Readable that is destroyed', () => new Readable({ read: () => {} }).destroy(error)],
+    [
+      'a Readable that fails to read',
+      () =>
+        new Readable({
+          read() {
+            this.destroy(error)
+          }
+        })
+    ],
+    ['a ReadableStream that fails', () => new ReadableStream({ pull: fails })]
+  ]
+  for (const [name, create] of failing) {
+    const sink = new FakeSink()
+    await t.rejects(sink.from(create()), error, name)
+    t.same(sink.unobserved, [])
+  }
+
+  t.test('and is not told to stop: it has ended by itself', async (t) => {
+    const sink = new FakeSink()
+    const source = new Probe(fails)
+    await t.rejects(sink.from(source), error)
+    await t.rejects(sink.from(new ReadableStream({ pull: fails })), error)
+    await turn()
+    t.strictSame(source.calls, ['next'], 'no return()')
+    t.same(sink.stopErrors, [], 'the failure is told once')
+  })
+
+  t.test('after what came before it', async (t) => {
+    const sink = new FakeSink()
+    await t.rejects(sink.from(generateThenThrow(error)), error)
+    t.strictSame(sink.sent, ['x'])
+  })
+
+  t.test('also a Readable that was destroyed before its end', async (t) => {
+    const sink = new FakeSink()
+    const source = new Readable({ read() {} })
+    const done = sink.from(source)
+    await turn()
+    source.destroy()
+    await t.rejects(done, { code: 'ERR_STREAM_PREMATURE_CLOSE' })
+  })
+
+  t.test('an iterator whose result is none rejects', async (t) => {
+    const sink = new FakeSink()
+    await t.rejects(sink.from({ [Symbol.iterator]: () => ({ next: () => undefined }) }), {
+      name: 'TypeError'
+    })
+  })
+})
+
+t.test('source › a bad message rejects, and the source is told to stop', async (t) => {
+  for (const [name, create] of [
+    ['an iterator', (stopped: () => void) => new Probe(() => null, stopped)],
+    [
+      'a Readable',
+      (stopped: () => void) =>
+        new Readable({
+          objectMode: true,
+          read() {
+            this.push(undefined)
+          },
+          destroy: stopped
+        })
+    ],
+    [
+      'a ReadableStream',
+      (stopped: () => void) =>
+        new ReadableStream({ pull: (controller) => controller.enqueue(null), cancel: stopped })
+    ]
+  ] as const) {
+    const sink = new FakeSink()
+    sink.send = () => {
+      throw new Error('a bad message')
+    }
+    let stops = 0
+    await t.rejects(sink.from(create(() => void stops++)), { message: 'a bad message' }, name)
+    t.equal(stops, 1, 'stopped')
+    sink.abort()
+    t.equal(stops, 1, 'once')
+    t.same([sink.stopErrors, sink.unobserved], [[], []])
+  }
+
+  t.test('after the good ones before it', async (t) => {
+    const sink = new FakeSink()
+    await t.rejects(sink.from(['a', null, 'b']), { message: 'a bad message' })
+    t.strictSame(sink.sent, ['a'])
+  })
+})
+
+t.test('source › one that fails to stop is told of', async (t) => {
+  const error = new Error('no way to stop')
+  const fails = (): never => {
+    throw error
+  }
+  for (const [name, create] of [
+    ['return() that throws', () => new Probe(never, fails)],
+    ['return() that rejects', () => new Probe(never, () => Promise.reject(error))],
+    ['cancel() that throws', () => new ReadableStream({ pull: never, cancel: fails })],
+    ['cancel() that rejects', () => new ReadableStream({ pull: never, cancel: () => Promise.reject(error) })],
+    ['destroy() that throws', () => Object.assign(new Readable({ read() {} }), { destroy: fails })]
+  ] as const) {
+    const sink = new FakeSink()
+    const done = sink.from(create())
+    await turn()
+    sink.abort()
+    await done
+    await turn()
+    t.strictSame(sink.stopErrors, [error], name)
+    t.same(sink.unobserved, [])
+  }
+
+  t.test('also when the sink has ended already', async (t) => {
+    const sink = new FakeSink()
+    sink.abort()
+    await sink.from(new Probe(never, fails))
+    await turn()
+    t.strictSame(sink.stopErrors, [error])
+  })
+
+  t.test('a bad message is the error that the caller gets', async (t) => {
+    const sink = new FakeSink()
+    await t.rejects(sink.from(new Probe(() => null, fails)), { message: 'a bad message' })
+    await turn()
+    t.strictSame(sink.stopErrors, [error])
+  })
+})
+
+t.test('source › an error that nobody waits for', async (t) => {
+  const error = new Error('mine')
+
+  t.test('goes to onUnobserved, and is no unhandled rejection', async (t) => {
+    const rejections = watchRejections(t)
+    const sink = new FakeSink()
+    const promise = sink.from(generateThenThrow(error))
+    await turn()
+    t.strictSame(sink.unobserved, [error])
+    await turn()
+    t.same(rejections, [])
+    await t.rejects(promise, error, 'and still rejects for who asks later')
+    t.strictSame(sink.unobserved, [error], 'told once')
+  })
+
+  t.test('nor is one that somebody waits for', async (t) => {
+    const rejections = watchRejections(t)
+    for (const [name, wait] of [
+      ['await', async (promise: Promise<void>) => await promise],
+      ['then', (promise: Promise<void>) => promise.then(() => 'sent')],
+      ['catch', (promise: Promise<void>) => promise.catch((caught) => Promise.reject(caught))],
+      ['finally', (promise: Promise<void>) => promise.finally(() => {})],
+      ['Promise.all', (promise: Promise<void>) => Promise.all([promise])],
+      ['an async function that returns it', async (promise: Promise<void>) => promise]
+    ] as const) {
+      const sink = new FakeSink()
+      const waiting: Promise<unknown> = wait(sink.from(generateThenThrow(error)))
+      await t.rejects(waiting, error, name)
+      t.same(sink.unobserved, [], 'not told')
+    }
+    await turn()
+    t.same(rejections, [])
+  })
+
+  t.test('what is derived from the promise is an ordinary promise', async (t) => {
+    const sink = new FakeSink()
+    const promise = sink.from([])
+    t.equal(promise.then().constructor, Promise)
+    t.equal(await promise.then(() => 'sent'), 'sent')
+  })
+})
+
+t.test('source › what is none is refused at the call', async (t) => {
+  for (const [source, got] of [
+    [undefined, 'undefined (undefined)'],
+    [null, 'null (null)'],
+    ['text', "'text' (string)"],
+    [1, '1 (number)'],
+    [true, 'true (boolean)'],
+    [Symbol('x'), 'Symbol(x) (symbol)'],
+    [{}, '{} (object)'],
+    [{ next: 1 }, '{ next: 1 } (object)'],
+    [async function* generate() {}, '[AsyncGeneratorFunction: generate] (function)']
+  ] as const) {
+    const message = `Expected the source to be an iterable, an async iterable, a Readable or a ReadableStream, got ${got}`
+    const sink = new FakeSink()
+    t.throws(() => sink.from(source), { code: 'FST_ERR_EVENTSTREAM_INVALID_SOURCE', message }, got)
+  }
+
+  t.test('so is a ReadableStream that somebody else reads', async (t) => {
+    const source = new ReadableStream()
+    source.getReader()
+    t.throws(() => new FakeSink().from(source), { code: 'FST_ERR_EVENTSTREAM_INVALID_SOURCE' })
+  })
+})
+
+async function* generateThenThrow(error: Error): AsyncGenerator<string> {
+  yield 'x'
+  throw error
+}
+
+/** Resolves when the stream is closed; an error that nobody listens for fails the test by itself. */
+async function closedAfter(source: Readable, act: () => Promise<void>): Promise<void> {
+  const closed = new Promise((resolve) => source.once('close', resolve))
+  await act()
+  await closed
+}
+
+function watchRejections(t: Test): unknown[] {
+  const rejections: unknown[] = []
+  const processOnUnhandled = (reason: unknown): void => void rejections.push(reason)
+  process.on('unhandledRejection', processOnUnhandled)
+  t.teardown(() => process.off('unhandledRejection', processOnUnhandled))
+  return rejections
+}

@@ -1,0 +1,438 @@
+import Fastify from 'fastify'
+import t from 'tap'
+import eventStream, { type EventStreamOptions, memoryHistory, type StartOptions } from '../../lib/index.ts'
+import { resolveOptions, resolveStartOptions } from '../../lib/fastify/options.ts'
+
+const CODE = 'FST_ERR_EVENTSTREAM_INVALID_OPTION'
+const MS_RULE = 'an integer from 1 to 2147483647 (milliseconds)'
+const BYTES_RULE = 'an integer of at least 1 (bytes)'
+const RANGE_RULE = '[min, max] with integers 0 <= min <= max <= 2147483647 (milliseconds)'
+const TIME_RULE = 'a valid Date or milliseconds since the epoch'
+const FAREWELL_RULE = 'a message or false'
+const HISTORY_RULE = 'a history, such as memoryHistory() returns'
+const EVENT_RULE = 'a well-formed string of at least one character, without line ends'
+
+const base = resolveOptions({})
+
+function resolve(given: object): ReturnType<typeof resolveOptions> {
+  // What the types refuse is what these tests are about.
+  return resolveOptions(given as EventStreamOptions)
+}
+
+function resolveStart(given: object): ReturnType<typeof resolveStartOptions> {
+  return resolveStartOptions(base, given as StartOptions)
+}
+
+/** Values that no option takes but `false`, with how the error shows them. */
+const NEVER: readonly (readonly [unknown, string])[] = [
+  [null, 'null (null)'],
+  [true, 'true (boolean)'],
+  ['', "'' (string)"],
+  ['1000', "'1000' (string)"],
+  [1000n, '1000n (bigint)'],
+  [Number.NaN, 'NaN (number)'],
+  [Infinity, 'Infinity (number)'],
+  [Symbol('x'), 'Symbol(x) (symbol)'],
+  [[], '[] (array)'],
+  [Object(1000), '[Number: 1000] (object)']
+]
+const NO_COUNT: readonly (readonly [unknown, string])[] = [
+  ...NEVER,
+  [-1, '-1 (number)'],
+  [0, '0 (number)'],
+  [1.5, '1.5 (number)'],
+  [2 ** 53, '9007199254740992 (number)'],
+  [{}, '{} (object)'],
+  [() => 1, '[Function (anonymous)] (function)']
+]
+const NO_MS: readonly (readonly [unknown, string])[] = [...NO_COUNT, [2_147_483_648, '2147483648 (number)']]
+const FALSE: readonly [unknown, string] = [false, 'false (boolean)']
+const NO_FUNCTION: readonly (readonly [unknown, string])[] = [
+  ...NEVER,
+  FALSE,
+  [{}, '{} (object)'],
+  [1, '1 (number)']
+]
+
+/** Option, rule, values that it takes, values that it refuses. */
+type Row = readonly [string, string, readonly unknown[], readonly (readonly [unknown, string])[]]
+
+const STREAM_ROWS: readonly Row[] = [
+  ['serializer', 'a function', [JSON.stringify, () => 'x'], NO_FUNCTION],
+  ['heartbeatMs', MS_RULE, [1, 15_000, 2_147_483_647, false], NO_MS],
+  ['maxMessageBytes', BYTES_RULE, [48, 2 ** 31, 2 ** 53 - 1], [...NO_COUNT, FALSE]],
+  ['maxBufferedBytes', BYTES_RULE, [1, 2 ** 31, 2 ** 53 - 1], [...NO_COUNT, FALSE]],
+  ['stallMs', MS_RULE, [1, 30_000, 2_147_483_647, false], NO_MS],
+  ['maxAgeMs', MS_RULE, [1, 3_600_000, 2_147_483_647, false], NO_MS],
+  [
+    'retryMs',
+    RANGE_RULE,
+    [[0, 0], [1, 1], [0, 2_147_483_647], Object.freeze([1000, 5000]), false],
+    [
+      ...NEVER,
+      [1000, '1000 (number)'],
+      [[1000], '[ 1000 ] (array)'],
+      [[1, 2, 3], '[ 1, 2, 3 ] (array)'],
+      [[2, 1], '[ 2, 1 ] (array)'],
+      [[-1, 1], '[ -1, 1 ] (array)'],
+      [[0.5, 1], '[ 0.5, 1 ] (array)'],
+      [[0, 1.5], '[ 0, 1.5 ] (array)'],
+      [[0, 2_147_483_648], '[ 0, 2147483648 ] (array)'],
+      [['0', '1'], "[ '0', '1' ] (array)"],
+      [{ length: 2, 0: 0, 1: 1 }, "{ '0': 0, '1': 1, length: 2 } (object)"]
+    ]
+  ],
+  [
+    'cursorEvent',
+    EVENT_RULE,
+    ['sse-cursor', ' ', 'é😀', false],
+    [
+      ...NEVER.filter(([value]) => value !== '1000'),
+      ['a\nb', "'a\\nb' (string)"],
+      ['\ud83d', "'\\ud83d' (string)"]
+    ]
+  ],
+  [
+    'checkAccept',
+    'true or false',
+    [true, false],
+    [
+      [null, 'null (null)'],
+      [1, '1 (number)'],
+      ['true', "'true' (string)"]
+    ]
+  ],
+  [
+    'farewell',
+    FAREWELL_RULE,
+    [{ event: 'bye', data: { at: 1 } }, { id: '' }, { retry: 0 }, false],
+    [
+      [null, 'null (null)'],
+      [true, 'true (boolean)'],
+      [1, '1 (number)'],
+      [[], '[] (array)'],
+      [{}, '{} (object)'],
+      [{ event: 'bye' }, "{ event: 'bye' } (object)"],
+      [{ retry: -1 }, '{ retry: -1 } (object)'],
+      [{ data: undefined }, '{ data: undefined } (object)'],
+      [{ data: 'x', text: 'y' }, "{ data: 'x', text: 'y' } (object)"],
+      ['\ud83d', "'\\ud83d' (string)"]
+    ]
+  ]
+]
+
+const CHANNEL_ROWS: readonly Row[] = [
+  [
+    'slow',
+    "'gap' or 'disconnect' or 'latest'",
+    ['gap', 'disconnect', 'latest'],
+    [...NEVER, FALSE, ['Gap', "'Gap' (string)"], ['slow', "'slow' (string)"], [['gap'], "[ 'gap' ] (array)"]]
+  ],
+  [
+    'afterGap',
+    "'oldest' or 'now'",
+    ['oldest', 'now'],
+    [...NEVER, FALSE, ['gap', "'gap' (string)"], ['now ', "'now ' (string)"]]
+  ],
+  [
+    'gapEvent',
+    EVENT_RULE,
+    ['gap', ' ', 'é😀', 'error', ':', '1000'],
+    [
+      ...NEVER.filter(([value]) => value !== '1000'),
+      FALSE,
+      ['a\nb', "'a\\nb' (string)"],
+      ['a\r', "'a\\r' (string)"],
+      ['\n', "'\\n' (string)"],
+      ['\ud83d', "'\\ud83d' (string)"]
+    ]
+  ],
+  ['onGap', 'a function', [() => undefined, async () => 'x'], NO_FUNCTION],
+  ['onSubscribe', 'a function', [() => {}], NO_FUNCTION],
+  ['onUnsubscribe', 'a function', [() => {}], NO_FUNCTION],
+  [
+    'history',
+    HISTORY_RULE,
+    [memoryHistory(), { append() {}, follow() {}, close() {} }],
+    [
+      ...NEVER,
+      FALSE,
+      [memoryHistory, '[Function: memoryHistory] (function)'],
+      [{}, '{} (object)'],
+      [{ append() {}, follow() {} }, '{ append: [Function: append], follow: [Function: follow] } (object)'],
+      [{ append() {}, close() {} }, '{ append: [Function: append], close: [Function: close] } (object)'],
+      [{ follow() {}, close() {} }, '{ follow: [Function: follow], close: [Function: close] } (object)'],
+      [
+        { append: 1, follow() {}, close() {} },
+        '{ append: 1, follow: [Function: follow], close: [Function: close] } (object)'
+      ]
+    ]
+  ]
+]
+
+const PLUGIN_ROWS: readonly Row[] = [
+  ...STREAM_ROWS,
+  [
+    'shutdownFarewell',
+    FAREWELL_RULE,
+    [{ event: 'bye', data: '' }, false],
+    [
+      [null, 'null (null)'],
+      [true, 'true (boolean)'],
+      [{ data: 1n }, '{ data: 1n } (object)']
+    ]
+  ],
+  ['drainMs', MS_RULE, [1, 5000, 2_147_483_647], [...NO_MS, FALSE]],
+  ...CHANNEL_ROWS
+]
+
+const START_ROWS: readonly Row[] = [
+  ...STREAM_ROWS,
+  [
+    'expiresAt',
+    TIME_RULE,
+    [new Date(0), new Date(), Date.now(), 0, -1, 1.5],
+    [
+      [new Date(Number.NaN), 'Invalid Date (object)'],
+      [Number.NaN, 'NaN (number)'],
+      [Infinity, 'Infinity (number)'],
+      [null, 'null (null)'],
+      [false, 'false (boolean)'],
+      ['2030-01-01', "'2030-01-01' (string)"],
+      [1n, '1n (bigint)'],
+      [{}, '{} (object)']
+    ]
+  ],
+  ['events', 'at least one event', [{ quote: { type: 'object' } }], [[{}, '{} (object)']]]
+]
+
+for (const [title, rows, resolveOne] of [
+  ["the plugin's options", PLUGIN_ROWS, resolve],
+  ["a stream's options", START_ROWS, resolveStart]
+] as const) {
+  t.test(title, async (t) => {
+    for (const [name, rule, accepted, refused] of rows) {
+      t.test(name, async (t) => {
+        for (const value of accepted) {
+          const resolved: object = resolveOne({ [name]: value })
+          t.same(Reflect.get(resolved, name), value, `takes ${describe(value)}`)
+        }
+        for (const [value, got] of refused) {
+          const message = `Expected ${name} to be ${rule}, got ${got}`
+          t.throws(() => resolveOne({ [name]: value }), { code: CODE, message }, `refuses ${got}`)
+        }
+        t.strictSame(resolveOne({ [name]: undefined }), resolveOne({}), 'undefined is the same as none')
+      })
+    }
+
+    t.test('an unknown name is refused, whatever its value', async (t) => {
+      const names = rows.map(([name]) => name)
+      for (const name of [
+        'heartbeat',
+        'HeartbeatMs',
+        'histories',
+        '',
+        'toString',
+        'constructor',
+        '__proto__',
+        '0'
+      ]) {
+        const given = Object.fromEntries([[name, 1]])
+        const error = {
+          code: CODE,
+          message: `Expected ${name} to be one of ${names.join(', ')}, got 1 (number)`
+        }
+        t.throws(() => resolveOne(given), error, name)
+      }
+    })
+
+    t.test('the result is frozen, and what was given is left alone', async (t) => {
+      const given = Object.freeze({ heartbeatMs: 1 })
+      const resolved = resolveOne(given)
+      t.ok(Object.isFrozen(resolved))
+      t.equal(resolved.heartbeatMs, 1)
+      t.same(given, { heartbeatMs: 1 })
+    })
+  })
+}
+
+t.test('resolveOptions', async (t) => {
+  t.test('every option has its default', async (t) => {
+    const { farewellFrame, shutdownFrame, serializer, history, ...rest } = base
+    t.strictSame(rest, {
+      heartbeatMs: 15_000,
+      maxMessageBytes: 1_048_576,
+      maxBufferedBytes: 1_048_576,
+      stallMs: 30_000,
+      maxAgeMs: false,
+      checkAccept: true,
+      retryMs: [1_000, 5_000],
+      cursorEvent: 'sse-cursor',
+      farewell: { event: 'close', data: 'Closing the connection' },
+      shutdownFarewell: false,
+      drainMs: 5_000,
+      slow: 'gap',
+      afterGap: 'oldest',
+      gapEvent: 'gap'
+    })
+    t.equal(history.constructor, memoryHistory().constructor)
+    t.equal(serializer, JSON.stringify)
+    t.strictSame(farewellFrame, { text: 'event: close\ndata: Closing the connection\n\n', byteLength: 43 })
+    t.equal(shutdownFrame, undefined)
+    t.ok(Object.isFrozen(base))
+  })
+
+  t.test("register's own options pass, and are not ours", async (t) => {
+    t.strictSame(resolve({ prefix: '/x', logLevel: 'warn', logSerializers: {} }), base)
+    t.throws(() => resolveStart({ prefix: '/x' }), { code: CODE }, 'but not for a stream')
+  })
+
+  t.test('every registration has a history of its own, if none is given', async (t) => {
+    t.not(resolve({}).history, resolve({}).history)
+    const history = memoryHistory()
+    t.equal(resolve({ history }).history, history)
+  })
+
+  t.test('those of channels are not for a stream', async (t) => {
+    for (const [name, , [value]] of CHANNEL_ROWS) {
+      t.throws(() => resolveStart({ [name]: value }), {
+        code: CODE,
+        message: new RegExp(
+          `^Expected ${name} to be one of serializer, .*, farewell, expiresAt, events, got `
+        )
+      })
+    }
+  })
+
+  t.test("expiresAt is a stream's alone, drainMs and shutdownFarewell the plugin's", async (t) => {
+    t.throws(() => resolve({ expiresAt: 0 }), {
+      code: CODE,
+      message: /^Expected expiresAt to be one of serializer,/
+    })
+    t.throws(() => resolveStart({ drainMs: 1 }), {
+      code: CODE,
+      message: /^Expected drainMs to be one of serializer,/
+    })
+    t.throws(() => resolveStart({ shutdownFarewell: false }), { code: CODE })
+  })
+
+  t.test('farewells are encoded once, by the serializer and the limit beside them', async (t) => {
+    const calls: unknown[] = []
+    const serializer = (data: unknown): string => String(calls.push(data))
+    const { farewellFrame, shutdownFrame } = resolve({
+      serializer,
+      farewell: { data: 'text' },
+      shutdownFarewell: { event: 'down', data: { a: 1 } }
+    })
+    t.strictSame(farewellFrame, { text: 'data: text\n\n', byteLength: 12 })
+    t.strictSame(shutdownFrame, { text: 'event: down\ndata: 1\n\n', byteLength: 21 })
+    t.same(calls, [{ a: 1 }])
+    t.equal(resolve({ farewell: false }).farewellFrame, undefined, 'false is none')
+  })
+
+  t.test('a farewell that cannot be sent is told at once, with the cause', async (t) => {
+    const rows = [
+      [{ farewell: { retry: -1 } }, 'farewell', 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE'],
+      [{ farewell: { data: 1n } }, 'farewell', 'FST_ERR_EVENTSTREAM_SERIALIZATION'],
+      [{ farewell: { id: 'bye' } }, 'farewell', 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE'],
+      [{ shutdownFarewell: { id: 0 } }, 'shutdownFarewell', 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE'],
+      [{ shutdownFarewell: { data: 1n } }, 'shutdownFarewell', 'FST_ERR_EVENTSTREAM_SERIALIZATION'],
+      [{ maxMessageBytes: 42 }, 'farewell', 'FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE']
+    ] as const
+    for (const [given, name, code] of rows) {
+      const error = {
+        code: CODE,
+        message: new RegExp(`^Expected ${name} to be a message or false`),
+        cause: { code }
+      }
+      t.throws(() => resolve(given), error, `${name}: ${code}`)
+    }
+    t.equal(resolve({ maxMessageBytes: 43 }).maxMessageBytes, 43, 'just large enough')
+  })
+})
+
+t.test('resolveStartOptions', async (t) => {
+  const plugin = resolve({ heartbeatMs: 1, stallMs: 2, farewell: { data: { a: 1 } } })
+
+  t.test("are the plugin's when none are given", async (t) => {
+    t.equal(resolveStartOptions(plugin), plugin)
+    t.equal(resolveStartOptions(plugin, undefined), plugin)
+    t.equal(resolveStartOptions(plugin, {}), plugin)
+  })
+
+  t.test("replace the plugin's one by one, for this stream alone", async (t) => {
+    const expiresAt = new Date()
+    const resolved = resolveStartOptions(plugin, { stallMs: false, expiresAt })
+    t.equal(resolved.heartbeatMs, 1)
+    t.equal(resolved.stallMs, false)
+    t.equal(resolved.expiresAt, expiresAt)
+    t.strictSame(resolved.farewellFrame, plugin.farewellFrame)
+    t.equal(plugin.stallMs, 2)
+  })
+
+  t.test('give the stream its own farewell', async (t) => {
+    t.equal(resolveStartOptions(plugin, { farewell: false }).farewellFrame, undefined)
+    const { farewellFrame } = resolveStartOptions(plugin, { farewell: { data: 'x' } })
+    t.strictSame(farewellFrame, { text: 'data: x\n\n', byteLength: 9 })
+  })
+
+  t.test("its own serializer writes the plugin's farewell too", async (t) => {
+    const { farewellFrame } = resolveStartOptions(plugin, { serializer: () => 'mine' })
+    t.strictSame(farewellFrame, { text: 'data: mine\n\n', byteLength: 12 })
+  })
+})
+
+t.test('a wrong option is told where it is given', async (t) => {
+  t.test("by the plugin's registration", async (t) => {
+    const app = Fastify()
+    app.register(eventStream, { heartbeatMs: 0 })
+    const ready = async (): Promise<unknown> => await app.ready()
+    await t.rejects(ready, {
+      code: CODE,
+      message: `Expected heartbeatMs to be ${MS_RULE}, got 0 (number)`
+    })
+    await app.close()
+  })
+
+  t.test("which takes register's own options", async (t) => {
+    const app = Fastify()
+    await app.register(eventStream, { prefix: '/x', logLevel: 'warn', heartbeatMs: 1 })
+    t.ok(app.sse)
+    await app.close()
+  })
+
+  t.test("by sseStart(), which Fastify's error handler answers", async (t) => {
+    const app = Fastify()
+    await app.register(eventStream)
+    app.get('/', async (_request, reply) => {
+      reply.sseStart({ stallMs: -1 })
+    })
+    const response = await app.inject('/')
+    t.equal(response.statusCode, 500)
+    t.match(response.json(), { code: CODE, message: `Expected stallMs to be ${MS_RULE}, got -1 (number)` })
+    await app.close()
+  })
+})
+
+function describe(value: unknown): string {
+  return typeof value === 'function' ? 'a function' : JSON.stringify(value)
+}
+
+t.test('options › must be an object', async (t) => {
+  for (const given of [null, 1, 'x']) {
+    const refused = {
+      code: 'FST_ERR_EVENTSTREAM_INVALID_OPTION',
+      message: /^Expected the options to be an object, got /
+    }
+    t.throws(() => Reflect.apply(resolveOptions, undefined, [given]), refused)
+    t.throws(() => Reflect.apply(resolveStartOptions, undefined, [resolveOptions({}), given]), refused)
+  }
+})
+
+t.test('options › what the caller changes later does not count', async (t) => {
+  const retryMs: [number, number] = [1, 2]
+  const options = resolveOptions({ retryMs })
+  retryMs[1] = -5
+  t.same(options.retryMs, [1, 2])
+  t.ok(Object.isFrozen(options.retryMs))
+})
