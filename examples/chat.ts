@@ -1,11 +1,11 @@
 /**
- * Two rooms on one connection, each with its history, and who is typing. Start it with `npx tsx examples/chat.ts`, then
+ * Two rooms on one connection, with what was said there, and who is typing. Start it with `npx tsx examples/chat.ts`, then
  * open the page in two windows. Reload one, cut the connection, or stop the server and start it again.
  */
 import { join } from 'node:path'
 import fastifyStatic from '@fastify/static'
 import Fastify from 'fastify'
-import eventStream, { memoryHistory } from '../lib/index.ts' // 'fastify-eventstream' in your project
+import eventStream from '../lib/index.ts' // 'fastify-eventstream' in your project
 
 const ROOMS = ['lobby', 'garden']
 
@@ -23,23 +23,13 @@ interface Typing {
 }
 
 const app = Fastify({ logger: true })
-await app.register(eventStream)
-
 /** What a new page gets, and of which a page that comes back gets what it missed. */
-const history = memoryHistory({ maxMessages: 200, maxAgeMs: false })
-for (const room of ROOMS) app.sse.channel(room, { history })
-
-/** Whoever is behind needs only the newest of each person in each room, and nobody what is older than five seconds. */
-const typing = app.sse.channel<{ typing: Typing }>('typing', {
-  slow: 'latest',
-  history: memoryHistory({ maxMessages: 100, maxAgeMs: 5_000 })
-})
+await app.register(eventStream, { channels: { '*': { maxMessages: 200, maxAgeMs: false } } })
 
 app.get('/events', (_request, reply) => {
   const sse = reply.sseStart()
   sse.send({ retry: 1_000 })
-  for (const room of ROOMS) app.sse.channel(room).subscribe(sse, { from: 'oldest' })
-  typing.subscribe(sse, { from: 'oldest', resume: false }) // what was missed of it is no loss
+  app.sse.subscribe(sse, ROOMS, { from: 'oldest' })
 })
 
 const name = { type: 'string', minLength: 1, maxLength: 30 }
@@ -66,9 +56,9 @@ app.post<{ Params: Pick<Typing, 'room'>; Body: Pick<Typing, 'name' | 'isTyping'>
   }
 )
 
-/** Of two with the same key, only the newer matters. */
+/** For those who are there: nothing of it is kept, and to miss it is no loss. */
 function tellTyping(data: Typing): Promise<string> {
-  return typing.publish({ event: 'typing', data }, { key: `${data.room}/${data.name}` })
+  return app.sse.channel<{ typing: Typing }>(data.room).publish({ event: 'typing', data }, { keep: false })
 }
 
 /** Breaks all streams off as a bad network would, so that one can watch them come back. */

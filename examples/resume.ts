@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import fastifyStatic from '@fastify/static'
 import Fastify from 'fastify'
-import eventStream, { memoryHistory } from '../lib/index.ts' // 'fastify-eventstream' in your project
+import eventStream from '../lib/index.ts' // 'fastify-eventstream' in your project
 
 const {
   PORT = '3000',
@@ -30,9 +30,7 @@ interface Line {
 const app = Fastify({ logger: true })
 await app.register(eventStream)
 
-const log = app.sse.channel<{ line: Line }>('log', {
-  history: memoryHistory({ maxMessages: 5_000, maxAgeMs: false })
-})
+const log = app.sse.channel<{ line: Line }>('log', { maxMessages: 5_000, maxAgeMs: false })
 
 app.get('/log', (_request, reply) => {
   const sse = reply.sseStart()
@@ -55,7 +53,7 @@ app.post('/cut', async (_request, reply) => {
 
 app.register(fastifyStatic, { root: join(import.meta.dirname, 'resume') })
 
-// A history in memory ends with its process. This log does not: it is read from its file again.
+// The history ends with its process. This log does not: it is read from its file again.
 const file = await open(LOG_FILE, 'a+')
 let last: Line = { number: 0, build: 0, text: '', state: 'passed' }
 for await (const line of file.readLines({ autoClose: false })) {

@@ -1,51 +1,35 @@
 export type {
-  CloseEvent,
-  DiagnosticsEvents,
-  FlushEvent,
-  GapEvent,
-  HistoryEvent,
-  OpenEvent,
-  PublishEvent
-} from './base/diagnostics.ts'
-export type { EventSchemas, EventsOf } from './wire/event-types.ts'
-export type {
-  Cursor,
-  GapReason,
-  History,
-  HistoryListener,
-  Log,
-  LoggedFrame,
-  LogListener,
-  Page,
-  ReadLimits
-} from './history/history.ts'
-export { type MemoryHistoryOptions, memoryHistory } from './history/memory/memory-history.ts'
-export { type RedisHistoryOptions, redisHistory } from './history/redis/redis-history.ts'
-export type { RedisClient } from './history/redis/redis-link.ts'
-export type { EventStreamOptions, StartOptions, StreamOptions } from './fastify/options.ts'
-export { default, default as eventStream } from './fastify/plugin.ts'
-export { eventStreamTransform } from './fastify/route-events.ts'
-export type {
-  AnyConnection,
   Channel,
+  ChannelInfo,
   ChannelMessage,
   ChannelOptions,
-  CloseReason,
-  ConnectionState,
-  EventMap,
-  EventStreamStats,
-  EventStreams,
+  From,
   Gap,
   GapAnswer,
-  Message,
-  MessageId,
+  GapReason,
   Publishable,
   PublishOptions,
-  Sendable,
-  Serializer,
-  Source,
-  SSEConnection,
+  ReadItem,
+  ReadOptions,
   SubscribeOptions,
-  Subscription,
-  TypedMessage
-} from './types.ts'
+  Subscription
+} from './channel/channel.ts'
+export type { ChannelPatterns } from './channel/channel-options.ts'
+export type { GapEvent, PublishEvent } from './channel/diagnostics.ts'
+export type { FlushEvent } from './connection/flush.ts'
+export type {
+  AnyConnection,
+  AnySubscription,
+  CloseReason,
+  ConnectionState,
+  Source,
+  SSEConnection
+} from './connection/sse-connection.ts'
+export type { CloseEvent, DiagnosticsEvents, OpenEvent } from './fastify/diagnostics.ts'
+export type { EventStreamStats, EventStreams } from './fastify/event-streams.ts'
+export type { EventStreamOptions, HistoryOptions, StartOptions, StreamOptions } from './fastify/options.ts'
+export { default, default as eventStream } from './fastify/plugin.ts'
+export { eventStreamTransform } from './fastify/route-events.ts'
+export type { Cursor } from './history/place.ts'
+export type { EventMap, EventSchemas, EventsOf, Sendable, TypedMessage } from './wire/event-types.ts'
+export type { Message, MessageId, Serializer } from './wire/message.ts'

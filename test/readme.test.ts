@@ -3,13 +3,20 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import t from 'tap'
-import { CHANNEL_CHECKS } from '../lib/channel/channel-options.ts'
 import * as errors from '../lib/base/errors.ts'
-import { MEMORY_DEFAULTS } from '../lib/history/memory/memory-history.ts'
-import { REDIS_DEFAULTS } from '../lib/history/redis/redis-history.ts'
+import { CHANNEL_CHECKS, CHANNEL_DEFAULTS, LIMITS } from '../lib/channel/channel-options.ts'
 import { resolveOptions } from '../lib/fastify/options.ts'
 import { RawClient } from './helpers/raw-client.ts'
-import { anchorsOf, blocks, isOfServer, MANUAL_FILES, programs, table, textOf } from './helpers/readme.ts'
+import {
+  ARCHITECTURE_FILE,
+  anchorsOf,
+  blocks,
+  isOfServer,
+  MANUAL_FILES,
+  programs,
+  table,
+  textOf
+} from './helpers/readme.ts'
 import { runTypeScript } from './helpers/run-typescript.ts'
 import { build, deferred, listen, until } from './helpers/server.ts'
 
@@ -77,9 +84,13 @@ t.test('README › the guides do what they say', async (t) => {
     ['GET', '/log', { headers: { 'last-event-id': '2' } }, `id: 3\ndata: third\n\n${FAREWELL}`],
     ['GET', '/log?lastEventId=2', {}, `id: 3\ndata: third\n\n${FAREWELL}`],
     ['GET', '/session', {}, /^data: until your session ends\n\nretry: \d+\n\n$/],
-    ['GET', '/streams', {}, /^\{"connections":0,"opened":\d+,"channels":0,.*,"users":\[\]\}$/],
+    [
+      'GET',
+      '/streams',
+      {},
+      /^\{"stats":\{"connections":0,"opened":\d+,.*\},"channels":\[\],"streams":\[\]\}$/
+    ],
     ['DELETE', '/streams/nobody', {}, '{"closed":0}'],
-    ['GET', '/health', {}, '{"degraded":false}'],
     ['POST', '/tickets', {}, '{"message":"Log in first"}'],
     ['GET', '/private?ticket=used', {}, '{"message":"Get a ticket first"}'],
     ['GET', '/inside', { headers: { origin: 'https://else.example' } }, '{"message":"Not for you"}']
@@ -98,23 +109,49 @@ t.test('README › the guides do what they say', async (t) => {
     })
     return response.text()
   }
+  const get = async (path: string): Promise<unknown> => (await fetch(url + path)).json()
+  await post('/orders', 'tea')
   const subscribers: [string, (() => Promise<unknown>) | undefined, RegExp][] = [
     [
       '/news',
       () => post('/news', 'hello'),
-      /^id: (.{8})-0\nevent: sse-cursor\ndata: {}\n\nid: \1-1\ndata: hello\n\n$/
+      /^id: \w{10}-\w{10}\nevent: sse-cursor\ndata: {}\n\nid: \w{10}-\w{10}\ndata: hello\n\n$/
     ],
-    ['/history', undefined, /^id: .*-1\ndata: hello\n\n$/],
+    ['/history', undefined, /^id: \S+\ndata: hello\n\nid: \S+\nevent: sse-cursor\ndata: {}\n\n$/],
     [
       '/news/local',
       () => Promise.all([post('/news', { region: 'far' }), post('/news', { region: 'local' })]),
-      /^id: .*\nevent: sse-cursor\ndata: {}\n\nid: .*\ndata: {"region":"local"}\n\n$/
+      /^id: \S+\nevent: sse-cursor\ndata: {}\n\nid: \S+\ndata: {"region":"local"}\n\n$/
     ],
     [
       '/inbox/ann',
-      () => app.sse.channel('user:ann').publish('for ann'),
-      /event: welcome\ndata: ann\n\nid: news=\S+&user%3Aann=\S+\ndata: for ann\n\n$/
+      () => post('/sports', 'goal').then(() => app.sse.channel('user:ann').publish('for ann')),
+      /^event: welcome\ndata: ann\n\n[\s\S]*}\n\nid: \S+\ndata: goal\n\nid: \S+\ndata: for ann\n\n$/
     ],
+    ['/rooms/ann', () => app.sse.channel('lounge').publish('in the lounge'), /data: in the lounge\n\n$/],
+    ['/later/ann', () => app.sse.channel('lounge').publish('in the lounge'), /data: in the lounge\n\n$/],
+    [
+      '/rooms/ann',
+      async () => {
+        t.match(await get('/streams'), {
+          channels: [{ name: 'user:ann', size: 1 }, {}, {}],
+          streams: [{ context: { user: 'ann' }, channels: ['user:ann', 'lounge', 'news'] }]
+        })
+        await fetch(`${url}/streams/ann`, { method: 'DELETE' })
+      },
+      new RegExp(`${FAREWELL}$`)
+    ],
+    [
+      '/board',
+      () => post('/board/first', 'Done', 'PUT'),
+      /^event: board\ndata: {"first":"Write a plan"}\n\n[\s\S]*event: task\ndata: {"first":"Done"}\n\n$/
+    ],
+    [
+      '/orders',
+      () => post('/orders', 'cake'),
+      /^id: 1\nevent: order\ndata: {"id":1,"item":"tea"}\n\nid: 2\nevent: order\ndata: {"id":2,"item":"cake"}\n\n$/
+    ],
+    ['/orders?lastEventId=1', undefined, /^id: 2\nevent: order\ndata: {"id":2,"item":"cake"}\n\n$/],
     [
       '/warehouse',
       () => post('/warehouse/apples', '', 'PUT'),
@@ -130,8 +167,7 @@ t.test('README › the guides do what they say', async (t) => {
     ['/lobby', undefined, /event: present\ndata: 1\n\n$/],
     ['/inside', undefined, /event: sse-cursor/],
     ['/load', undefined, /event: load\ndata: \[.*\]\n\n$/],
-    ['/private?ticket=TICKET', () => app.sse.channel('private:ann').publish('for ann'), /data: for ann\n\n$/],
-    ['/seats', undefined, /^id: \S+\nevent: sse-cursor\ndata: {}\n\nevent: seats\ndata: {"free":12}\n\n$/]
+    ['/private?ticket=TICKET', () => app.sse.channel('private:ann').publish('for ann'), /data: for ann\n\n$/]
   ]
   const getTicket = async (): Promise<string> => {
     const asked = await fetch(`${url}/tickets`, { method: 'POST', headers: { authorization: 'ann' } })
@@ -151,16 +187,24 @@ t.test('README › the guides do what they say', async (t) => {
     client.socket.destroy()
     await until(() => app.sse.connections.size === 0)
   }
-  const order = await post('/orders', { id: '42' })
-  t.match(order, /^{"cursor":"\S+"}$/)
-  t.equal(await post('/orders', { id: '42' }), order, 'POST /orders, once')
+  const first = (await get('/news/next')) as { id: string }
+  t.match(first, { type: 'message', event: '', data: 'hello' })
+  t.match(await get(`/news/next?after=${first.id}`), { type: 'message', data: '{"region":"far"}' })
+  t.match(await post('/orders/bulk', [{ id: '1' }, { id: '2' }]), /^{"ids":\["\S+","\S+"\]}$/)
+  await post('/typing', { user: 'ann' })
+  t.match(await app.sse.channel('bulk').info(), { messages: 2 }, 'nothing is kept of who is typing')
   const routes = guides.flatMap((code) => [...code.matchAll(/app\.(\w+)(?:<.*>)?\('(\/[^':]*)/g)])
   const tested = [
     ...streams.map(([method, path]) => `${method} ${path}`),
     ...subscribers.map(([path]) => `GET ${path}`),
+    'GET /news/next',
     'POST /news',
+    'POST /sports',
     'POST /quotes',
     'POST /orders',
+    'POST /orders/bulk',
+    'POST /typing',
+    'PUT /board/',
     'POST /tickets',
     'POST /ticker/',
     'PUT /warehouse/apples'
@@ -173,14 +217,40 @@ t.test('README › the guides do what they say', async (t) => {
   }
 })
 
+t.test('README › limits by name and by pattern are what it says', async (t) => {
+  const [code = '', ...others] = guides.filter(isOfServer)
+  t.same(others, [])
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await runTypeScript(code, { app })
+  for (const [name, kept] of [
+    ['room:1', 50],
+    ['lobby', 500],
+    ['audit', 1_000]
+  ] as const) {
+    await app.sse.channel(name).publish(Array.from({ length: 1_000 }, String))
+    t.match(await app.sse.channel(name).info(), { messages: kept }, name)
+  }
+})
+
 t.test('README › its links, and those of the guides, lead somewhere', async (t) => {
-  for (const file of MANUAL_FILES) {
+  for (const file of [...MANUAL_FILES, ARCHITECTURE_FILE]) {
     for (const [, path = '', anchor] of textOf(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
       const target = path === '' ? file : new URL(path, file)
       t.ok(existsSync(target), path)
       if (anchor !== undefined) t.ok(anchorsOf(textOf(target)).includes(anchor), `${path}#${anchor}`)
     }
   }
+})
+
+t.test('lib/README › each file that it names is there', async (t) => {
+  const rooms = readdirSync(new URL('.', ARCHITECTURE_FILE), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+  const named = textOf(ARCHITECTURE_FILE).matchAll(new RegExp(`\\b(?:${rooms.join('|')})/[\\w/-]+\\.ts`, 'g'))
+  const files = new Set([...named].map(([file]) => file))
+  t.ok(files.size > 20)
+  for (const file of files) t.ok(existsSync(new URL(file, ARCHITECTURE_FILE)), file)
 })
 
 t.test('README › what it shows of the shared EventSource is in the file', async (t) => {
@@ -196,7 +266,7 @@ t.test('README › the metrics that it shows are those of the example', async (t
     MANUAL_FILES.map(textOf)
       .join()
       .match(/^eventstream_\w+/gm) ?? []
-  t.equal(names.length, 4)
+  t.equal(names.length, 3)
   for (const name of names) t.ok(file.includes(`'${name}'`), name)
 })
 
@@ -234,7 +304,8 @@ t.test('README › the tables of options hold every option and its default', asy
     if (value === undefined) return 'none'
     return value === JSON.stringify ? 'JSON.stringify' : JSON.stringify(value)
   }
-  const isOfChannels = (name: string): boolean => Object.hasOwn(CHANNEL_CHECKS, name)
+  const isLimit = (name: string): boolean => LIMITS.some((limit) => limit === name)
+  const isOfChannels = (name: string): boolean => Object.hasOwn(CHANNEL_CHECKS, name) && !isLimit(name)
   const own = Object.entries(defaults).filter(([name]) => !isOfChannels(name))
   t.same(
     table('option').map(([name, value]) => [name, value]),
@@ -242,18 +313,7 @@ t.test('README › the tables of options hold every option and its default', asy
   )
   t.same(
     table('channel option').map(([name, value]) => [name, value]),
-    Object.keys(CHANNEL_CHECKS).map((name) => {
-      const value: unknown = Reflect.get(defaults, name)
-      return [name, name === 'history' ? 'memoryHistory()' : shown(value)]
-    })
-  )
-  t.same(
-    table('history option').map(([name, value]) => [name, value]),
-    Object.entries(MEMORY_DEFAULTS).map(([name, value]) => [name, shown(value)])
-  )
-  t.same(
-    table('Redis option').map(([name, value]) => [name, value]),
-    Object.entries(REDIS_DEFAULTS).map(([name, value]) => [name, shown(value)])
+    Object.keys(CHANNEL_CHECKS).map((name) => [name, shown(Reflect.get(CHANNEL_DEFAULTS, name))])
   )
   t.ok(farewellFrame)
   t.notOk(shutdownFrame)

@@ -3,9 +3,13 @@ import { expectTypeOf } from 'expect-type'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import t from 'tap'
 import eventStream, {
+  type AnyConnection,
+  type AnySubscription,
   type Channel,
+  type ChannelInfo,
   type ChannelMessage,
   type ChannelOptions,
+  type ChannelPatterns,
   type CloseEvent,
   type CloseReason,
   type Cursor,
@@ -13,16 +17,18 @@ import eventStream, {
   type EventStreamOptions,
   type EventStreamStats,
   type FlushEvent,
+  type From,
   type Gap,
   type GapEvent,
   type GapReason,
-  type History,
-  type HistoryEvent,
+  type HistoryOptions,
   type Message,
-  memoryHistory,
   type OpenEvent,
   type PublishEvent,
+  type ReadItem,
+  type ReadOptions,
   type SSEConnection,
+  type SubscribeOptions,
   type Subscription
 } from '../lib/index.ts'
 
@@ -75,12 +81,16 @@ export function typed(reply: FastifyReply): void {
 }
 
 export async function untyped(reply: FastifyReply): Promise<void> {
-  const sse = reply.sseStart({ heartbeatMs: false, expiresAt: new Date() })
+  const sse = reply.sseStart({ heartbeatMs: false, expiresAt: new Date(), context: { user: 'Ann' } })
   expectTypeOf(sse).toEqualTypeOf<SSEConnection>()
   expectTypeOf(sse.send('a')).toEqualTypeOf<Promise<void>>()
   expectTypeOf(sse.closed).toEqualTypeOf<Promise<CloseReason>>()
   expectTypeOf(sse.signal).toEqualTypeOf<AbortSignal>()
   expectTypeOf(sse.lastEventId).toEqualTypeOf<string | undefined>()
+  expectTypeOf(sse.context).toBeUnknown()
+  expectTypeOf(sse.openedAt).toEqualTypeOf<number>()
+  expectTypeOf(sse.subscriptions).toEqualTypeOf<readonly AnySubscription[]>()
+  expectTypeOf(sse.waitFor(Promise.resolve(1))).toEqualTypeOf<void>()
   expectTypeOf(sse[Symbol.asyncDispose]).returns.toEqualTypeOf<Promise<void>>()
   sse.send({ id: 1, event: 'any', data: { any: true }, retry: 0 } satisfies Message)
   sse.sendAll(Readable.from(['a']))
@@ -101,6 +111,8 @@ export async function untyped(reply: FastifyReply): Promise<void> {
   sse.sendAll(1)
   // @ts-expect-error unknown option
   reply.sseStart({ heartbeat: 1 })
+  // @ts-expect-error what is waited for settles
+  sse.waitFor(() => {})
   // @ts-expect-error what belongs to the internals is not for users
   sse.flush
 }
@@ -110,8 +122,18 @@ export async function decorated(): Promise<void> {
   await app.register(eventStream, { heartbeatMs: 1000, serializer: (data) => String(data) })
   // @ts-expect-error expiresAt belongs to one stream
   app.register(eventStream, { expiresAt: 1 })
+  // @ts-expect-error so does context
+  app.register(eventStream, { context: 1 })
   // @ts-expect-error a serializer returns a string
   app.register(eventStream, { serializer: () => 1 })
+  const channels = { '*': { maxMessages: 10 }, 'room:*': { slow: 'latest' } } satisfies ChannelPatterns
+  app.register(eventStream, { channels, history: { maxTotalBytes: 1 }, slow: 'gap' })
+  // @ts-expect-error limits are set by name or pattern
+  app.register(eventStream, { maxMessages: 10 })
+  // @ts-expect-error unknown option of a channel
+  app.register(eventStream, { channels: { '*': { history: 1 } } })
+  // @ts-expect-error a history is made by the plugin
+  app.register(eventStream, { history: { append() {} } })
   app.get('/', async (request, reply) => {
     expectTypeOf(request.acceptsEventStream()).toEqualTypeOf<boolean>()
     expectTypeOf(reply.sseStart()).toEqualTypeOf<SSEConnection>()
@@ -119,6 +141,7 @@ export async function decorated(): Promise<void> {
   expectTypeOf(app.sse.connections).toEqualTypeOf<ReadonlySet<SSEConnection>>()
   expectTypeOf(app.sse.closeWhere((sse) => sse.lastEventId === '1')).toEqualTypeOf<number>()
   expectTypeOf<EventStreamOptions>().toHaveProperty('drainMs')
+  expectTypeOf<EventStreamOptions['history']>().toEqualTypeOf<HistoryOptions | undefined>()
 }
 
 export function published({ sse }: FastifyInstance, reply: FastifyReply): void {
@@ -150,6 +173,16 @@ export function published({ sse }: FastifyInstance, reply: FastifyReply): void {
   // @ts-expect-error the map of events is an object type
   sse.channel<string>('prices')
 
+  expectTypeOf(prices.publish([tick, tick])).toEqualTypeOf<Promise<readonly Cursor[]>>()
+  expectTypeOf(prices.publish([])).toEqualTypeOf<Promise<readonly Cursor[]>>()
+  prices.publish([tick, { event: 'done', data: 'now' }], { key: 'EUR', idempotencyKey: 'a', keep: false })
+  // @ts-expect-error one of them is of another event
+  prices.publish([tick, { event: 'tick', data: 'now' }])
+  // @ts-expect-error the ids are the channel's
+  prices.publish([{ ...tick, id: 1 }])
+  // @ts-expect-error it is kept or not
+  prices.publish(tick, { keep: 'no' })
+
   const lines = sse.channel<{ message: string }>('lines')
   lines.publish('a line')
   lines.publish({ data: 'a line' })
@@ -179,6 +212,78 @@ export function published({ sse }: FastifyInstance, reply: FastifyReply): void {
     channel.subscribe(reply)
     // @ts-expect-error unknown option
     channel.subscribe(reply.sseStart(), { form: 'now' })
+    expectTypeOf(channel.subscriptions).toEqualTypeOf<readonly Subscription[]>()
+    expectTypeOf(channel.info()).toEqualTypeOf<Promise<ChannelInfo>>()
+  }
+
+  expectTypeOf(sse.publish('news', 'a')).toEqualTypeOf<Promise<Cursor>>()
+  expectTypeOf(sse.publish(['news', 'a'], { event: 'x', data: 1 })).toEqualTypeOf<Promise<Cursor>>()
+  expectTypeOf(sse.publish(['news'], ['a', { data: 1 }])).toEqualTypeOf<Promise<readonly Cursor[]>>()
+  // @ts-expect-error the id is the history's
+  sse.publish('news', { id: 1, data: '' })
+  // @ts-expect-error names are strings
+  sse.publish([1], 'a')
+  expectTypeOf(sse.cursor()).toEqualTypeOf<Promise<Cursor>>()
+  expectTypeOf(sse.channels).toEqualTypeOf<ReadonlySet<Channel>>()
+  const all = sse.subscribe(reply.sseStart<Events>(), ['news', 'a'], { from: 'oldest' })
+  expectTypeOf(all).toEqualTypeOf<readonly Subscription[]>()
+  // @ts-expect-error a set of names is an array
+  sse.subscribe(reply.sseStart(), 'news')
+}
+
+/** Where a subscription or a reader begins. */
+export function begun({ sse }: FastifyInstance, reply: FastifyReply, cursor: Cursor): void {
+  const channel = sse.channel('news')
+  const connection = reply.sseStart()
+  expectTypeOf<From>().toEqualTypeOf<'now' | 'oldest' | 'first' | { readonly last: number } | Cursor>()
+  for (const from of ['now', 'oldest', 'first', { last: 20 }, cursor] as const satisfies From[]) {
+    channel.subscribe(connection, { from })
+    channel.read({ from })
+  }
+  // @ts-expect-error a number of messages has a name
+  channel.subscribe(connection, { from: 20 })
+  // @ts-expect-error it is of the newest
+  channel.subscribe(connection, { from: { first: 20 } })
+  expectTypeOf<SubscribeOptions['notBefore']>().toEqualTypeOf<Cursor | Date | undefined>()
+  channel.subscribe(connection, { notBefore: new Date(), filter: ({ event }) => event === 'x' })
+  // @ts-expect-error a time is a Date
+  channel.subscribe(connection, { notBefore: 1 })
+  // @ts-expect-error a filter answers at once
+  channel.subscribe(connection, { filter: async () => true })
+  // @ts-expect-error it answers true or false
+  channel.subscribe(connection, { filter: ({ data }) => data })
+  expectTypeOf<ReadOptions>().toEqualTypeOf<{ from?: From; signal?: AbortSignal }>()
+}
+
+export async function read({ sse }: FastifyInstance, signal: AbortSignal): Promise<void> {
+  for await (const item of sse.channel<Events>('news').read({ from: 'oldest', signal })) {
+    expectTypeOf(item).toEqualTypeOf<ReadItem>()
+    if (item.type === 'gap') {
+      expectTypeOf(item.reason).toEqualTypeOf<GapReason>()
+      // @ts-expect-error a gap has no data
+      item.data
+    } else {
+      expectTypeOf(item.id).toEqualTypeOf<Cursor>()
+      expectTypeOf(item.data).toEqualTypeOf<string>()
+      expectTypeOf(item.json()).toBeUnknown()
+    }
+  }
+}
+
+/** A connection and its subscriptions, of whatever events. */
+export function either(reply: FastifyReply, sse: FastifyInstance['sse']): void {
+  const connections: AnyConnection[] = [reply.sseStart(), reply.sseStart<Events>()]
+  for (const connection of connections) sse.channel('news').subscribe(connection)
+  // @ts-expect-error it is not known what it sends
+  connections[0]?.send('a')
+  const subscriptions: AnySubscription[] = sse.channel<Events>('prices').subscriptions.slice()
+  for (const subscription of subscriptions) {
+    expectTypeOf(subscription.channel.name).toEqualTypeOf<string>()
+    expectTypeOf(subscription.openedAt).toEqualTypeOf<number>()
+    expectTypeOf(subscription.active).toEqualTypeOf<boolean>()
+    expectTypeOf(subscription.unsubscribe()).toEqualTypeOf<void>()
+    // @ts-expect-error where a client stands is its connection's
+    subscription.cursor
   }
 }
 
@@ -187,17 +292,20 @@ export function hooked({ sse }: FastifyInstance): void {
     slow: 'latest',
     afterGap: 'now',
     gapEvent: 'lost',
-    history: memoryHistory({ maxMessages: 1, maxBytes: 1, maxAgeMs: false, maxTotalBytes: 1 }),
+    maxMessages: 1,
+    maxBytes: 1,
+    maxAgeMs: false,
     onSubscribe: (subscription) => {
       expectTypeOf(subscription).toEqualTypeOf<Subscription>()
-      expectTypeOf(subscription.connection).toEqualTypeOf<SSEConnection>()
-      expectTypeOf(subscription.cursor).toEqualTypeOf<Cursor | undefined>()
+      expectTypeOf(subscription.connection).toEqualTypeOf<AnyConnection>()
+      expectTypeOf(subscription.channel).toEqualTypeOf<Channel>()
       expectTypeOf(subscription.active).toEqualTypeOf<boolean>()
     },
     onUnsubscribe: async ({ channel }) => channel.publish('left'),
     onGap: (gap) => {
-      expectTypeOf(gap).toEqualTypeOf<Gap>()
-      expectTypeOf(gap.reason).toEqualTypeOf<GapReason>()
+      expectTypeOf(gap).toExtend<Gap>()
+      expectTypeOf(gap.channel).toEqualTypeOf<string>()
+      expectTypeOf(gap.reason).toEqualTypeOf<'unknown' | 'expired' | 'slow' | 'uncertain'>()
       return [{ event: 'state', data: 1 }, 'a string']
     }
   })
@@ -206,7 +314,9 @@ export function hooked({ sse }: FastifyInstance): void {
   sse.channel('news', { onGap: () => ({ id: 1, data: '' }) })
   // @ts-expect-error unknown option
   sse.channel('news', { fast: true })
-  expectTypeOf<ChannelOptions>().toHaveProperty('history').toEqualTypeOf<History | undefined>()
+  // @ts-expect-error one history has all channels
+  sse.channel('news', { history: {} })
+  expectTypeOf<ChannelOptions>().toHaveProperty('maxAgeMs').toEqualTypeOf<number | false | undefined>()
   expectTypeOf<ChannelMessage['json']>().returns.toBeUnknown()
 }
 
@@ -218,8 +328,9 @@ export function watched({ sse }: FastifyInstance): void {
     'fastify-eventstream:publish': PublishEvent
     'fastify-eventstream:gap': GapEvent
     'fastify-eventstream:flush': FlushEvent
-    'fastify-eventstream:history': HistoryEvent
   }>()
+  expectTypeOf<PublishEvent>().toHaveProperty('channels').toEqualTypeOf<readonly string[]>()
+  expectTypeOf<GapEvent>().toHaveProperty('channel').toEqualTypeOf<string | undefined>()
   expectTypeOf<GapEvent>().toHaveProperty('reason').toEqualTypeOf<GapReason>()
   expectTypeOf<CloseEvent>().toHaveProperty('reason').toEqualTypeOf<CloseReason>()
 }

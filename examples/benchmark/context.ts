@@ -2,12 +2,11 @@ import { execFileSync } from 'node:child_process'
 import { type Build, build } from './build.ts'
 import type { ClientMethods } from './client/main.ts'
 import { Child } from './process/child.ts'
-import type { ChannelServer, Client, Context, PlainServer, RedisPeer, Server } from './scenarios/scenario.ts'
+import type { ChannelServer, Client, Context, PlainServer, Server } from './scenarios/scenario.ts'
 import type { ChannelListenOptions, ChannelMethods } from './servers/channel-main.ts'
 import type { EncodeMethods } from './servers/encode-main.ts'
 import type { ListenOptions, ServerMethods } from './servers/main.ts'
 import type { PlainMethods, PlainVariant } from './servers/plain-main.ts'
-import type { RedisContestantName, RedisMethods } from './servers/redis-main.ts'
 
 /** Files that a process has open besides its streams. */
 const OTHER_FILES = 500
@@ -78,29 +77,6 @@ export class ProcessContext implements Context {
     } finally {
       await Promise.all([child.stop(), client.stop()])
       this.#takeWarnings(options.contestant, child.warnings)
-    }
-  }
-
-  async withRedisPeers<T>(
-    redisUrl: string,
-    contestants: readonly RedisContestantName[],
-    measure: (peers: RedisPeer[], client: Client) => Promise<T>
-  ): Promise<T> {
-    const module = new URL('./servers/redis-main.ts', import.meta.url)
-    const children = contestants.map((contestant) => ({
-      contestant,
-      child: this.#server<RedisMethods>(module)
-    }))
-    const client = this.#client()
-    try {
-      const peers = children.map(async ({ contestant, child }) => ({
-        child,
-        port: await child.call('start', { contestant, redisUrl })
-      }))
-      return await measure(await Promise.all(peers), client)
-    } finally {
-      await Promise.all([client.stop(), ...children.map(({ child }) => child.stop())])
-      for (const { contestant, child } of children) this.#takeWarnings(contestant, child.warnings)
     }
   }
 

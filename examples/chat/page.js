@@ -31,12 +31,18 @@ function connect() {
   }
   listen('said', (said) => rooms.get(said.room)?.show(said))
   listen('typing', (typing) => rooms.get(typing.room)?.showTyping(typing))
-  listen('gap', (gap) => rooms.get(gap.channel)?.showGap(gap))
+  listen('gap', showGap)
   source.addEventListener('open', () => setState('live'))
   source.addEventListener('error', () => {
     setState('reconnecting')
     if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS)
   })
+}
+
+/** One that names no channel is of all of them. */
+function showGap(gap) {
+  const concerned = gap.channel === undefined ? rooms.values() : [rooms.get(gap.channel)]
+  for (const room of concerned) room?.showGap(gap)
 }
 
 function setState(state) {

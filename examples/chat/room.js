@@ -4,7 +4,7 @@ const TYPING_MS = 5_000
 const TELL_MS = 2_000
 
 const GAPS = {
-  foreign: 'The server was restarted: messages may be missing here',
+  unknown: 'The server was restarted: messages may be missing here',
   expired: 'You were away for too long: messages are missing here',
   slow: 'Your connection was too slow: messages are missing here'
 }

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import Fastify from 'fastify'
-import eventStream, { memoryHistory } from '../../lib/index.ts' // 'fastify-eventstream' in your project
+import eventStream from '../../lib/index.ts' // 'fastify-eventstream' in your project
 import { type Metrics, MetricsReader } from './metrics.ts'
 import { type Machine, machine, type VitalSigns, VitalSignsReader } from './vital-signs.ts'
 
@@ -41,11 +41,11 @@ await app.register(eventStream, {
 })
 
 const vitals = app.sse.channel<{ vitals: Reading }>('vitals', {
-  history: memoryHistory({ maxAgeMs: KEPT_MS }),
+  maxAgeMs: KEPT_MS,
   onSubscribe: startReading
 })
 const metrics = app.sse.channel<{ metrics: Metrics }>('metrics', {
-  history: memoryHistory({ maxAgeMs: KEPT_MS }),
+  maxAgeMs: KEPT_MS,
   onSubscribe: startReading
 })
 const reader = new VitalSignsReader(() => app.sse.stats())
@@ -111,7 +111,7 @@ function publishReading(): void {
 function publishMetrics(): void {
   unseen = [...unseen, metricsReader.read()].slice(-KEPT_METRICS)
   if (metrics.size === 0) return
-  for (const data of unseen) metrics.publish({ event: 'metrics', data })
+  metrics.publish(unseen.map((data) => ({ event: 'metrics' as const, data })))
   unseen = []
 }
 

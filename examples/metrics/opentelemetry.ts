@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import type { CloseEvent, CloseReason, FlushEvent, GapEvent, GapReason } from '../../lib/index.ts'
 
 const CLOSE_REASONS: CloseReason[] = ['client', 'server', 'shutdown', 'slow', 'expired', 'error']
-const GAP_REASONS: GapReason[] = ['expired', 'slow', 'foreign', 'future', 'unknown']
+const GAP_REASONS: GapReason[] = ['unknown', 'expired', 'slow', 'uncertain']
 
 /** Slices are meant to end after 4 ms. */
 const SLICE_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064]
@@ -23,9 +23,6 @@ export async function eventStreamMetrics(app: FastifyInstance, { meter }: { mete
     description: 'Subscriptions to channels',
     unit: '{subscription}'
   })
-  const degraded = meter.createObservableGauge('eventstream.history.degraded', {
-    description: '1 if a history does not answer'
-  })
   const opened = meter.createObservableCounter('eventstream.opened', {
     description: 'Streams that were started',
     unit: '{connection}'
@@ -42,12 +39,11 @@ export async function eventStreamMetrics(app: FastifyInstance, { meter }: { mete
     description: 'Streams cut off as too slow',
     unit: '{connection}'
   })
-  const observed = [connections, subscriptions, degraded, opened, messages, bytes, evictions]
+  const observed = [connections, subscriptions, opened, messages, bytes, evictions]
   meter.addBatchObservableCallback((result) => {
     const stats = app.sse.stats()
     result.observe(connections, stats.connections)
     result.observe(subscriptions, stats.subscriptions)
-    result.observe(degraded, Number(stats.degraded))
     result.observe(opened, stats.opened)
     result.observe(messages, stats.messages)
     result.observe(bytes, stats.bytes)

@@ -12,7 +12,7 @@ import type {
 } from '../../lib/index.ts'
 
 const CLOSE_REASONS: CloseReason[] = ['client', 'server', 'shutdown', 'slow', 'expired', 'error']
-const GAP_REASONS: GapReason[] = ['expired', 'slow', 'foreign', 'future', 'unknown']
+const GAP_REASONS: GapReason[] = ['unknown', 'expired', 'slow', 'uncertain']
 
 /** Slices are meant to end after 4 ms. */
 const SLICE_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064]
@@ -52,7 +52,6 @@ export async function eventStreamMetrics(
 
   gauge('eventstream_connections', 'Streams that are open', ({ connections }) => connections)
   gauge('eventstream_subscriptions', 'Subscriptions to channels', ({ subscriptions }) => subscriptions)
-  gauge('eventstream_history_degraded', '1 if a history does not answer', ({ degraded }) => Number(degraded))
   counter('eventstream_opened_total', 'Streams that were started', ({ opened }) => opened)
   counter('eventstream_messages_total', 'Messages sent, once for each stream', ({ messages }) => messages)
   counter('eventstream_bytes_total', 'Bytes of messages and comments sent', ({ bytes }) => bytes)

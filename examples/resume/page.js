@@ -3,7 +3,7 @@ const RETRY_MS = 2_000
 const STATES = { live: 'Live', reconnecting: 'Reconnecting' }
 const BUILDS = { running: 'is running', passed: 'has passed', interrupted: 'was interrupted' }
 const GAPS = {
-  foreign: 'The server was restarted, and cannot tell how far this page had come. It begins again:',
+  unknown: 'The server was restarted, and cannot tell how far this page had come. It begins again:',
   expired: 'This page was away for longer than the server keeps lines. It begins again:'
 }
 const UNKNOWN_GAP = 'The server cannot tell how far this page had come. It begins again:'

@@ -66,45 +66,28 @@ export const FST_ERR_EVENTSTREAM_PIPELINED: Constructor = createError(
   400
 )
 
+/** The reply's status was not 200 when the head was to go out: an event stream has no other (WHATWG HTML, section 9.2.3). */
+export const FST_ERR_EVENTSTREAM_INVALID_STATUS: Constructor<[number]> = createError(
+  'FST_ERR_EVENTSTREAM_INVALID_STATUS',
+  'The status of an event stream is 200, and not %d'
+)
+
 /** An `onSend` hook replaced the stream by another payload, so the stream never began. */
 export const FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED: Constructor = createError(
   'FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED',
   'An onSend hook replaced the stream by another payload'
 )
 
-/** `subscribe()` was called for a connection that is subscribed to this channel already. */
+/** `subscribe()` was called with other options for a connection that is subscribed to this channel already. */
 export const FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED: Constructor<[string]> = createError(
   'FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED',
   'The connection is already subscribed to the channel "%s"'
 )
 
-/** The cursors of one more channel would make a connection's ids longer than 1,024 bytes. */
-export const FST_ERR_EVENTSTREAM_TOO_MANY_CHANNELS: Constructor<[string, number]> = createError(
-  'FST_ERR_EVENTSTREAM_TOO_MANY_CHANNELS',
-  'With the channel "%s" the ids of this connection could take %d bytes, and 1,024 is the limit'
-)
-
-/** `publish()` was called after the server had closed, or the history's own `close()`. */
+/** `publish()` was called after the server had closed. */
 export const FST_ERR_EVENTSTREAM_HISTORY_CLOSED: Constructor = createError(
   'FST_ERR_EVENTSTREAM_HISTORY_CLOSED',
   'The history is closed and keeps no more messages',
-  503
-)
-
-/** A message was not published, because Redis has refused it (see `cause`) or could not be reached in time. */
-export const FST_ERR_EVENTSTREAM_PUBLISH_FAILED: Constructor<[string, { cause: unknown }?]> = createError(
-  'FST_ERR_EVENTSTREAM_PUBLISH_FAILED',
-  'The message was not published: %s',
-  503
-)
-
-/**
- * It is not known whether a message was published, because Redis was sent it and has not answered. To publish it again
- * is safe if it had an `idempotencyKey`, and has the same one then.
- */
-export const FST_ERR_EVENTSTREAM_PUBLISH_UNCONFIRMED: Constructor<[string, { cause: unknown }]> = createError(
-  'FST_ERR_EVENTSTREAM_PUBLISH_UNCONFIRMED',
-  'The message may have been published or not: %s',
   503
 )
 

@@ -1,27 +1,53 @@
-import { type Check, checkEventName, checked, checkFunction, invalid, oneOf } from '../base/check.ts'
+import {
+  type Check,
+  checkBytes,
+  checkCount,
+  checkEventName,
+  checked,
+  checkFunction,
+  checkMs,
+  checkObject,
+  invalid,
+  oneOf,
+  orFalse
+} from '../base/check.ts'
 import { assertUndeclared, checkEvents } from '../wire/declared-events.ts'
-import type { History } from '../history/history.ts'
-import type { ChannelOptions } from '../types.ts'
+import type { ChannelOptions } from './channel.ts'
+
+type Defaulted = 'maxMessages' | 'maxBytes' | 'maxAgeMs' | 'slow' | 'afterGap' | 'gapEvent'
 
 /** A channel's options with the defaults for those that are not given. Frozen. */
 export type ResolvedChannelOptions = Readonly<
-  Required<Pick<ChannelOptions, 'slow' | 'afterGap' | 'gapEvent' | 'history'>> &
-    Pick<ChannelOptions, 'onGap' | 'onSubscribe' | 'onUnsubscribe' | 'events'>
+  Required<Pick<ChannelOptions, Defaulted>> & Omit<ChannelOptions, Defaulted>
 >
 
-export const CHANNEL_DEFAULTS: Readonly<Required<Pick<ChannelOptions, 'slow' | 'afterGap' | 'gapEvent'>>> =
-  Object.freeze({ slow: 'gap', afterGap: 'oldest', gapEvent: 'gap' })
+export const CHANNEL_DEFAULTS: Readonly<Required<Pick<ChannelOptions, Defaulted>>> = Object.freeze({
+  maxMessages: 1_000,
+  maxBytes: 1_048_576,
+  maxAgeMs: 300_000,
+  slow: 'gap',
+  afterGap: 'oldest',
+  gapEvent: 'gap'
+})
 
 export const CHANNEL_CHECKS: Readonly<Record<keyof ChannelOptions, Check>> = {
+  maxMessages: checkCount,
+  maxBytes: checkBytes,
+  maxAgeMs: orFalse(checkMs),
   slow: oneOf('gap', 'disconnect', 'latest'),
   afterGap: oneOf('oldest', 'now'),
   gapEvent: checkEventName,
   onGap: checkFunction,
   onSubscribe: checkFunction,
   onUnsubscribe: checkFunction,
-  history: checkHistory,
   events: checkEvents
 }
+
+/** Those that are options of channels only, for others of the plugin's have like names. */
+export const LIMITS = ['maxMessages', 'maxBytes', 'maxAgeMs'] as const
+
+/** Options of channels by name, or by a pattern in which `*` stands for any characters. */
+export type ChannelPatterns = Readonly<Record<string, ChannelOptions>>
 
 /**
  * A channel's options, over those it has.
@@ -32,16 +58,39 @@ export function resolveChannelOptions(
   base: ResolvedChannelOptions,
   given: ChannelOptions
 ): ResolvedChannelOptions {
-  const options = Object.freeze({ ...base, ...checked(given, CHANNEL_CHECKS) })
+  const options: ResolvedChannelOptions = Object.freeze({ ...base, ...checked(given, CHANNEL_CHECKS) })
   assertUndeclared(options.events, 'gapEvent', options.gapEvent)
   return options
 }
 
-function checkHistory(name: string, value: unknown): void {
-  const methods: (keyof History)[] = ['append', 'follow', 'close']
-  const isHistory =
-    typeof value === 'object' &&
-    value !== null &&
-    methods.every((method) => typeof Reflect.get(value, method) === 'function')
-  if (!isHistory) throw invalid(name, 'a history, such as memoryHistory() returns', value)
+/** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION */
+export function checkPatterns(name: string, value: unknown): void {
+  checkObject(name, value)
+  for (const [pattern, options] of Object.entries(value)) {
+    if (pattern === '') throw invalid(`a name in ${name}`, 'a channel, or a pattern', pattern)
+    checkObject(`${name}['${pattern}']`, options)
+    resolveChannelOptions(CHANNEL_DEFAULTS, options)
+  }
+}
+
+/** The options that a name has by registration: those of all that fit it, the one with the most characters last. */
+export function optionsFor(
+  name: string,
+  defaults: ResolvedChannelOptions,
+  patterns: ChannelPatterns
+): ResolvedChannelOptions {
+  const fitting = Object.keys(patterns).filter((pattern) => pattern !== name && fits(name, pattern))
+  return [...fitting.sort(byLength), name]
+    .map((pattern) => (Object.hasOwn(patterns, pattern) ? patterns[pattern] : undefined))
+    .filter((given) => given !== undefined)
+    .reduce(resolveChannelOptions, defaults)
+}
+
+function fits(name: string, pattern: string): boolean {
+  const parts = pattern.split('*').map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'))
+  return parts.length > 1 && new RegExp(`^${parts.join('.*')}$`, 's').test(name)
+}
+
+function byLength(one: string, other: string): number {
+  return one.length - other.length
 }

@@ -1,314 +1,226 @@
-import { arrive } from '../history/arrivals.ts'
-import { Audience, type AudienceHost } from './audience.ts'
-import { PIECE_BYTES } from '../wire/batch.ts'
-import type { RecentBatches } from './batches.ts'
-import { type ResolvedChannelOptions, resolveChannelOptions } from './channel-options.ts'
-import { type Check, checkBoolean, checked, checkFunction, invalid } from '../base/check.ts'
-import { Connection } from '../connection/connection.ts'
-import { Deferred } from '../base/deferred.ts'
-import { publishChannel } from '../base/diagnostics.ts'
-import { FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED } from '../base/errors.ts'
-import { assertUndeclared } from '../wire/declared-events.ts'
-import type { EventSchemas } from '../wire/event-types.ts'
-import type { Work } from '../connection/flush.ts'
-import type { Frame } from '../wire/frame.ts'
-import type { Cursor } from '../history/history.ts'
-import { type BroughtCursor, cursorIn, cursorOrNone, encodeName } from './last-event-id.ts'
-import { formatMessage } from '../wire/message.ts'
-import { nextTurn } from '../connection/next-turn.ts'
-import { ObservedPromise } from '../base/observed-promise.ts'
-import { assertRoomFor, hasLeft, subscriptionsOf } from './pump.ts'
-import type { RecentMessages } from '../wire/received-message.ts'
-import { LiveSubscription, type Start } from './subscription.ts'
-import type {
-  AnyConnection,
-  Channel,
-  ChannelOptions,
-  Gap,
-  GapAnswer,
-  Publishable,
-  PublishOptions,
-  SSEConnection,
-  SubscribeOptions,
-  Subscription
-} from '../types.ts'
+import type { AnyConnection, AnySubscription } from '../connection/sse-connection.ts'
+import type { Cursor } from '../history/place.ts'
+import type { EventMap, EventSchemas, Sendable, TypedMessage } from '../wire/event-types.ts'
+import type { Message } from '../wire/message.ts'
 
-/** What a channel needs of the hub. */
-export interface ChannelHost {
-  readonly recent: RecentBatches
-  readonly messages: RecentMessages
-  /** @throws what encoding a message throws, also if it has an id, or is none of the declared events. */
-  encode(message: Publishable, schemas: EventSchemas | undefined): Frame
-  schedule(work: Work): void
-  logError(fields: object, message: string): void
+/**
+ * Why a client cannot be given all that it missed: the history does not know its cursor; the messages after it are no
+ * longer kept; the reader was so slow that messages were dropped before it could take them; or it is not known whether
+ * it has them, because it was cut before its handler had subscribed to everything.
+ */
+export type GapReason = 'unknown' | 'expired' | 'slow' | 'uncertain'
 
-  /** The history has taken what was published. */
-  channelOnPublish(): void
-  channelOnDeliver(messages: number): void
-  channelOnGap(subscription: Subscription, gap: Gap): void
-  /** The first subscription has come. */
-  channelOnAudience(channel: LiveChannel): void
-  /** The last subscription has gone. */
-  channelOnIdle(channel: LiveChannel): void
+/** What a `gap` event tells, as its data. */
+export interface Gap {
+  /** The channel's name; none if the client's cursor is unknown, so that all channels have the gap. */
+  readonly channel?: string
+  readonly reason: GapReason
 }
 
-const SUBSCRIBE_CHECKS: Readonly<Record<keyof SubscribeOptions, Check>> = {
-  from: checkFrom,
-  resume: checkBoolean,
-  filter: checkFilter
-}
-const PUBLISH_CHECKS: Readonly<Record<keyof PublishOptions, Check>> = {
-  key: checkKey,
-  idempotencyKey: checkIdempotencyKey
-}
-const MAX_IDEMPOTENCY_KEY_LENGTH = 256
-const NO_OPTIONS: Readonly<object> = Object.freeze({})
+/** A message without an id: in a channel the id is the cursor that `publish()` gives it. */
+export type Publishable<Events extends object = EventMap> = string extends keyof Events
+  ? (Message & { id?: never }) | string
+  : (Extract<TypedMessage<Events>, { data: unknown }> & { id?: never }) | Extract<Sendable<Events>, string>
 
-export class LiveChannel implements Channel, AudienceHost {
+export interface PublishOptions {
+  /**
+   * What the message is about, for channels with `slow: 'latest'`: a newer message with the same key replaces it.
+   * @defaultValue the message's event name
+   */
+  key?: string
+  /**
+   * What makes a retry safe: what was published to the same channels with the same key is not published again, as long
+   * as it is kept, and its cursor is the answer. A well-formed string of 1 to 256 characters.
+   * @defaultValue none
+   */
+  idempotencyKey?: string
+  /**
+   * Whether the message is kept for those who come later, or come back. `false` is for what concerns only those who are
+   * here, such as who is typing: nobody is told a gap for it.
+   * @defaultValue true
+   */
+  keep?: boolean
+}
+
+/** A message as its readers get it. */
+export interface ChannelMessage {
+  readonly id: Cursor
+  /** `''` when it has none. */
+  readonly event: string
+  /** The text of its data, with LF as line ends. */
+  readonly data: string
+  readonly key: string
+  /** The data parsed as JSON, for the caller alone. @throws SyntaxError when it is none. */
+  json(): unknown
+}
+
+/**
+ * Where to begin: with the next message; with the oldest that is kept; with the first that was ever published, or a gap;
+ * with the newest `last` that are kept; or after the message with this cursor.
+ */
+export type From = 'now' | 'oldest' | 'first' | { readonly last: number } | Cursor
+
+export interface SubscribeOptions {
+  /**
+   * Where a client begins that brought no cursor.
+   * @defaultValue 'now'
+   */
+  from?: From
+  /**
+   * Whether a client that brought a cursor goes on from there, on its connection's first subscription to the channel.
+   * `false` starts it at `from`.
+   * @defaultValue true
+   */
+  resume?: boolean
+  /**
+   * Nothing is given that came at or before this cursor or time, also to a client that comes back with an older one: for
+   * those who joined a room at a moment, and shall read nothing older.
+   * @defaultValue none
+   */
+  notBefore?: Cursor | Date
+  /**
+   * Chooses the messages that this connection gets, by what it returns at once. Must be quick, and always answer the same
+   * for the same message. A message for which it throws is not chosen, and the error is logged. If it returns a promise,
+   * the connection ends with reason `error`.
+   * @defaultValue all
+   */
+  filter?: (message: ChannelMessage) => boolean
+}
+
+/** A connection's membership in a channel, from one place of the history to another. */
+export interface Subscription extends AnySubscription {
+  readonly channel: Channel
+  readonly connection: AnyConnection
+}
+
+export interface ChannelInfo {
+  /** Subscriptions on this server. */
+  readonly subscriptions: number
+  /** Messages that are kept. */
+  readonly messages: number
+  /** Bytes of their text. */
+  readonly bytes: number
+  /** The cursors of the oldest and the newest message that are kept. */
+  readonly oldest: Cursor | undefined
+  readonly newest: Cursor | undefined
+}
+
+export interface ReadOptions {
+  /** @defaultValue 'oldest' */
+  from?: From
+  /** Ends the reading, without an error. */
+  signal?: AbortSignal
+}
+
+/** What `channel.read()` gives. */
+export type ReadItem =
+  | ({ readonly type: 'message' } & Omit<ChannelMessage, 'json'> & { json(): unknown })
+  | { readonly type: 'gap'; readonly reason: GapReason }
+
+/** One named topic. The same for everyone who asks for the same name. */
+export interface Channel<Events extends object = EventMap> {
   readonly name: string
-  readonly encodedName: string
-  readonly #host: ChannelHost
-  #options: ResolvedChannelOptions
-  #audience: Audience | undefined
-  /** Bytes published since the audience was last offered everything. */
-  #unofferedBytes = 0
-  #offered: Deferred<void> | undefined
 
-  constructor(host: ChannelHost, name: string, options: ResolvedChannelOptions) {
-    this.#host = host
-    this.name = name
-    this.encodedName = encodeName(name)
-    this.#options = options
-  }
+  /** Subscriptions on this server. */
+  readonly size: number
 
-  get options(): ResolvedChannelOptions {
-    return this.#options
-  }
+  /** Of this server, in the order in which they began. */
+  readonly subscriptions: readonly Subscription[]
 
-  get recent(): RecentBatches {
-    return this.#host.recent
-  }
+  /**
+   * Appends a message to the history, or several in one step, and gives them to all subscriptions at the end of this turn
+   * of the event loop. A string stands for `{ data: string }`.
+   *
+   * @returns a promise of its cursor, or theirs, which resolves when more may be published: at once, unless 64 KiB were
+   * published that the subscriptions have not been offered yet.
+   * @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE (also for a message with an `id`, or with the name of an event of the
+   * plugin's own), FST_ERR_EVENTSTREAM_SERIALIZATION, FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE or
+   * FST_ERR_EVENTSTREAM_INVALID_OPTION at the call, before anything is kept. The promise rejects with
+   * FST_ERR_EVENTSTREAM_HISTORY_CLOSED; if nobody waits for it, the error is logged instead.
+   */
+  publish(message: Publishable<Events>, options?: PublishOptions): Promise<Cursor>
+  publish(messages: readonly Publishable<Events>[], options?: PublishOptions): Promise<readonly Cursor[]>
 
-  get messages(): RecentMessages {
-    return this.#host.messages
-  }
+  /**
+   * Gives the connection what is published, each message once and in order. A client that returns with a cursor gets
+   * first what it missed. A connection that has ended is not subscribed. A connection that is subscribed with the same
+   * options keeps its subscription.
+   *
+   * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION, FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED if the connection is subscribed
+   * with other options, and what the channel's `onSubscribe` throws.
+   */
+  subscribe(connection: AnyConnection, options?: SubscribeOptions): Subscription
 
-  get size(): number {
-    return this.#audience?.size ?? 0
-  }
+  /**
+   * What is kept and then what is published, for whatever is no event stream. Ends when the server closes. Whoever does
+   * not ask for more for so long that messages are dropped is told a gap.
+   *
+   * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION
+   */
+  read(options?: ReadOptions): AsyncIterableIterator<ReadItem>
 
-  /** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION */
-  configure(given: ChannelOptions): void {
-    const options = resolveChannelOptions(this.#options, given)
-    if (this.#audience !== undefined && options.history !== this.#options.history) {
-      throw invalid('history', 'the one that the channel has while it has subscriptions', given.history)
-    }
-    this.#options = options
-  }
-
-  publish(message: Publishable, options: PublishOptions = NO_OPTIONS): Promise<Cursor> {
-    const { key = eventOf(message), idempotencyKey } = checkedIfAny(options, PUBLISH_CHECKS)
-    const frame = this.#host.encode(message, this.#options.events)
-    const appended = this.#options.history.append(this.name, frame, key, idempotencyKey)
-    appended.then(
-      () => this.#host.channelOnPublish(),
-      () => {}
-    )
-    this.#unofferedBytes += frame.byteLength
-    const published = this.#mayContinue() ? appended : this.#afterOffer(appended)
-    if (publishChannel.hasSubscribers) this.#tellPublished(appended, frame)
-    return ObservedPromise.of(published, (err) => {
-      this.#host.logError({ err, channel: this.name }, 'a message could not be published')
-    })
-  }
-
-  subscribe(connection: AnyConnection, options: SubscribeOptions = NO_OPTIONS): Subscription {
-    const { from = 'now', resume = true, filter } = checkedIfAny(options, SUBSCRIBE_CHECKS)
-    if (!(connection instanceof Connection)) {
-      throw invalid('the connection', 'what reply.sseStart() returned', connection)
-    }
-    if (connection.state === 'closing' || connection.state === 'closed') return ended(this, connection)
-    if (subscriptionsOf(connection).some(({ channel }) => channel === this)) {
-      throw new FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED(this.name)
-    }
-    assertRoomFor(this, connection)
-    assertUndeclared(this.#options.events, 'cursorEvent', connection.cursorEvent)
-    const audience = this.#open()
-    const start = startOf(from, audience)
-    const brought = resume ? this.#broughtBy(connection) : undefined
-    const subscription = new LiveSubscription(
-      audience,
-      connection,
-      brought === undefined ? start : resumeAt(brought, start),
-      filter
-    )
-    audience.add(subscription)
-    this.#tellSubscribed(subscription)
-    connection.feedOnChange()
-    return subscription
-  }
-
-  schedule(work: Work): void {
-    this.#host.schedule(work)
-  }
-
-  /** What the client had of this channel when it came, unless that was used before. */
-  #broughtBy(connection: Connection): BroughtCursor | undefined {
-    if (hasLeft(this.encodedName, connection)) return undefined
-    return cursorIn(connection.lastEventId, this.encodedName)
-  }
-
-  tellGap(gap: Gap, subscription: Subscription): readonly string[] | Promise<readonly string[]> {
-    const answer = this.#options.onGap?.(gap, subscription)
-    return isThenable(answer)
-      ? Promise.resolve(answer).then((messages) => this.#textsOf(gap, messages))
-      : this.#textsOf(gap, answer)
-  }
-
-  gapText(gap: Gap): string {
-    return formatMessage({ event: this.#options.gapEvent, data: gap }, JSON.stringify)
-  }
-
-  audienceOnDeliver(messages: number): void {
-    this.#host.channelOnDeliver(messages)
-  }
-
-  audienceOnGap(subscription: Subscription, gap: Gap): void {
-    this.#host.channelOnGap(subscription, gap)
-  }
-
-  audienceOnOffered(): void {
-    this.#unofferedBytes = 0
-    this.#offered?.resolve()
-    this.#offered = undefined
-  }
-
-  audienceOnEnd(subscription: Subscription): void {
-    try {
-      this.#observe('onUnsubscribe', this.#options.onUnsubscribe?.(subscription))
-    } catch (err) {
-      this.#logFailed('onUnsubscribe', err)
-    }
-  }
-
-  audienceOnEmpty(): void {
-    this.#audience = undefined
-    this.audienceOnOffered()
-    this.#host.channelOnIdle(this)
-  }
-
-  #open(): Audience {
-    if (this.#audience === undefined) {
-      this.#audience = new Audience(this, this.#options.history)
-      this.#host.channelOnAudience(this)
-    }
-    return this.#audience
-  }
-
-  #tellSubscribed(subscription: LiveSubscription): void {
-    try {
-      this.#observe('onSubscribe', this.#options.onSubscribe?.(subscription))
-    } catch (error) {
-      subscription.undo()
-      throw error
-    }
-  }
-
-  #observe(hook: string, result: unknown): void {
-    if (isThenable(result)) result.then(undefined, (err: unknown) => this.#logFailed(hook, err))
-  }
-
-  #logFailed(hook: string, err: unknown): void {
-    this.#host.logError({ err, channel: this.name }, `${hook} failed`)
-  }
-
-  #mayContinue(): boolean {
-    return this.#unofferedBytes < PIECE_BYTES
-  }
-
-  /** Publishers who wait let the flush run, which offers their messages before more are appended. */
-  async #afterOffer(appended: Promise<Cursor>): Promise<Cursor> {
-    this.#offered ??= new Deferred()
-    const { promise } = this.#offered
-    if (this.#audience === undefined) void nextTurn().then(() => this.audienceOnOffered())
-    const cursor = await appended
-    if (this.#audience?.isIdle) this.audienceOnOffered()
-    await promise
-    return cursor
-  }
-
-  #tellPublished(appended: Promise<Cursor>, { byteLength }: Frame): void {
-    const tell = (cursor: Cursor): void => publishChannel.publish({ channel: this.name, cursor, byteLength })
-    appended.then(tell, () => {})
-  }
-
-  /** No messages: the gap event. */
-  #textsOf(gap: Gap, answer: GapAnswer): readonly string[] {
-    const messages = answer === undefined || answer === null ? [] : [answer].flat()
-    return messages.length === 0
-      ? [this.gapText(gap)]
-      : messages.map((message) => this.#host.encode(message, this.#options.events).text)
-  }
+  info(): Promise<ChannelInfo>
 }
 
-function startOf(from: Cursor, { log }: Audience): Start {
-  const start = { arrival: arrive(), isProven: true, isOldest: from === 'oldest', instead: undefined }
-  if (from === 'now') return { ...start, cursor: log.head }
-  if (from === 'oldest') return { ...start, cursor: log.oldest }
-  return { ...start, cursor: cursorOrNone(from), isProven: false }
-}
+/** Messages without ids, or nothing for the gap event. */
+export type GapAnswer = Publishable | readonly Publishable[] | undefined | null
 
-function resumeAt({ cursor, isNamed }: BroughtCursor, start: Start): Start {
-  const { arrival } = start
-  return { cursor, arrival, isProven: false, isOldest: false, instead: isNamed ? undefined : start }
-}
-
-/** Most calls give no options. */
-function checkedIfAny<Options extends object>(
-  options: Options,
-  checks: Readonly<Record<string, Check>>
-): Partial<Options> {
-  return options === NO_OPTIONS ? options : checked(options, checks)
-}
-
-/** What `subscribe()` returns for a connection that has ended. */
-function ended(channel: Channel, connection: SSEConnection): Subscription {
-  const ready = Promise.resolve()
-  return Object.freeze({ channel, connection, cursor: undefined, ready, active: false, unsubscribe() {} })
-}
-
-function eventOf(message: Publishable): string {
-  return typeof message === 'object' && message !== null ? (message.event ?? '') : ''
-}
-
-function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
-}
-
-function checkFrom(name: string, value: unknown): void {
-  if (typeof value !== 'string' || value === '') throw invalid(name, "'oldest', 'now' or a cursor", value)
-}
-
-function checkFilter(name: string, value: unknown): void {
-  checkFunction(name, value)
-  if (Object.prototype.toString.call(value) === '[object AsyncFunction]') {
-    throw invalid(name, 'a function that returns true or false, not a promise', value)
-  }
-}
-
-function checkKey(name: string, value: unknown): void {
-  if (typeof value !== 'string' || !value.isWellFormed()) {
-    throw invalid(name, 'a string without lone surrogates', value)
-  }
-}
-
-function checkIdempotencyKey(name: string, value: unknown): void {
-  if (
-    typeof value !== 'string' ||
-    value === '' ||
-    value.length > MAX_IDEMPOTENCY_KEY_LENGTH ||
-    !value.isWellFormed()
-  ) {
-    throw invalid(name, `a well-formed string of 1 to ${MAX_IDEMPOTENCY_KEY_LENGTH} characters`, value)
-  }
+/** Options of a channel. Those of all channels are set in the plugin's options. */
+export interface ChannelOptions {
+  /**
+   * Messages that are kept.
+   * @defaultValue 1000
+   */
+  maxMessages?: number
+  /**
+   * Bytes of the text of messages that are kept. The newest message is kept whatever its size.
+   * @defaultValue 1048576
+   */
+  maxBytes?: number
+  /**
+   * Milliseconds for which a message is kept. `false` sets no limit.
+   * @defaultValue 300000
+   */
+  maxAgeMs?: number | false
+  /**
+   * What happens to a connection that is behind. `'gap'`: it is given what is kept, and told if something was lost.
+   * `'disconnect'`: it is destroyed with reason `slow` if something was lost. `'latest'`: until it has caught up, it is
+   * given only the newest message of each key.
+   * @defaultValue 'gap'
+   */
+  slow?: 'gap' | 'disconnect' | 'latest'
+  /**
+   * Where a connection goes on after a gap: with the oldest message that is kept, or with the next one.
+   * @defaultValue 'oldest'
+   */
+  afterGap?: 'oldest' | 'now'
+  /**
+   * The event that tells a gap. No other message may have its name.
+   * @defaultValue 'gap'
+   */
+  gapEvent?: string
+  /**
+   * Called when a connection has lost messages. The message or messages that it returns, such as a snapshot, are sent
+   * instead of the gap event. What is published from the call on still comes after them, so that nothing is lost in
+   * between; the connection waits for a promise for up to 5 seconds. If it throws, rejects or takes longer, the error is
+   * logged and the gap event is sent.
+   * @defaultValue none
+   */
+  onGap?: (
+    gap: Gap & { readonly channel: string },
+    subscription: Subscription
+  ) => GapAnswer | Promise<GapAnswer>
+  /**
+   * Called when a connection was subscribed. What it throws is thrown by `subscribe()`, which is undone. Nobody waits for a
+   * promise that it returns; if that rejects, the error is logged.
+   */
+  onSubscribe?: (subscription: Subscription) => unknown
+  /** Called when a subscription has ended, whatever ended it. What it throws or rejects with is logged. */
+  onUnsubscribe?: (subscription: Subscription) => unknown
+  /**
+   * The events that are published, each with the schema of its data. `publish()` throws for any other, and for data that
+   * does not fit.
+   * @defaultValue all
+   */
+  events?: EventSchemas
 }

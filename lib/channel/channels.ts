@@ -1,19 +1,52 @@
-import { type ChannelHost, LiveChannel } from './channel.ts'
-import type { ResolvedChannelOptions } from './channel-options.ts'
-import { invalid } from '../base/check.ts'
-import type { History, HistoryListener } from '../history/history.ts'
-import { encodeName } from './last-event-id.ts'
-import type { ChannelOptions } from '../types.ts'
+import { type Check, checkBoolean, checked, invalid } from '../base/check.ts'
+import { expected, FST_ERR_EVENTSTREAM_INVALID_MESSAGE } from '../base/errors.ts'
+import { ObservedPromise } from '../base/observed-promise.ts'
+import { ownText } from '../base/own-text.ts'
+import type { Connection } from '../connection/connection.ts'
+import type { AnyConnection } from '../connection/sse-connection.ts'
+import type { Cursor } from '../history/place.ts'
+import type { EventSchemas } from '../wire/event-types.ts'
+import type { Frame } from '../wire/frame.ts'
+import { assertNoId } from '../wire/message.ts'
+import type {
+  Channel,
+  ChannelOptions,
+  Publishable,
+  PublishOptions,
+  SubscribeOptions,
+  Subscription
+} from './channel.ts'
+import { type ChannelPatterns, LIMITS, optionsFor, type ResolvedChannelOptions } from './channel-options.ts'
+import { publishChannel } from './diagnostics.ts'
+import { type ChannelHost, LiveChannel } from './live-channel.ts'
+import type { Shared } from './shared.ts'
 
 const MAX_NAME_BYTES = 256
+const MAX_IDEMPOTENCY_KEY_LENGTH = 256
+const PUBLISH_CHECKS: Readonly<Record<keyof PublishOptions, Check>> = {
+  key: checkKey,
+  idempotencyKey: checkIdempotencyKey,
+  keep: checkBoolean
+}
+const NO_OPTIONS: Readonly<object> = Object.freeze({})
 
-/** The channels of one hub by name. One that has no subscriptions and was not declared lasts only while it is held. */
-export class Channels {
-  readonly #host: ChannelHost & HistoryListener
-  /** Histories that were opened. */
-  readonly #stores = new Set<History>()
-  readonly #defaults: ResolvedChannelOptions
-  /** Those that have subscriptions. */
+/** What the channels of a registration need of it. */
+export interface ChannelsHost {
+  readonly shared: Shared
+  readonly defaults: ResolvedChannelOptions
+  readonly patterns: ChannelPatterns
+  /** The event that tells places, if there is one. */
+  readonly cursorEvent: string | false
+  isOwn(connection: Connection): boolean
+  /** @throws what encoding a message throws, also if it is none of the declared events. */
+  encode(message: Publishable, schemas: EventSchemas | undefined): Frame
+}
+
+/** The channels of one registration by name. One that has no subscriptions and was not declared lasts while it is held. */
+export class Channels implements ChannelHost {
+  readonly shared: Shared
+  readonly #host: ChannelsHost
+  /** Those that have subscriptions, or readers. */
   readonly #live = new Set<LiveChannel>()
   readonly #declared = new Set<LiveChannel>()
   readonly #known = new Map<string, WeakRef<LiveChannel>>()
@@ -22,26 +55,13 @@ export class Channels {
   })
   #isReady = false
 
-  constructor(host: ChannelHost & HistoryListener, defaults: ResolvedChannelOptions) {
+  constructor(host: ChannelsHost) {
     this.#host = host
-    this.#defaults = defaults
-    this.#openHistory(defaults.history)
+    this.shared = host.shared
   }
 
-  /** How many have subscriptions. */
-  get size(): number {
-    return this.#live.size
-  }
-
-  /** Whether the history of any cannot be reached or does not answer. */
-  get degraded(): boolean {
-    return [...this.#stores].some(({ degraded }) => degraded)
-  }
-
-  get subscriptions(): number {
-    let sum = 0
-    for (const { size } of this.#live) sum += size
-    return sum
+  get live(): ReadonlySet<Channel> {
+    return this.#live
   }
 
   /** From now on, options that are given do not keep a channel. */
@@ -49,48 +69,142 @@ export class Channels {
     this.#isReady = true
   }
 
-  get(name: string, options: ChannelOptions | undefined): LiveChannel {
+  get(name: string, options?: ChannelOptions): LiveChannel {
     const channel = this.#known.get(name)?.deref() ?? this.#create(name)
     if (options !== undefined) this.#configure(channel, options)
     return channel
   }
 
-  keep(channel: LiveChannel): void {
+  subscribe(connection: AnyConnection, names: readonly string[], options?: SubscribeOptions): Subscription[] {
+    const subscriptions: Subscription[] = []
+    try {
+      for (const name of namesOf(names)) subscriptions.push(this.get(name).subscribe(connection, options))
+    } catch (error) {
+      for (const subscription of subscriptions) subscription.unsubscribe()
+      throw error
+    }
+    return subscriptions
+  }
+
+  publish(
+    names: string | readonly string[],
+    given: unknown,
+    options: PublishOptions = NO_OPTIONS
+  ): Promise<never> {
+    const {
+      key,
+      idempotencyKey,
+      keep = true
+    } = options === NO_OPTIONS ? options : checked(options, PUBLISH_CHECKS)
+    const channels = namesOf(names).map((name) => this.get(name))
+    const messages = (Array.isArray(given) ? given : [given]) as readonly Publishable[]
+    const frames = messages.map((message) => ({
+      ...this.#encodeFor(channels, message),
+      key: key ?? eventOf(message)
+    }))
+    const byteLength = frames.reduce((sum, frame) => sum + frame.byteLength, 0)
+    const published = this.#append(channels, frames, byteLength, idempotencyKey, keep)
+    const result = published.then((cursors) => (Array.isArray(given) ? cursors : cursors[0]))
+    return ObservedPromise.of(result as Promise<never>, (err) => {
+      const names = channels.map(({ name }) => name)
+      this.shared.log.error({ err, channels: names }, 'a message could not be published')
+    })
+  }
+
+  isOwn(connection: Connection): boolean {
+    return this.#host.isOwn(connection)
+  }
+
+  encode(message: Publishable, { events }: ResolvedChannelOptions): Frame {
+    assertNoId(message, "absent, for it is the channel's")
+    return this.#host.encode(message, events)
+  }
+
+  channelOnUse(channel: LiveChannel): void {
     this.#live.add(channel)
   }
 
-  release(channel: LiveChannel): void {
+  channelOnIdle(channel: LiveChannel): void {
     this.#live.delete(channel)
   }
 
-  async close(): Promise<void> {
-    const histories = new Set([this.#defaults.history, ...this.#stores])
-    for (const known of this.#known.values()) {
-      const history = known.deref()?.options.history
-      if (history !== undefined) histories.add(history)
+  close(): void {
+    this.shared.history.close()
+  }
+
+  async #append(
+    channels: readonly LiveChannel[],
+    frames: readonly (Frame & { readonly key: string })[],
+    byteLength: number,
+    idempotencyKey: string | undefined,
+    isKept: boolean
+  ): Promise<readonly Cursor[]> {
+    const { history, rounds, counters } = this.shared
+    const windows = channels.map(({ window }) => window)
+    const cursors = history.append(windows, frames, { idempotencyKey, isKept })
+    counters.published += frames.length
+    if (publishChannel.hasSubscribers) {
+      const names = channels.map(({ name }) => name)
+      for (const [i, cursor] of cursors.entries()) {
+        publishChannel.publish({ channels: names, cursor, byteLength: frames[i]?.byteLength ?? 0 })
+      }
     }
-    await Promise.all([...histories].map((history) => history.close()))
+    await rounds.publish(byteLength)
+    return cursors
+  }
+
+  /** The message must fit all of the channels, and is encoded as the first one that declares events says. */
+  #encodeFor(channels: readonly LiveChannel[], message: Publishable): Frame {
+    const frames = channels.map(({ options }) => {
+      this.#assertFree(message, options)
+      return { isDeclared: options.events !== undefined, frame: this.encode(message, options) }
+    })
+    const chosen = frames.find(({ isDeclared }) => isDeclared) ?? frames[0]
+    if (chosen === undefined) throw invalid('the channels', 'at least one name', channels)
+    return chosen.frame
+  }
+
+  /** Clients could not tell it from what the plugin says. */
+  #assertFree(message: Publishable, { gapEvent }: ResolvedChannelOptions): void {
+    const event = eventOf(message)
+    if (
+      event === '' ||
+      (event !== gapEvent && event !== this.#host.cursorEvent && event !== this.shared.gapEvent)
+    )
+      return
+    const rule = 'none of the events by which gaps and cursors are told'
+    throw new FST_ERR_EVENTSTREAM_INVALID_MESSAGE(expected('message.event', rule, event))
   }
 
   #create(name: string): LiveChannel {
     checkName(name)
-    const channel = new LiveChannel(this.#host, name, this.#defaults)
-    this.#known.set(name, new WeakRef(channel))
-    this.#collected.register(channel, name)
+    const { defaults, patterns } = this.#host
+    const channel = new LiveChannel(this, ownText(name), optionsFor(name, defaults, patterns))
+    this.#known.set(channel.name, new WeakRef(channel))
+    this.#collected.register(channel, channel.name)
     return channel
   }
 
   #configure(channel: LiveChannel, options: ChannelOptions): void {
+    if (this.#isReady) {
+      for (const name of LIMITS) {
+        if (options[name] === undefined || options[name] === channel.options[name]) continue
+        throw invalid(name, 'set before the server is ready, for it would be forgotten', options[name])
+      }
+    }
     channel.configure(options)
-    this.#openHistory(channel.options.history)
     if (!this.#isReady) this.#declared.add(channel)
   }
+}
 
-  #openHistory(history: History): void {
-    if (history.open === undefined || this.#stores.has(history)) return
-    this.#stores.add(history)
-    history.open(this.#host)
-  }
+function namesOf(names: string | readonly string[]): readonly string[] {
+  if (typeof names === 'string') return [names]
+  if (!Array.isArray(names)) throw invalid('the channels', 'a name or an array of names', names)
+  return [...new Set(names as readonly string[])]
+}
+
+function eventOf(message: Publishable): string {
+  return typeof message === 'object' && message !== null ? (message.event ?? '') : ''
 }
 
 function checkName(name: unknown): void {
@@ -98,12 +212,25 @@ function checkName(name: unknown): void {
     typeof name !== 'string' ||
     name === '' ||
     !name.isWellFormed() ||
-    encodeName(name).length > MAX_NAME_BYTES
+    Buffer.byteLength(name) > MAX_NAME_BYTES
   ) {
-    throw invalid(
-      'the channel name',
-      `a well-formed string of 1 to ${MAX_NAME_BYTES} bytes when percent-encoded`,
-      name
-    )
+    throw invalid('the channel name', `a well-formed string of 1 to ${MAX_NAME_BYTES} bytes`, name)
+  }
+}
+
+function checkKey(name: string, value: unknown): void {
+  if (typeof value !== 'string' || !value.isWellFormed()) {
+    throw invalid(name, 'a string without lone surrogates', value)
+  }
+}
+
+function checkIdempotencyKey(name: string, value: unknown): void {
+  if (
+    typeof value !== 'string' ||
+    value === '' ||
+    value.length > MAX_IDEMPOTENCY_KEY_LENGTH ||
+    !value.isWellFormed()
+  ) {
+    throw invalid(name, `a well-formed string of 1 to ${MAX_IDEMPOTENCY_KEY_LENGTH} characters`, value)
   }
 }

@@ -1,44 +1,86 @@
-import type { Cursor } from '../history/history.ts'
+import { createHash } from 'node:crypto'
+import type { History } from '../history/history.ts'
+import { type Cursor, formatPlace, type Place } from '../history/place.ts'
 
-const CURSOR = /^[\w.~-]{1,64}$/
-/** `name=cursor&name=cursor`, with percent-encoded names. */
-const COMBINED = /^[\w.~%-]+=[\w.~-]+(?:&[\w.~%-]+=[\w.~-]+)*$/
+/** Longer ids throw (`message.id`), and are more than some servers take as a header. */
+const MAX_ID_LENGTH = 1_024
+const HASH_BYTES = 6
+const PART = /^(~|[\w-]{8})=([0-9a-z]{10})(?:\.([\w-]{8}))?$/
+/** Stands for all channels. */
+const ALL = '~'
 
-/** Stands for a cursor that is none, wherever ids are written. No history gives it. */
-const NO_CURSOR: Cursor = '-'
-
-/** Longer ids throw (`message.id`). */
-export const MAX_ID_LENGTH = 1_024
-/** What a cursor may take in an id. */
-export const MAX_CURSOR_LENGTH = 28
-
-/** A channel's name as it is in ids: only characters that a CORS request may send without a preflight. */
-export function encodeName(name: string): string {
-  return encodeURIComponent(name).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
+/** From when on it is not known which channels' messages a client was given. */
+export interface Uncertainty {
+  readonly since: Place
+  /** Which channels had been subscribed to: those have no part in it. `''`: none. */
+  readonly sum: string
 }
 
-/** A cursor that a client brought, which may be another channel's if it came without a name. */
-export interface BroughtCursor {
-  readonly cursor: Cursor
-  readonly isNamed: boolean
+/** Where a client stands that comes back. */
+export interface Standpoint {
+  /** What was published at or before it was given, */
+  readonly place: Place
+  /** but to channels with these names only what is at or before another place, */
+  readonly exceptions: ReadonlyMap<string, Place>
+  /** and perhaps not what is later than a third one. */
+  readonly uncertainty: Uncertainty | undefined
 }
 
 /**
- * The cursor that a client's last event id has for a channel.
+ * What an id says: `<cursor>`, then for channels that have not caught up `&<hash of the name>=<place>`, or
+ * `&~=<place>.<sum>` for all that is not known of channels.
  *
- * An id is one cursor, or one for each of several channels. One cursor does not say whose it is: it is taken for that of
- * every channel, whose history tells better. What is neither is a cursor that no history knows.
- *
- * @returns `undefined` if the client brought none, because it was not subscribed to this channel.
+ * @returns `undefined` if the history does not know it.
  */
-export function cursorIn(lastEventId: string | undefined, encodedName: string): BroughtCursor | undefined {
-  if (lastEventId === undefined) return undefined
-  if (!COMBINED.test(lastEventId)) return { cursor: cursorOrNone(lastEventId), isNamed: false }
-  const start = `${encodedName}=`
-  const part = lastEventId.split('&').find((candidate) => candidate.startsWith(start))
-  return part === undefined ? undefined : { cursor: cursorOrNone(part.slice(start.length)), isNamed: true }
+export function parseId(id: string, history: History): Standpoint | undefined {
+  const [cursor = '', ...parts] = id.split('&')
+  const place = history.placeOf(cursor)
+  if (place === undefined) return undefined
+  const exceptions = new Map<string, Place>()
+  let uncertainty: Uncertainty | undefined
+  for (const part of parts) {
+    const [, hash = '', digits = '', sum = ''] = PART.exec(part) ?? []
+    const since = Number.parseInt(digits, 36)
+    if (!(since <= place)) return undefined
+    if (hash === ALL) uncertainty = { since, sum }
+    else exceptions.set(hash, since)
+  }
+  return { place, exceptions, uncertainty }
 }
 
-export function cursorOrNone(text: string): Cursor {
-  return CURSOR.test(text) ? text : NO_CURSOR
+/** @param exceptions hashes of the names of channels that have not caught up, and their places. */
+export function formatId(
+  cursor: Cursor,
+  exceptions: ReadonlyMap<string, Place>,
+  uncertainty: Uncertainty | undefined
+): string {
+  const parts = [...exceptions].map(([hash, place]) => `&${hash}=${formatPlace(place)}`)
+  const id = `${cursor}${parts.join('')}${formatUncertainty(uncertainty)}`
+  if (id.length <= MAX_ID_LENGTH) return id
+  const lowest = Math.min(uncertainty?.since ?? Infinity, ...exceptions.values())
+  return `${cursor}${formatUncertainty({ since: lowest, sum: '' })}`
+}
+
+/** A name as it is in ids. */
+export function hashOf(name: string): string {
+  return digestOf(name).toString('base64url')
+}
+
+/** The same for the same names in whatever order. */
+export function sumOf(names: Iterable<string>): string {
+  const sum = Buffer.alloc(HASH_BYTES)
+  for (const name of names) {
+    for (const [i, byte] of digestOf(name).entries()) sum.writeUInt8(sum.readUInt8(i) ^ byte, i)
+  }
+  return sum.toString('base64url')
+}
+
+function formatUncertainty(uncertainty: Uncertainty | undefined): string {
+  if (uncertainty === undefined) return ''
+  const { since, sum } = uncertainty
+  return `&${ALL}=${formatPlace(since)}${sum === '' ? '' : `.${sum}`}`
+}
+
+function digestOf(name: string): Buffer {
+  return createHash('sha256').update(name).digest().subarray(0, HASH_BYTES)
 }

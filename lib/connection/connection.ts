@@ -1,17 +1,25 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
-import { latestArrival } from '../history/arrivals.ts'
-import { Batch, PIECE_BYTES } from '../wire/batch.ts'
 import { Deferred } from '../base/deferred.ts'
+import { expected, FST_ERR_EVENTSTREAM_INVALID_MESSAGE } from '../base/errors.ts'
+import { monotonicMs, wallClockMs } from '../base/monotonic-ms.ts'
+import type { Place } from '../history/place.ts'
+import { Batch, PIECE_BYTES } from '../wire/batch.ts'
+import { encodeComment, encodeMessage, encodeRetry, type Frame, type FrameOptions } from '../wire/frame.ts'
+import { assertNoId, type Declaration, type Message } from '../wire/message.ts'
+import type { Feed } from './feed.ts'
 import type { Work } from './flush.ts'
-import { encodeComment, encodeMessage, encodeRetry, type Frame } from '../wire/frame.ts'
-import { assertNoId, type Declaration } from '../wire/message.ts'
 import { nextTurn } from './next-turn.ts'
-import type { ResolvedStartOptions } from '../fastify/options.ts'
 import { Outbox } from './outbox.ts'
 import { type Sink, sendFrom } from './source.ts'
+import type {
+  AnySubscription,
+  CloseReason,
+  ConnectionState,
+  Source,
+  SSEConnection
+} from './sse-connection.ts'
 import type { Transport, TransportListener } from './transport/transport.ts'
-import type { CloseReason, ConnectionState, Message, Source, SSEConnection } from '../types.ts'
 
 const SETTLED: Promise<void> = Promise.resolve()
 const HEARTBEAT = new Batch(': \n\n', 0)
@@ -30,26 +38,21 @@ export interface ConnectionHost {
   connectionOnState(connection: Connection): void
 }
 
-/** What a connection takes from when it can write, besides what is sent to it alone. */
-export interface Feed {
-  /** Whether something may come from it, with ids that are its own. */
-  readonly isActive: boolean
-
-  /** Whether something is still to come from it that arrived before now. */
-  readonly isDue: boolean
-
-  /** Takes the next batch of what arrived until `limit` (`arrivals.ts`). */
-  take(limit: number): Batch | undefined
-
-  /** Something that is better sent than an empty comment when the stream was quiet for too long. */
-  takeHeartbeat(): Batch | undefined
-
-  /** The transport takes no more for now. */
-  connectionOnBlock(): void
-
-  /** Nothing will be taken any more. */
-  connectionOnClose(): void
+/** A stream's options, as far as a connection needs them. */
+export interface ConnectionOptions extends FrameOptions {
+  readonly heartbeatMs: number | false
+  readonly maxBufferedBytes: number
+  readonly stallMs: number | false
+  readonly maxAgeMs: number | false
+  readonly retryMs: readonly [min: number, max: number] | false
+  readonly cursorEvent: string | false
+  readonly farewellFrame: Frame | undefined
+  readonly shutdownFrame: Frame | undefined
+  readonly expiresAt?: Date | number
+  readonly context?: unknown
 }
+
+const NO_SUBSCRIPTIONS: readonly AnySubscription[] = Object.freeze([])
 
 /**
  * ```
@@ -58,7 +61,7 @@ export interface Feed {
  *     └──────────────────┴── peer gone, too slow, destroyed ───────────────┘
  * ```
  * What is sent to this connection alone waits in the outbox, where it is counted; what is published stays where it is
- * until the transport takes it. Both leave in the order of the calls, by the number of their arrival.
+ * until the transport takes it. Both leave in the order of the calls, by their places in the history.
  */
 export class Connection implements SSEConnection, TransportListener, Sink, Work {
   // What a broadcast touches comes first: in the cache lines of 10,000 connections, the order of fields can be measured.
@@ -66,8 +69,8 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   /** From the first message on that is sent to this connection alone. */
   #outbox: Outbox | undefined
   #transport: Transport
-  /** The latest arrival that is still written, once the end has come; 0 when last words are the last. */
-  #lastArrival: number | undefined
+  /** The last place that is still written, once the end has come; 0 when last words are the last. */
+  #lastPlace: Place | undefined
   /** Whether the transport takes a write now. */
   #isReady = false
   /** Whether 64 KiB were written in this turn, so that senders who wait let others run first. */
@@ -82,21 +85,24 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   #isScheduled = false
 
   readonly request: FastifyRequest
-  readonly #options: ResolvedStartOptions
+  readonly #options: ConnectionOptions
   readonly #declared: Declaration | undefined
   readonly #host: ConnectionHost
   #reason: CloseReason | undefined
   #error: unknown
   #isBeforeHead = true
+  /** When the head was asked for. */
+  #headAt: number | undefined
   #isEnded = false
   #closed: Deferred<CloseReason> | undefined
   #controller: AbortController | undefined
 
-  /** Whether a channel's history knows `lastEventId` as its own, so that it is no cursor of another channel. */
-  isCursorOwned = false
+  /** What is waited for before the connection's subscriptions are taken for complete: the handler, and promises. */
+  #waits = 1
+  #hasHandled = false
   /** Milliseconds of the monotonic clock, like all that follow. */
   readonly startedAt: number
-  readonly #expiresAt: number
+  readonly #expiresAt: number | undefined
   #quietSince: number
   #progressAt: number
   #flushedBytes = 0
@@ -107,7 +113,7 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
    */
   constructor(
     request: FastifyRequest,
-    options: ResolvedStartOptions,
+    options: ConnectionOptions,
     transport: Transport,
     host: ConnectionHost,
     now: number,
@@ -145,12 +151,28 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   }
 
   get lastEventId(): string | undefined {
-    const header = this.request.headers['last-event-id']
-    if (typeof header === 'string' && header !== '') return header
+    // Node joins the values of several headers (RFC 9110, section 5.3).
+    const header = String(this.request.headers['last-event-id'] ?? '')
+      .split(', ')
+      .at(-1)
+    if (header !== undefined && header !== '') return header
     const { query } = this.request
     if (typeof query !== 'object' || query === null || !('lastEventId' in query)) return undefined
     const { lastEventId } = query
-    return typeof lastEventId === 'string' && lastEventId !== '' ? lastEventId : undefined
+    const last = String((Array.isArray(lastEventId) ? lastEventId.at(-1) : lastEventId) ?? '')
+    return last === '' ? undefined : last
+  }
+
+  get openedAt(): number {
+    return wallClockMs(this.startedAt)
+  }
+
+  get context(): unknown {
+    return this.#options.context
+  }
+
+  get subscriptions(): readonly AnySubscription[] {
+    return this.#feed?.subscriptions ?? NO_SUBSCRIPTIONS
   }
 
   /** `StreamOptions.cursorEvent` */
@@ -179,7 +201,7 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   }
 
   send(message: Message | string): Promise<void> {
-    if (this.#feed?.isActive) assertNoId(message, 'absent on a connection that is subscribed to a channel')
+    if (this.#feed?.isActive) assertOwn(message, this.#feed)
     const frame = encodeMessage(message, this.#options, this.#declared)
     if (!this.#accept(frame)) return nextTurn()
     this.#messages++
@@ -195,6 +217,24 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
 
   comment(text = ''): Promise<void> {
     return this.#accept(encodeComment(text, this.#options)) ? this.#mayContinue() : nextTurn()
+  }
+
+  waitFor(promise: PromiseLike<unknown>): void {
+    this.#waits++
+    const done = (): void => this.#settleOne()
+    promise.then(done, done)
+  }
+
+  /** The request's handler has done what it does for the connection. May be told again. */
+  handlerOnSettle(): void {
+    if (this.#hasHandled) return
+    this.#hasHandled = true
+    this.#settleOne()
+  }
+
+  /** Whether the connection's subscriptions are complete, as far as it can be told. */
+  get isSettled(): boolean {
+    return this.#waits === 0
   }
 
   close(): void {
@@ -229,6 +269,13 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
     if (this.#isEnded) this.#endTransport()
   }
 
+  /** Lets the head go out, if it has not begun to. */
+  startHead(): void {
+    if (!this.#isBeforeHead || this.#headAt !== undefined) return
+    this.#headAt = monotonicMs()
+    this.#transport.start()
+  }
+
   /** The head is complete: from here on `transport` takes the stream. */
   open(transport: Transport): void {
     this.#transport = transport
@@ -250,13 +297,19 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   }
 
   /** Takes from `feed` from now on. */
-  attach(feed: Feed | undefined): void {
+  attach(feed: Feed): void {
     this.#feed = feed
+    this.startHead()
   }
 
-  /** The feed may have something. */
-  feedOnChange(): void {
+  /** The feed may have something. @returns whether it is asked for it in this turn. */
+  feedOnChange(): boolean {
     if (this.#isReady) this.#schedule()
+    return this.#isReady
+  }
+
+  isOf(host: ConnectionHost): boolean {
+    return this.#host === host
   }
 
   /** Writes what is pending, as far as the transport takes it: a share now, and the rest in turn with others. */
@@ -270,12 +323,18 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
     this.#isWriting = true
     this.#isYielding = false
     let batches = 0
+    let hasMore = false
     try {
-      while (this.#isReady && batches < MAX_BATCHES && this.#writeNext()) batches++
+      while (this.#isReady && batches < MAX_BATCHES) {
+        const step = this.#writeNext()
+        hasMore = step === 'later'
+        if (step !== 'written') break
+        batches++
+      }
     } finally {
       this.#isWriting = false
     }
-    if (batches === MAX_BATCHES) return true
+    if (batches === MAX_BATCHES || (hasMore && this.#isReady)) return true
     if (this.#pendingBytes > 0 || (this.#feed !== undefined && !this.#isReady)) return false
     if (this.#state === 'closing') this.#endTransport()
     else if (this.#isReady) this.#settle()
@@ -291,9 +350,9 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
 
   /** One look at the clock: an expiry, a reader that stalls, a stream that was quiet for too long. */
   beat(now: number): void {
-    if (now >= this.#expiresAt) this.#end('expired', this.#retryFrame())
+    if (this.#expiresAt !== undefined && now >= this.#expiresAt) this.#end('expired', this.#retryFrame())
     if (this.#state === 'closed') return
-    if (this.#isBeforeHead) this.#watchOpening(now)
+    if (this.#isBeforeHead) this.#watchHead(now)
     else if (this.bufferedBytes > 0) this.#watchProgress(now)
     else this.#watchSilence(now)
   }
@@ -317,6 +376,11 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
     this.request.log.warn({ err }, 'event stream source failed to stop')
   }
 
+  #settleOne(): void {
+    this.#waits--
+    if (this.isSettled) this.#feed?.connectionOnSettle()
+  }
+
   get #pendingBytes(): number {
     return this.#outbox === undefined ? 0 : this.#outbox.byteLength
   }
@@ -325,10 +389,10 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
     return this.#state === 'opening' || this.#state === 'open'
   }
 
-  /** The latest arrival that may be written now. */
-  get #limit(): number {
-    if (this.#outbox !== undefined && !this.#outbox.isEmpty) return this.#outbox.arrival
-    return this.#lastArrival ?? Infinity
+  /** The last place that may be written now. */
+  get #limit(): Place {
+    if (this.#outbox !== undefined && !this.#outbox.isEmpty) return this.#outbox.place
+    return this.#lastPlace ?? Infinity
   }
 
   #accept(frame: Frame): boolean {
@@ -347,34 +411,42 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
     this.#host.scheduleFlush(this)
   }
 
-  /** @returns whether anything was written. */
-  #writeNext(): boolean {
-    const batch = this.#outbox?.isCut ? undefined : this.#feed?.take(this.#limit)
-    if (!this.#isReady) return false
+  #writeNext(): 'written' | 'later' | 'nothing' {
+    const limit = this.#limit
+    const outbox = this.#outbox
+    const batch = outbox?.isCut ? undefined : this.#feed?.take(limit)
+    if (!this.#isReady) return 'nothing'
+    if (batch === 'later') return 'later'
+    if (batch === 'held') {
+      this.#transport.start()
+      return 'nothing'
+    }
     if (batch !== undefined) this.#writeBatch(batch)
-    else if (this.#outbox !== undefined && !this.#outbox.isEmpty) {
-      this.#isReady = this.#transport.write(this.#outbox.take())
-    } else return false
-    if (!this.#isReady) this.#feed?.connectionOnBlock()
-    return true
+    else if (limit !== Infinity && !outbox?.isCut && this.#feed?.isDue(limit)) return 'later'
+    else if (outbox === undefined || outbox.isEmpty) return 'nothing'
+    else this.#noteWrite(this.#transport.write(outbox.take()))
+    return 'written'
   }
 
   #writeBatch(batch: Batch): void {
     this.#messages += batch.messages
     this.#bytes += batch.byteLength
     this.#isQuiet = false
-    this.#isReady = this.#transport.writeBatch(batch)
+    this.#noteWrite(this.#transport.writeBatch(batch))
+  }
+
+  #noteWrite(mayContinue: boolean): void {
+    this.#isReady = mayContinue
+    if (!mayContinue) this.#feed?.connectionOnBlock()
   }
 
   #append(frame: Frame): void {
+    this.startHead()
     this.#outbox ??= new Outbox()
     const outbox = this.#outbox
     if (this.#isReady && outbox.isEmpty) this.#schedule()
-    if (this.#feed !== undefined && (outbox.isEmpty || this.#feed.isDue)) {
-      outbox.appendAfter(latestArrival(), frame)
-    } else {
-      outbox.append(frame)
-    }
+    if (this.#feed === undefined) outbox.append(frame)
+    else outbox.appendAfter(this.#feed.head, frame)
     this.#bytes += frame.byteLength
     this.#isQuiet = false
     if (this.#isReady && outbox.byteLength >= PIECE_BYTES) this.#flushEarly()
@@ -410,8 +482,9 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   #end(reason: CloseReason, ...last: (Frame | undefined)[]): void {
     if (!this.#isAccepting) return
     for (const frame of last) if (frame !== undefined) this.#append(frame)
-    this.#lastArrival = last.every((frame) => frame === undefined) ? latestArrival() : 0
+    this.#lastPlace = last.every((frame) => frame === undefined) ? (this.#feed?.head ?? 0) : 0
     this.#reason ??= reason
+    this.startHead()
     this.#setState('closing')
     this.flush()
     this.#abort()
@@ -421,6 +494,7 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   #endTransport(): void {
     this.#isEnded = true
     this.#isReady = false
+    this.#feed?.connectionOnBlock()
     this.#transport.end({ reuse: !this.#host.closing })
   }
 
@@ -459,9 +533,13 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   }
 
   /** A head that an `onSend` hook holds back for ever would hold the client for ever. */
-  #watchOpening(now: number): void {
-    const { stallMs } = this.#options
-    if (stallMs === false || now - this.startedAt < stallMs) return
+  #watchHead(now: number): void {
+    const { stallMs, heartbeatMs } = this.#options
+    if (this.#headAt === undefined) {
+      if (heartbeatMs !== false && now - this.startedAt >= heartbeatMs) this.startHead()
+      return
+    }
+    if (stallMs === false || now - this.#headAt < stallMs) return
     this.request.log.error({ stallMs }, 'the head of an event stream did not go out in time')
     this.evict('error')
   }
@@ -488,7 +566,16 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   }
 }
 
-function expiryOf({ maxAgeMs, expiresAt }: ResolvedStartOptions, now: number): number {
+/** What is sent beside channels must not be taken for what comes from them. */
+function assertOwn(message: Message | string, feed: Feed): void {
+  assertNoId(message, 'absent on a connection that is subscribed to a channel')
+  if (typeof message !== 'object' || message === null || !feed.isReserved(message.event)) return
+  const rule = 'none of the events by which the connection tells gaps and cursors'
+  throw new FST_ERR_EVENTSTREAM_INVALID_MESSAGE(expected('message.event', rule, message.event))
+}
+
+function expiryOf({ maxAgeMs, expiresAt }: ConnectionOptions, now: number): number | undefined {
+  if (maxAgeMs === false && expiresAt === undefined) return undefined
   const age = maxAgeMs === false ? Infinity : now + Math.floor(maxAgeMs * (1 - Math.random() / 10))
   const expiry = expiresAt === undefined ? Infinity : now + Number(expiresAt) - Date.now()
   return Math.min(age, expiry)

@@ -1,4 +1,11 @@
-import { flushChannel } from '../base/diagnostics.ts'
+import { type Diagnostics, diagnostics } from '../base/diagnostics.ts'
+
+/** The flush has worked for a slice of time and gives the event loop back. */
+export interface FlushEvent {
+  readonly durationMs: number
+}
+
+const flushChannel: Diagnostics<FlushEvent> = diagnostics('fastify-eventstream:flush')
 
 /** Something that has writes to make. */
 export interface Work {

@@ -1,9 +1,10 @@
+import type { Place } from '../history/place.ts'
 import { PIECE_BYTES } from '../wire/batch.ts'
 import { type Frame, pieceEnd } from '../wire/frame.ts'
 
 /** Frames that have something published between them and those before, which goes out first. */
 interface Segment {
-  readonly arrival: number
+  readonly place: Place
   text: string
   byteLength: number
 }
@@ -13,7 +14,7 @@ interface Segment {
  * to 64 KiB, cut anywhere but inside a character.
  */
 export class Outbox {
-  #arrival = 0
+  #place: Place = 0
   #text = ''
   #textBytes = 0
   #later: Segment[] | undefined
@@ -31,9 +32,9 @@ export class Outbox {
     return this.#textBytes === 0 && this.#encoded === undefined
   }
 
-  /** The latest arrival when the next piece was appended: what arrived until then is to be written first. */
-  get arrival(): number {
-    return this.#arrival
+  /** The newest place when the next piece was appended: what is at or before it is to be written first. */
+  get place(): Place {
+    return this.#place
   }
 
   /** Whether a part of it has left that may end within a message, so that nothing else may follow. */
@@ -53,16 +54,16 @@ export class Outbox {
     }
   }
 
-  /** `append()` behind everything that arrived until `arrival`. */
-  appendAfter(arrival: number, frame: Frame): void {
+  /** `append()` behind everything at or before a place. */
+  appendAfter(place: Place, frame: Frame): void {
     if (this.isEmpty) {
-      this.#arrival = arrival
+      this.#place = place
       this.append(frame)
-    } else if ((this.#later?.at(-1)?.arrival ?? this.#arrival) === arrival) {
+    } else if ((this.#later?.at(-1)?.place ?? this.#place) === place) {
       this.append(frame)
     } else {
       this.#later ??= []
-      this.#later.push({ arrival, text: frame.text, byteLength: frame.byteLength })
+      this.#later.push({ place, text: frame.text, byteLength: frame.byteLength })
       this.#laterBytes += frame.byteLength
     }
   }
@@ -86,7 +87,7 @@ export class Outbox {
   #advance(): void {
     const next = this.#later?.shift()
     if (next === undefined) return
-    this.#arrival = next.arrival
+    this.#place = next.place
     this.#text = next.text
     this.#textBytes = next.byteLength
     this.#laterBytes -= next.byteLength

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { TextDecoder } from 'node:util'
 import { describe, FST_ERR_EVENTSTREAM_INVALID_SOURCE } from '../base/errors.ts'
 import { ObservedPromise } from '../base/observed-promise.ts'
-import type { Message } from '../types.ts'
+import type { Message } from '../wire/message.ts'
 
 /** Where a source's messages go. */
 export interface Sink {

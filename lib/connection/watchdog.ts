@@ -1,12 +1,8 @@
+import { monotonicMs } from '../base/monotonic-ms.ts'
 import type { Connection } from './connection.ts'
 
 const MAX_PERIOD_MS = 1_000
 const MIN_PERIOD_MS = 5
-
-/** The monotonic clock that connections are timed by, in whole milliseconds. */
-export function monotonicMs(): number {
-  return Math.floor(performance.now())
-}
 
 /**
  * One timer for all connections. It lets each look at the clock at least every second, or ten times in the shortest

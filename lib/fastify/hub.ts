@@ -1,32 +1,49 @@
 import type { Server, Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { acceptsEventStream } from './accept.ts'
-import { RecentBatches } from '../channel/batches.ts'
-import type { ChannelHost, LiveChannel } from '../channel/channel.ts'
-import { Channels } from '../channel/channels.ts'
-import { Connection, type ConnectionHost } from '../connection/connection.ts'
-import { closeChannel, gapChannel, historyChannel, openChannel } from '../base/diagnostics.ts'
+import { Counters } from '../base/counters.ts'
 import {
   FST_ERR_EVENTSTREAM_ALREADY_STARTED,
   FST_ERR_EVENTSTREAM_CLOSING,
   FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE,
   FST_ERR_EVENTSTREAM_REPLY_SENT
 } from '../base/errors.ts'
-import { assertUndeclared, DeclaredEvents } from '../wire/declared-events.ts'
-import type { EventSchemas } from '../wire/event-types.ts'
-import { Flush, type Work } from '../connection/flush.ts'
-import { encodeMessage, type Frame } from '../wire/frame.ts'
-import { Heartbeat, monotonicMs } from '../connection/watchdog.ts'
-import type { HistoryListener } from '../history/history.ts'
-import { assertNoId } from '../wire/message.ts'
+import { monotonicMs } from '../base/monotonic-ms.ts'
+import type {
+  Channel,
+  ChannelOptions,
+  Publishable,
+  PublishOptions,
+  SubscribeOptions,
+  Subscription
+} from '../channel/channel.ts'
+import {
+  CHANNEL_DEFAULTS,
+  type ChannelPatterns,
+  type ResolvedChannelOptions,
+  resolveChannelOptions
+} from '../channel/channel-options.ts'
+import { Channels, type ChannelsHost } from '../channel/channels.ts'
+import { Shared } from '../channel/shared.ts'
+import { Connection, type ConnectionHost } from '../connection/connection.ts'
+import { Flush } from '../connection/flush.ts'
 import { nextTurn } from '../connection/next-turn.ts'
+import type { AnyConnection, SSEConnection } from '../connection/sse-connection.ts'
+import { Heartbeat } from '../connection/watchdog.ts'
+import { History } from '../history/history.ts'
+import type { Cursor } from '../history/place.ts'
+import { assertUndeclared, DeclaredEvents } from '../wire/declared-events.ts'
+import type { EventMap, EventSchemas } from '../wire/event-types.ts'
+import { encodeMessage, type Frame } from '../wire/frame.ts'
+import { acceptsEventStream } from './accept.ts'
+import { closeChannel, openChannel } from './diagnostics.ts'
+import type { EventStreamStats, EventStreams } from './event-streams.ts'
+import { watchHandler } from './handler.ts'
 import {
   type ResolvedOptions,
   type ResolvedStartOptions,
   resolveStartOptions,
   type StartOptions
 } from './options.ts'
-import { RecentMessages } from '../wire/received-message.ts'
 import { requestLogging } from './request-logging.ts'
 import { eventsOfRoute } from './route-events.ts'
 import { Sessions } from './sessions.ts'
@@ -35,23 +52,13 @@ import {
   connectionOf,
   hasLeft,
   type RawResponse,
+  sendHead,
   takeOver,
   transportBeforeHead
 } from './takeover.ts'
-import type {
-  Channel,
-  ChannelOptions,
-  EventMap,
-  EventStreamStats,
-  EventStreams,
-  Gap,
-  Publishable,
-  SSEConnection,
-  Subscription
-} from '../types.ts'
 
 /** All that one registration of the plugin holds. */
-export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventStreams {
+export class Hub implements ConnectionHost, ChannelsHost, EventStreams {
   readonly #options: ResolvedOptions
   readonly #isLogged: (request: FastifyRequest) => boolean
   /** Those of which the log is told nothing: asked once, so that it never has one half of a stream. */
@@ -60,9 +67,9 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
   readonly #server: Server
   readonly #sessions: Sessions | undefined
   readonly #log: FastifyBaseLogger
+  readonly shared: Shared
+  readonly #channelDefaults: ResolvedChannelOptions
   readonly #channels: Channels
-  readonly recent: RecentBatches = new RecentBatches()
-  readonly messages: RecentMessages = new RecentMessages()
   readonly #app: FastifyInstance
   readonly #declarations = new WeakMap<FastifyInstance, WeakMap<EventSchemas, DeclaredEvents>>()
   readonly #flush = new Flush()
@@ -70,21 +77,20 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
   #isClosing = false
   #drained: Promise<void> | undefined
   #onEmpty: (() => void) | undefined
-  #opened = 0
+  readonly #counters = new Counters()
   #endedMessages = 0
   #endedBytes = 0
-  #evictions = 0
-  #published = 0
-  #delivered = 0
-  #gaps = 0
 
   constructor(app: FastifyInstance, options: ResolvedOptions) {
     const { server, initialConfig, log } = app
     this.#app = app
     this.#log = log
-    this.#channels = new Channels(this, options)
     this.#server = server
     this.#options = options
+    this.#channelDefaults = channelDefaultsIn(options)
+    const history = new History(options.history.maxTotalBytes)
+    this.shared = new Shared(history, this.#flush, this.#counters, log, options.gapEvent)
+    this.#channels = new Channels(this)
     this.#isLogged = requestLogging(app)
     this.#sessions = initialConfig.http2 ? new Sessions(server, () => this.#tellEmpty()) : undefined
   }
@@ -104,26 +110,69 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
       messages += connection.messages
       bytes += connection.bytes
     }
+    const { opened, subscriptions, published, delivered, gaps, evictions } = this.#counters
     return {
       connections: this.#connections.size,
-      opened: this.#opened,
-      channels: this.#channels.size,
-      subscriptions: this.#channels.subscriptions,
-      published: this.#published,
-      delivered: this.#delivered,
+      opened,
+      channels: this.#channels.live.size,
+      subscriptions,
+      published,
+      delivered,
       messages,
       bytes,
-      gaps: this.#gaps,
-      evictions: this.#evictions,
+      gaps,
+      evictions,
       flushSlices: this.#flush.slices,
-      longestFlushSliceMs: this.#flush.longestSliceMs,
-      degraded: this.#channels.degraded
+      longestFlushSliceMs: this.#flush.longestSliceMs
     }
+  }
+
+  get defaults(): ResolvedChannelOptions {
+    return this.#channelDefaults
+  }
+
+  get patterns(): ChannelPatterns {
+    return this.#options.channels
+  }
+
+  get cursorEvent(): string | false {
+    return this.#options.cursorEvent
+  }
+
+  get channels(): ReadonlySet<Channel> {
+    return this.#channels.live
   }
 
   channel<Events extends object = EventMap>(name: string, options?: ChannelOptions): Channel<Events> {
     if (options?.events !== undefined) this.#declarationOf(options.events)
     return this.#channels.get(name, options)
+  }
+
+  publish(
+    channels: string | readonly string[],
+    message: Publishable,
+    options?: PublishOptions
+  ): Promise<Cursor>
+  publish(
+    channels: string | readonly string[],
+    messages: readonly Publishable[],
+    options?: PublishOptions
+  ): Promise<readonly Cursor[]>
+  publish(channels: string | readonly string[], messages: unknown, options?: PublishOptions): Promise<never> {
+    return this.#channels.publish(channels, messages, options)
+  }
+
+  subscribe(
+    connection: AnyConnection,
+    channels: readonly string[],
+    options?: SubscribeOptions
+  ): readonly Subscription[] {
+    return this.#channels.subscribe(connection, channels, options)
+  }
+
+  async cursor(): Promise<Cursor> {
+    const { history } = this.shared
+    return history.cursorAt(history.stamp())
   }
 
   closeWhere(predicate: (connection: SSEConnection) => boolean): number {
@@ -161,8 +210,8 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
     const events = options.events ?? eventsOfRoute(request)
     assertUndeclared(events, 'cursorEvent', options.cursorEvent)
     const declared = this.#declarationOf(events, reply.server)
-    const transport = transportBeforeHead(response)
-    const connection = new Connection(request, options, transport, this, monotonicMs(), declared)
+    const transport = transportBeforeHead(response, () => this.#scheduleHead(reply, connection))
+    const connection: Connection = new Connection(request, options, transport, this, monotonicMs(), declared)
     if (!isLogged) this.#unlogged.add(connection)
     if (hasLeft(request, response)) {
       connection.transportOnClose()
@@ -177,6 +226,8 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
       this.#hold(connection, options)
     }
     takeOver(reply, connection)
+    watchHandler(reply)
+    if (options.head === 'turn' || connection.state === 'closed') connection.startHead()
     return connection
   }
 
@@ -206,62 +257,38 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
   }
 
   /** The server has closed. */
-  close(): Promise<void> {
-    return this.#channels.close()
+  close(): void {
+    this.#channels.close()
   }
 
   scheduleFlush(connection: Connection): void {
     this.#flush.schedule(connection)
   }
 
-  schedule(work: Work): void {
-    this.#flush.schedule(work)
+  isOwn(connection: Connection): boolean {
+    return connection.isOf(this)
   }
 
   encode(message: Publishable, schemas: EventSchemas | undefined): Frame {
-    assertNoId(message, "absent, for it is the channel's")
     return encodeMessage(message, this.#options, this.#declarationOf(schemas))
-  }
-
-  logError(fields: object, message: string): void {
-    this.#log.error(fields, message)
-  }
-
-  channelOnPublish(): void {
-    this.#published++
-  }
-
-  channelOnDeliver(messages: number): void {
-    this.#delivered += messages
-  }
-
-  channelOnGap({ connection }: Subscription, gap: Gap): void {
-    this.#gaps++
-    if (gapChannel.hasSubscribers) gapChannel.publish({ connection, ...gap })
-  }
-
-  channelOnAudience(channel: LiveChannel): void {
-    this.#channels.keep(channel)
-  }
-
-  channelOnIdle(channel: LiveChannel): void {
-    this.#channels.release(channel)
-  }
-
-  historyOnDegrade(error: Error): void {
-    this.#log.error({ err: error }, 'a history cannot be reached')
-    if (historyChannel.hasSubscribers) historyChannel.publish({ degraded: true, error })
-  }
-
-  historyOnRecover(): void {
-    this.#log.info('the history can be reached again')
-    if (historyChannel.hasSubscribers) historyChannel.publish({ degraded: false, error: undefined })
   }
 
   connectionOnState(connection: Connection): void {
     if (!this.#connections.has(connection)) return
     if (connection.state === 'open') this.#tellOpened(connection)
     if (connection.state === 'closed') this.#release(connection)
+  }
+
+  #scheduleHead(reply: FastifyReply, connection: Connection): void {
+    this.#flush.schedule({
+      work: () => {
+        sendHead(reply, connection, () => {
+          // One that has ended already never was `open`.
+          if (connection.state === 'closing') this.#tellOpened(connection)
+        })
+        return false
+      }
+    })
   }
 
   #assertStartable(
@@ -282,7 +309,7 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
 
   #hold(connection: Connection, { heartbeatMs, stallMs, maxAgeMs }: ResolvedStartOptions): void {
     this.#connections.add(connection)
-    this.#opened++
+    this.#counters.opened++
     this.#heartbeat.start(Math.min(heartbeatMs || Infinity, stallMs || Infinity, maxAgeMs || Infinity))
   }
 
@@ -290,7 +317,7 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
     this.#connections.delete(connection)
     this.#endedMessages += connection.messages
     this.#endedBytes += connection.bytes
-    if (connection.reason === 'slow') this.#evictions++
+    if (connection.reason === 'slow') this.#counters.evictions++
     this.#tellClosed(connection)
     if (this.#connections.size === 0) this.#heartbeat.stop()
     this.#tellEmpty()
@@ -329,6 +356,12 @@ export class Hub implements ConnectionHost, ChannelHost, HistoryListener, EventS
     const durationMs = monotonicMs() - startedAt
     request.log.info({ eventStream: { reason, durationMs, messages, bytes } }, 'event stream closed')
   }
+}
+
+function channelDefaultsIn(options: ResolvedOptions): ResolvedChannelOptions {
+  const { slow, afterGap, gapEvent, onGap, onSubscribe, onUnsubscribe } = options
+  const given = { slow, afterGap, gapEvent, onGap, onSubscribe, onUnsubscribe }
+  return resolveChannelOptions(CHANNEL_DEFAULTS, given as ChannelOptions)
 }
 
 /**

@@ -1,4 +1,3 @@
-import { CHANNEL_CHECKS, CHANNEL_DEFAULTS, type ResolvedChannelOptions } from '../channel/channel-options.ts'
 import {
   type Check,
   checkBoolean,
@@ -10,15 +9,23 @@ import {
   checkMsRange,
   checkObject,
   checkTime,
+  oneOf,
   orFalse
 } from '../base/check.ts'
 import { expected, FST_ERR_EVENTSTREAM_INVALID_OPTION } from '../base/errors.ts'
+import type { ChannelOptions } from '../channel/channel.ts'
+import {
+  CHANNEL_CHECKS,
+  CHANNEL_DEFAULTS,
+  type ChannelPatterns,
+  checkPatterns,
+  type LIMITS,
+  type ResolvedChannelOptions
+} from '../channel/channel-options.ts'
 import { checkEvents } from '../wire/declared-events.ts'
 import type { EventSchemas } from '../wire/event-types.ts'
 import { encodeMessage, type Frame } from '../wire/frame.ts'
-import { memoryHistory } from '../history/memory/memory-history.ts'
-import { assertNoId } from '../wire/message.ts'
-import type { ChannelOptions, Message, Serializer } from '../types.ts'
+import { assertNoId, type Message, type Serializer } from '../wire/message.ts'
 
 /** What one stream may set for itself in `reply.sseStart(options)`; the rest comes from the plugin's options. */
 export interface StreamOptions {
@@ -74,6 +81,13 @@ export interface StreamOptions {
    */
   checkAccept?: boolean
   /**
+   * When the head goes out, and with it the status 200: `'turn'`, at the end of the turn of the event loop that called
+   * `sseStart()`, or `'message'`, with the first message, comment, heartbeat or subscription. What the handler throws before
+   * is answered as an ordinary error.
+   * @defaultValue 'turn'
+   */
+  head?: 'turn' | 'message'
+  /**
    * The message that `close()` sends before it ends the stream, without an id other than `''`. `false` sends none.
    * @defaultValue `{ event: 'close', data: 'Closing the connection' }`
    */
@@ -93,10 +107,29 @@ export interface StartOptions extends StreamOptions {
    * @defaultValue none
    */
   expiresAt?: Date | number
+  /**
+   * Whose stream it is, for pages of the application's own: anything, which `connection.context` gives back.
+   * @defaultValue none
+   */
+  context?: unknown
 }
 
+/** What the history may take. */
+export interface HistoryOptions {
+  /**
+   * Bytes of memory that the messages of all channels take: those of their text and their keys, 256 for each message, and
+   * 768 for each channel that has any. Beyond, the oldest messages go, also when readers that keep up have not been
+   * offered them yet.
+   * @defaultValue 67108864
+   */
+  maxTotalBytes?: number
+}
+
+/** What is set for all channels at once; limits are set by `channels`. */
+type SharedChannelOptions = Omit<ChannelOptions, 'events' | (typeof LIMITS)[number]>
+
 /** Options of the plugin, among them those of its channels. */
-export interface EventStreamOptions extends StreamOptions, Omit<ChannelOptions, 'events'> {
+export interface EventStreamOptions extends StreamOptions, SharedChannelOptions {
   /**
    * The message that every stream gets when the server shuts down, without an id other than `''`.
    * `false` sends none.
@@ -108,21 +141,35 @@ export interface EventStreamOptions extends StreamOptions, Omit<ChannelOptions, 
    * @defaultValue 5000
    */
   drainMs?: number
+  /**
+   * Options of channels by name, or by a pattern in which `*` stands for any characters, such as `room:*`. If several fit a
+   * name, those with more characters come over those with fewer.
+   * @defaultValue none
+   */
+  channels?: ChannelPatterns
+  /** What all channels together may take. */
+  history?: HistoryOptions
 }
 
-type OwnOptions = Readonly<Required<Omit<EventStreamOptions, keyof ChannelOptions>>>
+type OwnOptions = Readonly<Required<Omit<EventStreamOptions, keyof SharedChannelOptions | 'history'>>> & {
+  readonly history: Readonly<Required<HistoryOptions>>
+}
+
+type AllChannelsOptions = Omit<ResolvedChannelOptions, (typeof LIMITS)[number] | 'events'>
 
 /** Every option with its value, and the farewells as the frames they are on the wire. Frozen. */
 export type ResolvedOptions = OwnOptions &
-  ResolvedChannelOptions & {
+  AllChannelsOptions & {
     readonly farewellFrame: Frame | undefined
     readonly shutdownFrame: Frame | undefined
   }
 
 /** The options of one stream: the plugin's, with its own in their place. */
-export type ResolvedStartOptions = ResolvedOptions & Readonly<Pick<StartOptions, 'expiresAt' | 'events'>>
+export type ResolvedStartOptions = ResolvedOptions &
+  Readonly<Pick<StartOptions, 'expiresAt' | 'events' | 'context'>>
 
-const DEFAULTS: OwnOptions & typeof CHANNEL_DEFAULTS = Object.freeze({
+const { slow, afterGap, gapEvent } = CHANNEL_DEFAULTS
+const DEFAULTS: OwnOptions & AllChannelsOptions = Object.freeze({
   serializer: JSON.stringify,
   heartbeatMs: 15_000,
   maxMessageBytes: 1_048_576,
@@ -132,10 +179,15 @@ const DEFAULTS: OwnOptions & typeof CHANNEL_DEFAULTS = Object.freeze({
   retryMs: [1_000, 5_000],
   cursorEvent: 'sse-cursor',
   checkAccept: true,
+  head: 'turn',
   farewell: { event: 'close', data: 'Closing the connection' },
   shutdownFarewell: false,
   drainMs: 5_000,
-  ...CHANNEL_DEFAULTS
+  channels: {},
+  history: { maxTotalBytes: 67_108_864 },
+  slow,
+  afterGap,
+  gapEvent
 } as const)
 
 const STREAM_CHECKS: Readonly<Record<keyof StreamOptions, Check>> = {
@@ -148,18 +200,23 @@ const STREAM_CHECKS: Readonly<Record<keyof StreamOptions, Check>> = {
   retryMs: orFalse(checkMsRange),
   cursorEvent: orFalse(checkEventName),
   checkAccept: checkBoolean,
+  head: oneOf('turn', 'message'),
   farewell: checkNothing
 }
 const START_CHECKS: Readonly<Record<keyof StartOptions, Check>> = {
   ...STREAM_CHECKS,
   expiresAt: checkTime,
+  context: checkNothing,
   events: checkEvents
 }
-const { events: _, ...ALL_CHANNELS_CHECKS } = CHANNEL_CHECKS
+const HISTORY_CHECKS: Readonly<Record<keyof HistoryOptions, Check>> = { maxTotalBytes: checkBytes }
+const { events: _, maxMessages: _1, maxBytes: _2, maxAgeMs: _3, ...ALL_CHANNELS_CHECKS } = CHANNEL_CHECKS
 const PLUGIN_CHECKS: Readonly<Record<keyof EventStreamOptions, Check>> = {
   ...STREAM_CHECKS,
   shutdownFarewell: checkNothing,
   drainMs: checkMs,
+  channels: checkPatterns,
+  history: checkNothing,
   ...ALL_CHANNELS_CHECKS
 }
 
@@ -174,8 +231,12 @@ const REGISTER_OPTIONS = new Set(['prefix', 'logLevel', 'logSerializers'])
 export function resolveOptions(given: EventStreamOptions): ResolvedOptions {
   checkObject('the options', given)
   const own = Object.entries(given).filter(([name]) => !REGISTER_OPTIONS.has(name))
-  const options: EventStreamOptions = Object.fromEntries(own)
-  return merge({ ...DEFAULTS, history: options.history ?? memoryHistory() }, options, PLUGIN_CHECKS)
+  const { history = {}, ...options }: EventStreamOptions = Object.fromEntries(own)
+  const base = {
+    ...DEFAULTS,
+    history: Object.freeze({ ...DEFAULTS.history, ...checkHistory('history', history) })
+  }
+  return merge(base, options, PLUGIN_CHECKS)
 }
 
 /**
@@ -189,8 +250,8 @@ export function resolveStartOptions(base: ResolvedOptions, given: StartOptions =
 }
 
 function merge(
-  base: OwnOptions & ResolvedChannelOptions,
-  given: EventStreamOptions & StartOptions,
+  base: OwnOptions & AllChannelsOptions,
+  given: Omit<EventStreamOptions & StartOptions, 'history'>,
   checks: Readonly<Record<string, Check>>
 ): ResolvedStartOptions {
   const options = { ...base, ...checked(given, checks) }
@@ -210,5 +271,10 @@ function farewellOf(name: 'farewell' | 'shutdownFarewell', options: OwnOptions):
   }
 }
 
-/** For farewells: encoding them is their check. */
+function checkHistory(name: string, value: unknown): HistoryOptions {
+  checkObject(name, value)
+  return checked(value as HistoryOptions, HISTORY_CHECKS)
+}
+
+/** For farewells, which encoding checks, and for what can be anything. */
 function checkNothing(): void {}

@@ -17,9 +17,12 @@ import type {
   RouteGenericInterface
 } from 'fastify'
 import fp from 'fastify-plugin'
-import { acceptsEventStream } from './accept.ts'
 import { expected, FST_ERR_EVENTSTREAM_INVALID_OPTION } from '../base/errors.ts'
-import type { EventSchemas, EventsOf } from '../wire/event-types.ts'
+import type { SSEConnection } from '../connection/sse-connection.ts'
+import type { EventMap, EventSchemas, EventsOf } from '../wire/event-types.ts'
+import { acceptsEventStream } from './accept.ts'
+import type { EventStreams } from './event-streams.ts'
+import { watched } from './handler.ts'
 import { Hub } from './hub.ts'
 import {
   type EventStreamOptions,
@@ -28,8 +31,7 @@ import {
   type StartOptions
 } from './options.ts'
 import { declareRoute } from './route-events.ts'
-import { carriesStream, connectionOf, giveBack, keepGivenBack } from './takeover.ts'
-import type { EventMap, EventStreams, SSEConnection } from '../types.ts'
+import { carriesStream, connectionOf, giveBack, hasHead, keepGivenBack } from './takeover.ts'
 
 declare module 'fastify' {
   interface FastifyInstance<
@@ -116,6 +118,7 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
 
   const declarations: [EventSchemas, FastifyInstance][] = []
   app.addHook('onRoute', function (this: FastifyInstance, route) {
+    route.handler = watched(route.handler)
     const events = declareRoute(route, this)
     if (events !== undefined) declarations.push([events, this])
   })
@@ -132,21 +135,25 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
   app.addHook('onClose', async () => {
     unsubscribe(HANDLER_ERROR, handlerOnError)
     app.server.removeListener('clientError', serverOnClientError)
-    await hub.close()
+    hub.close()
   })
   subscribe(HANDLER_ERROR, handlerOnError)
   app.server.prependListener('clientError', serverOnClientError)
 
   function handlerOnError(event: unknown): void {
-    const { reply, error, async: isLogged } = event as { reply: FastifyReply; error: unknown; async: boolean }
+    const { reply, error } = event as { reply: FastifyReply; error: unknown }
     const connection = connectionOf(reply)
     if (connection === undefined || reply.server.sse !== hub) return
     if (isAbortOf(connection, error)) {
       silenceOnce(reply)
       return
     }
+    if (!hasHead(reply)) {
+      giveBack(reply, error)
+      return
+    }
+    reply.raw.statusCode = 200
     keepGivenBack(reply)
-    if (!isLogged) reply.log.error({ err: error }, 'the handler failed after the event stream had started')
     connection.fail(error)
   }
 }

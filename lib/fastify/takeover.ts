@@ -2,16 +2,23 @@ import { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
 import { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { CONTENT_TYPE } from './accept.ts'
+import {
+  FST_ERR_EVENTSTREAM_INVALID_STATUS,
+  FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED,
+  FST_ERR_EVENTSTREAM_PIPELINED
+} from '../base/errors.ts'
 import type { Connection } from '../connection/connection.ts'
-import { FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED, FST_ERR_EVENTSTREAM_PIPELINED } from '../base/errors.ts'
-import { HandOver } from './hand-over.ts'
 import { type Destination, ResponseTransport } from '../connection/transport/response-transport.ts'
 import { type SocketResponse, SocketTransport } from '../connection/transport/socket-transport.ts'
 import type { Ending, Transport } from '../connection/transport/transport.ts'
+import { CONTENT_TYPE } from './accept.ts'
+import { HandOver } from './hand-over.ts'
 
 /** A response as Fastify has it when the server may speak HTTP/1 or HTTP/2. */
-export type RawResponse = (ServerResponse | RawHttp2Response) & { [kConnection]?: Connection | undefined }
+export type RawResponse = (ServerResponse | RawHttp2Response) & {
+  [kConnection]?: Connection | undefined
+  [kHead]?: boolean
+}
 type RawHttp2Response = Http2ServerResponse & Pick<ServerResponse, 'flushHeaders'>
 
 const HEADERS: Readonly<Record<string, string>> = {
@@ -22,6 +29,9 @@ const HEADERS: Readonly<Record<string, string>> = {
 
 /** The connection that took a response and its socket over, for listeners and hooks that get nothing else. */
 const kConnection: unique symbol = Symbol('fastify-eventstream.connection')
+
+/** Whether the head of a stream has begun to go out. */
+const kHead: unique symbol = Symbol('fastify-eventstream.head')
 
 /** A socket of HTTP/1, from `sseStart()` until the response has closed. */
 type CarryingSocket = Socket & { [kConnection]?: Connection | undefined }
@@ -56,13 +66,17 @@ export function assertNotPipelined({ raw }: FastifyRequest, response: RawRespons
   throw new FST_ERR_EVENTSTREAM_PIPELINED()
 }
 
-/** Stands for the transport until the head is out: nothing is written, and to destroy it is to destroy the response. */
-export function transportBeforeHead(response: RawResponse): Transport {
+/**
+ * Stands for the transport until the head is out: nothing is written, and to destroy it is to destroy the response.
+ *
+ * @param sendHead lets the head go out. Called once.
+ */
+export function transportBeforeHead(response: RawResponse, sendHead: () => void): Transport {
   const notYet = (): boolean => false
   return {
     bufferedBytes: 0,
     flushedBytes: 0,
-    start: notYet,
+    start: sendHead,
     write: notYet,
     writeBatch: notYet,
     end: notYet,
@@ -71,11 +85,8 @@ export function transportBeforeHead(response: RawResponse): Transport {
 }
 
 /**
- * Takes the reply over, and opens the connection when the head is out.
- *
- * Fastify sends a `HandOver` as it sends every stream: it runs the `onSend` hooks, sets the headers, and calls `pipe()`
- * with the raw response, which is where the connection gets its transport. Hijacking the reply in the same turn keeps
- * Fastify from sending again when the handler returns, and clears its `handlerTimeout`.
+ * Takes the reply over. Hijacking it keeps Fastify from sending when the handler returns, and clears its
+ * `handlerTimeout`; until `sendHead()` it can be given back, so that an error is an ordinary answer.
  */
 export function takeOver(reply: FastifyReply, connection: Connection): void {
   const response: RawResponse = reply.raw
@@ -83,27 +94,73 @@ export function takeOver(reply: FastifyReply, connection: Connection): void {
   if (connection.state !== 'closed') markSocket(response, connection)
   response.on('close', responseOnClose)
   response.on('error', responseOnError)
-  reply.code(200)
-  for (const [name, value] of Object.entries(HEADERS)) if (!reply.hasHeader(name)) reply.header(name, value)
-  try {
-    reply.send(
-      new HandOver(response, (destination, ending) => {
-        if (connection.state === 'closed') ending.end()
-        else connection.open(openTransport(destination, response, ending, connection))
-      })
-    )
-  } catch (error) {
-    response[kConnection] = undefined
-    connection.abandon('error', error)
-    connection.transportOnClose()
-    throw error
-  }
   reply.hijack()
 }
 
 /**
- * Lets Fastify answer with `error` when an `onSend` hook failed before the head was out. The reply stays hijacked, so
- * that whatever the handler does does not answer too, but `send()` looks at `sent`.
+ * Lets the head go out, and then opens the connection.
+ *
+ * Fastify sends a `HandOver` as it sends every stream: it runs the `onSend` hooks, sets the headers, and calls `pipe()`
+ * with the raw response, which is where the connection gets its transport.
+ *
+ * @param onHead is called when the head is about to go out.
+ */
+export function sendHead(reply: FastifyReply, connection: Connection, onHead: () => void): void {
+  const response: RawResponse = reply.raw
+  if (isGivenBack(reply) || response.destroyed) return
+  if (reply.statusCode !== 200) {
+    const error = new FST_ERR_EVENTSTREAM_INVALID_STATUS(reply.statusCode)
+    giveBack(reply, error)
+    reply.code(500).send(error)
+    return
+  }
+  for (const [name, value] of Object.entries(HEADERS)) if (!reply.hasHeader(name)) reply.header(name, value)
+  const handOver = new HandOver(response, (destination, ending) => {
+    if (connection.state === 'closed') {
+      ending.end()
+      return
+    }
+    const transport = openTransport(destination, response, ending, connection)
+    onHead()
+    connection.open(transport)
+  })
+  response[kHead] = true
+  // What is hijacked counts as sent.
+  Object.defineProperty(reply, 'sent', { configurable: true, writable: true, value: false })
+  try {
+    reply.send(handOver)
+  } catch (error) {
+    failHead(reply, connection, error)
+    return
+  }
+  if (!isGivenBack(reply)) Object.defineProperty(reply, 'sent', { value: true })
+}
+
+/** The head cannot be sent: because of a header, which the answer must not have, or because something else was sent before. */
+function failHead(reply: FastifyReply, connection: Connection, error: unknown): void {
+  const response: RawResponse = reply.raw
+  if (response.headersSent) {
+    connection.request.log.error({ err: error }, 'the head of an event stream could not be sent')
+    connection.transportOnError(error)
+    return
+  }
+  for (const name of Object.keys(reply.getHeaders())) {
+    reply.removeHeader(name)
+    response.removeHeader(name)
+  }
+  giveBack(reply, error)
+  reply.send(error)
+}
+
+/** Whether the head has begun to go out, so that an error cannot be an ordinary answer. */
+export function hasHead(reply: FastifyReply): boolean {
+  const response: RawResponse = reply.raw
+  return response[kHead] === true
+}
+
+/**
+ * Lets Fastify answer with `error`, because the handler or an `onSend` hook failed before the head was out. The reply
+ * stays hijacked, so that whatever the handler does does not answer too, but `send()` looks at `sent`.
  */
 export function giveBack(reply: FastifyReply, error: unknown): void {
   const connection = connectionOf(reply)
@@ -112,17 +169,19 @@ export function giveBack(reply: FastifyReply, error: unknown): void {
   Object.defineProperty(reply, 'sent', { configurable: true, get: () => reply.raw.writableEnded })
 }
 
+function isGivenBack(reply: FastifyReply): boolean {
+  return Object.getOwnPropertyDescriptor(reply, 'sent')?.get !== undefined
+}
+
 /** The handler fails too while Fastify answers: that answer must not be another one. */
 export function keepGivenBack(reply: FastifyReply): void {
-  const sent = Object.getOwnPropertyDescriptor(reply, 'sent')
-  if (sent === undefined) return
+  const sent = Object.getOwnPropertyDescriptor(reply, 'sent') as PropertyDescriptor
   Object.defineProperty(reply, 'sent', { configurable: true, value: true })
   queueMicrotask(() => Object.defineProperty(reply, 'sent', sent))
 }
 
-function responseOnClose(this: RawResponse): void {
+function responseOnClose(this: RawResponse & { [kConnection]: Connection }): void {
   const connection = this[kConnection]
-  if (connection === undefined) return
   markSocket(this, undefined)
   if (connection.state === 'opening' && connection.reason === undefined && this.writableEnded) {
     const err = new FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED()

@@ -1,129 +1,201 @@
-/**
- * The id of a message in a channel, and so a place in the channel's history: right after that message. On the wire it is
- * the message's `id`, and comes back as `Last-Event-ID`. It says where to go on, and never grants access.
- */
-export type Cursor = string
+import { randomBytes } from 'node:crypto'
+import { FST_ERR_EVENTSTREAM_HISTORY_CLOSED } from '../base/errors.ts'
+import { ownText } from '../base/own-text.ts'
+import { Budget, type ListedEntry } from './budget.ts'
+import { Expiry } from './expiry.ts'
+import { type Cursor, formatCursor, type Place, parseCursor, placeAfter } from './place.ts'
+import { type Entry, type Limits, Window, type WindowHost } from './window.ts'
 
-/**
- * Why a cursor could not be given all that came after it: it is no cursor, it belongs to another channel or to a process
- * that has ended, the messages after it are no longer kept, it is ahead of the history, or the reader was so slow that
- * messages were dropped before it could take them.
- */
-export type GapReason = 'unknown' | 'foreign' | 'expired' | 'future' | 'slow'
-
-/** A message as it is kept: everything of its frame but the `id` line, which is made from the cursor. */
-export interface LoggedFrame {
-  readonly cursor: Cursor
+/** A message's bytes without an `id` line, and what it is about. */
+export interface Appendable {
   /** Well-formed text. */
   readonly text: string
   /** Bytes of `text` in UTF-8. */
   readonly byteLength: number
+  /** A newer message with the same key may replace it for readers who are behind. */
   readonly key: string
-  /** Its place among everything that arrived in this process (`arrivals.ts`); 0 for what was there before. */
-  readonly arrival: number
 }
 
-export interface ReadLimits {
-  /** At least 1. The page ends with the frame that reaches this, so it always has one frame, if there is any. */
-  readonly maxBytes: number
-  /** What each frame counts besides its own bytes: those of its `id` line. */
-  readonly idBytes: number
-  /** Only frames that arrived before this. */
-  readonly before: number
-  /** None that is known to be followed by a newer frame of its key. */
-  readonly isLatestOnly: boolean
+export interface AppendOptions {
+  /** What was appended to the same channels with the same one is not appended again, as long as it is kept. */
+  readonly idempotencyKey: string | undefined
+  /** Whether it is kept for those who come later. */
+  readonly isKept: boolean
 }
 
-/** What follows a cursor, in order and without a hole, or the reason why that cannot be told. */
-export type Page =
-  | {
-      readonly complete: true
-      readonly frames: readonly LoggedFrame[]
-      /** Where the next page starts: after the last frame, and after all that `isLatestOnly` passed over. */
-      readonly cursor: Cursor
-    }
-  | { readonly complete: false; readonly frames: readonly []; readonly reason: Exclude<GapReason, 'slow'> }
+const EPOCH_BYTES = 5
+/** How many channels without messages and subscriptions are remembered by what they dropped last. */
+const MAX_FORGOTTEN = 10_000
 
-export interface LogListener {
-  /** The head is known now, which it was not when the following began. */
-  logOnOpen(): void
-  /** The head has moved. Called before the cursor is told to the publisher. */
-  logOnAppend(): void
-  /** Something that was asked for and not there has come. */
-  logOnLoad(): void
-}
+/** One ordered, bounded log of everything that is published, over all channels. */
+export class History implements WindowHost {
+  readonly #epoch = randomBytes(EPOCH_BYTES).toString('hex')
+  readonly #windows = new Map<string, Window>()
+  readonly #budget: Budget
+  readonly #expiry = new Expiry<Window>()
+  /** What was given to messages that came with an idempotency key. */
+  readonly #cursors = new Map<string, readonly Cursor[]>()
+  /** Those that wait until more is offered. */
+  readonly #overfull = new Set<Window>()
+  /** What channels that have no window dropped last. */
+  readonly #forgotten = new Map<string, Place>()
+  /** At or after all of those that are no longer remembered. */
+  #floor: Place = 0
+  #head: Place = 0
+  #offered: Place = 0
+  readonly #closing = new AbortController()
 
-/** One channel's history, as long as it is followed. */
-export interface Log {
-  /** The cursor of the newest message; of an empty history, the place before the first one. `''` until it is known. */
-  readonly head: Cursor
+  /** @param maxTotalBytes bytes of memory that the messages of all channels take, about. */
+  constructor(maxTotalBytes: number) {
+    this.#budget = new Budget(maxTotalBytes)
+  }
 
-  /** `head.arrival`; 0 when it is not known. */
-  readonly headArrival: number
+  /** The newest place. */
+  get head(): Place {
+    return this.#head
+  }
 
-  /** The place before the oldest message that is kept, as far as is known. `''` as long as the head is. */
-  readonly oldest: Cursor
+  get offered(): Place {
+    return this.#offered
+  }
+
+  /** A place after all that is there, and before all that comes. */
+  stamp(): Place {
+    this.#head = placeAfter(this.#head)
+    return this.#head
+  }
+
+  cursorAt(place: Place): Cursor {
+    return formatCursor(place, this.#epoch)
+  }
+
+  /** @returns `undefined` if the history does not know the cursor. */
+  placeOf(cursor: string): Place | undefined {
+    const place = parseCursor(cursor, this.#epoch)
+    return place === undefined || place > this.#head ? undefined : place
+  }
 
   /**
-   * When the message after `after` arrived; `undefined` if there is none, `after` is none of this log's, or it is not
-   * known yet.
-   */
-  arrivalAfter(after: Cursor): number | undefined
-
-  /**
-   * What came after a cursor, which may be any string. Changes nothing.
+   * Appends messages to all of these windows in one step. @returns their cursors.
    *
-   * @returns `undefined` if that must be fetched first: `logOnLoad()` tells when it is worth to ask again.
-   */
-  read(after: Cursor, limits: ReadLimits): Page | undefined
-
-  /**
-   * Frames after this cursor are kept beyond the limits of count, bytes and age, because not all readers that keep up
-   * have been offered them. At first this is the head.
-   */
-  release(upTo: Cursor): void
-
-  /** Ends the following. Nothing else may be called then. */
-  close(): void
-}
-
-/** Who is told whether a history can be reached. */
-export interface HistoryListener {
-  /** Its store cannot be reached or does not answer: appends fail, and what others append comes late. */
-  historyOnDegrade(error: Error): void
-  historyOnRecover(): void
-}
-
-/**
- * An ordered, bounded log of frames for each channel. Channels need not be declared, and those without messages and
- * followers cost nothing.
- */
-export interface History {
-  /** Whether its store cannot be reached or does not answer. Not there: it always can. */
-  readonly degraded?: boolean
-
-  /** Connects to its store, and tells the listener how that is. Called by the plugin before anything else. */
-  open?(listener: HistoryListener): void
-
-  /**
-   * Appends a frame (its text without an `id` line) and resolves with its cursor. All who follow the channel have been
-   * told by then.
-   *
-   * Cursors have up to 28 characters out of `[A-Za-z0-9._~-]`, and are never given twice.
-   *
-   * @param idempotencyKey what was appended to the channel with the same one is not appended again, as long as the
-   * history remembers it; its cursor is the answer.
+   * @throws FST_ERR_EVENTSTREAM_HISTORY_CLOSED
    */
   append(
-    channel: string,
-    frame: { readonly text: string; readonly byteLength: number },
-    key: string,
-    idempotencyKey?: string
-  ): Promise<Cursor>
+    windows: readonly Window[],
+    messages: readonly Appendable[],
+    { idempotencyKey, isKept }: AppendOptions
+  ): readonly Cursor[] {
+    if (this.closing.aborted) throw new FST_ERR_EVENTSTREAM_HISTORY_CLOSED()
+    const scoped = idempotencyKey === undefined ? undefined : scopedKey(windows, idempotencyKey)
+    const known = scoped === undefined ? undefined : this.#cursors.get(scoped)
+    if (known !== undefined) return known
+    const last = messages.length - 1
+    const cursors = messages.map((message, i) =>
+      this.#append(windows, message, i === last ? scoped : undefined, isKept)
+    )
+    if (scoped !== undefined && this.#cursors.has(scoped)) this.#cursors.set(scoped, cursors)
+    this.#budget.trim()
+    return cursors
+  }
 
-  /** Starts to follow a channel. The same channel may be followed more than once. */
-  follow(channel: string, listener: LogListener): Log
+  /** What is in memory of a channel. To be used at once, and as long as it has messages or a follower. */
+  window(channel: string, limits: Limits): Window {
+    const known = this.#windows.get(channel)
+    if (known === undefined) {
+      return new Window(this, ownText(channel), limits, this.#forgotten.get(channel) ?? this.#floor)
+    }
+    known.limits = limits
+    return known
+  }
 
-  /** Drops what is kept and rejects what is appended from now on. Called by the plugin when the server has closed. */
-  close(): Promise<void>
+  /** How many messages of a channel are in memory. */
+  lengthOf(channel: string): number {
+    return this.#windows.get(channel)?.length ?? 0
+  }
+
+  /** All who keep up have been offered what is at or before this place. */
+  release(offered: Place): void {
+    this.#offered = offered
+    for (const window of this.#overfull) {
+      window.release()
+      if (!window.isOverfull) this.#overfull.delete(window)
+    }
+  }
+
+  /** Aborts when nothing more comes. */
+  get closing(): AbortSignal {
+    return this.#closing.signal
+  }
+
+  /** Drops what is kept, and takes no more. */
+  close(): void {
+    this.#closing.abort()
+    this.#expiry.clear()
+    for (const window of this.#windows.values()) window.clear()
+  }
+
+  windowOnDrop(window: Window, entry: Entry): void {
+    const listed = entry as ListedEntry
+    if (!this.#budget.remove(listed, window) || listed.idempotencyKey === undefined) return
+    this.#cursors.delete(listed.idempotencyKey)
+  }
+
+  windowOnUse(window: Window): void {
+    this.#forgotten.delete(window.channel)
+    this.#windows.set(window.channel, window)
+  }
+
+  windowOnIdle(window: Window): void {
+    const { channel, dropped } = window
+    this.#windows.delete(channel)
+    this.#expiry.remove(window)
+    this.#overfull.delete(window)
+    if (dropped > this.#floor) this.#forgotten.set(channel, dropped)
+    for (const [oldest, place] of this.#forgotten) {
+      if (this.#forgotten.size <= MAX_FORGOTTEN) break
+      this.#forgotten.delete(oldest)
+      this.#floor = Math.max(this.#floor, place)
+    }
+  }
+
+  windowOnAge(window: Window): void {
+    this.#expiry.add(window)
+  }
+
+  #append(
+    windows: readonly Window[],
+    { text, byteLength, key }: Appendable,
+    idempotencyKey: string | undefined,
+    isKept: boolean
+  ): Cursor {
+    const place = this.stamp()
+    const entry: ListedEntry = {
+      place,
+      cursor: this.cursorAt(place),
+      text,
+      byteLength,
+      key: ownText(key),
+      isKept,
+      time: performance.now(),
+      windows: isKept ? windows : windows.filter(({ isFollowed }) => isFollowed),
+      idempotencyKey,
+      keepers: 0,
+      older: undefined,
+      newer: undefined
+    }
+    entry.keepers = entry.windows.length
+    if (entry.keepers === 0) return entry.cursor
+    if (entry.idempotencyKey !== undefined) this.#cursors.set(entry.idempotencyKey, [])
+    this.#budget.add(entry)
+    for (const window of entry.windows) {
+      window.append(entry)
+      if (window.isOverfull) this.#overfull.add(window)
+    }
+    return entry.cursor
+  }
+}
+
+function scopedKey(windows: readonly Window[], idempotencyKey: string): string {
+  const names = windows.map(({ channel }) => channel).sort()
+  return JSON.stringify([...names, idempotencyKey])
 }

@@ -19,3 +19,20 @@ export class Batch {
     return this.chunk.subarray(end - this.byteLength, end)
   }
 }
+
+/** What an id takes on the wire besides itself. */
+export const ID_LINE_BYTES: number = 'id: \n'.length
+
+/** A frame with its id. */
+export function withId(id: string, text: string): string {
+  return `id: ${id}\n${text}`
+}
+
+/**
+ * What moves a client's last event id and is no message. An id alone would do (WHATWG HTML, section 9.2.6), but Firefox
+ * notes only those of events that it dispatches.
+ */
+export function idBatch(id: string, cursorEvent: string | false): Batch {
+  const event = cursorEvent === false ? '' : `event: ${cursorEvent}\ndata: {}\n`
+  return new Batch(withId(id, `${event}\n`), 0)
+}

@@ -1,4 +1,5 @@
 import type { FastifyTypeProvider, FastifyTypeProviderDefault } from 'fastify'
+import type { Message, MessageId } from './message.ts'
 
 /**
  * Event name → schema of its data: a JSON Schema (draft 7, as Fastify's own), such as TypeBox makes, or a Standard Schema,
@@ -29,3 +30,35 @@ type StandardInput<Schema> = Schema extends { readonly '~standard': { readonly t
     ? Input
     : unknown
   : unknown
+
+/** Event name → type of its data. An application's own map is given to `reply.sseStart<Events>()`. */
+export type EventMap = Record<string, unknown>
+
+type MessageMeta = { id?: MessageId; retry?: number }
+type EventName<Events> = keyof Events & string
+type NamedMessage<Events> = {
+  [Name in EventName<Events>]: MessageMeta & { event: Name; data: Events[Name] }
+}[EventName<Events>]
+type UnnamedMessage<Events> = Events extends { message: infer Data }
+  ? MessageMeta & { event?: never; data: Data }
+  : never
+type DatalessMessage = { event?: never; data?: never } & (
+  | { id: MessageId; retry?: number }
+  | { id?: MessageId; retry: number }
+)
+
+/** A message of one of the declared events: names that are not declared, and data of another type, are type errors. */
+export type TypedMessage<Events extends object> = string extends keyof Events
+  ? Message
+  : NamedMessage<Events> | UnnamedMessage<Events> | DatalessMessage
+
+/** What `send()` takes: a message, or a string that stands for `{ data: string }`. */
+export type Sendable<Events extends object = EventMap> =
+  | TypedMessage<Events>
+  | (string extends keyof Events
+      ? string
+      : Events extends { message: infer Data }
+        ? unknown extends Data
+          ? string
+          : Extract<Data, string>
+        : never)

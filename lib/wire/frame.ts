@@ -1,6 +1,5 @@
 import { FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE } from '../base/errors.ts'
-import { type Declaration, formatComment, formatMessage } from './message.ts'
-import type { Message, Serializer } from '../types.ts'
+import { type Declaration, formatComment, formatMessage, type Message, type Serializer } from './message.ts'
 
 /** How a message becomes a frame. */
 export interface FrameOptions {

@@ -4,7 +4,29 @@ import {
   FST_ERR_EVENTSTREAM_INVALID_MESSAGE,
   FST_ERR_EVENTSTREAM_SERIALIZATION
 } from '../base/errors.ts'
-import type { Message, Serializer } from '../types.ts'
+
+/** Turns a message's `data` into text. Called once per message whose data is neither a string nor bytes. */
+export type Serializer = (data: unknown) => string
+
+/** What an `id` may be: 1 to 1,024 printable ASCII characters without spaces, a safe integer or bigint >= 0, or `''`, which resets. */
+export type MessageId = string | number | bigint
+
+/**
+ * What the application hands over.
+ *
+ * The client gets exactly these values, or `send()` throws: nothing is stripped, repaired or dropped.
+ * CR, LF and CRLF in data are line ends, which clients see as LF (WHATWG HTML, section 9.2.6).
+ */
+export interface Message {
+  /** Becomes the client's last event id, which it sends back as `Last-Event-ID` when it reconnects. */
+  id?: MessageId
+  /** Event type without line ends. `''` and none are the same: clients dispatch `message`. */
+  event?: string
+  /** A string or `Uint8Array` (UTF-8) is sent as it is; everything else goes through the serializer. */
+  data?: unknown
+  /** The client's reconnection time in milliseconds, an integer from 0 to 2,147,483,647. */
+  retry?: number
+}
 
 const MAX_RETRY_MS = 2_147_483_647
 const ID = /^[\x21-\x7e]{0,1024}$/

@@ -1,15 +1,20 @@
-import type { LoggedFrame } from '../history/history.ts'
-import type { ChannelMessage } from '../types.ts'
+/** A frame as it is kept. */
+interface KeptFrame {
+  readonly cursor: string
+  readonly text: string
+  readonly byteLength: number
+  readonly key: string
+}
 
 /** How much text is kept of what was read. */
 const MAX_BYTES = 1_048_576
 
 /** What filters have asked for, for others that ask for the same at about the same time. */
 export class RecentMessages {
-  readonly #messages = new Map<LoggedFrame, ReceivedMessage>()
+  readonly #messages = new Map<KeptFrame, ReceivedMessage>()
   #bytes = 0
 
-  of(frame: LoggedFrame): ReceivedMessage {
+  of(frame: KeptFrame): ReceivedMessage {
     const known = this.#messages.get(frame)
     if (known !== undefined) return known
     const message = new ReceivedMessage(frame)
@@ -17,7 +22,7 @@ export class RecentMessages {
     return message
   }
 
-  #keep(frame: LoggedFrame, message: ReceivedMessage): void {
+  #keep(frame: KeptFrame, message: ReceivedMessage): void {
     this.#messages.set(frame, message)
     this.#bytes += frame.byteLength
     for (const oldest of this.#messages.keys()) {
@@ -29,14 +34,15 @@ export class RecentMessages {
 }
 
 /** A frame read as a client reads it (WHATWG HTML, section 9.2.6). */
-export class ReceivedMessage implements ChannelMessage {
+export class ReceivedMessage {
   readonly id: string
   readonly event: string
   readonly data: string
   readonly key: string
-  #parsed: { readonly value: unknown } | undefined
+  /** Whether it was logged that somebody could not read it. */
+  #isReported = false
 
-  constructor({ cursor, text, key }: LoggedFrame) {
+  constructor({ cursor, text, key }: KeptFrame) {
     const lines = text.split('\n')
     this.id = cursor
     this.event = valuesOf('event', lines).join('')
@@ -44,9 +50,16 @@ export class ReceivedMessage implements ChannelMessage {
     this.key = key
   }
 
+  /** A value of its own for each who asks, who may change it. */
   json(): unknown {
-    this.#parsed ??= { value: JSON.parse(this.data) }
-    return this.#parsed.value
+    return JSON.parse(this.data)
+  }
+
+  /** Calls `report` once. */
+  reportOnce(report: () => void): void {
+    if (this.#isReported) return
+    this.#isReported = true
+    report()
   }
 }
 

@@ -1,115 +1,93 @@
 import t from 'tap'
-import {
-  cursorIn,
-  cursorOrNone,
-  encodeName,
-  MAX_CURSOR_LENGTH,
-  MAX_ID_LENGTH
-} from '../../lib/channel/last-event-id.ts'
+import { formatId, hashOf, parseId, sumOf } from '../../lib/channel/last-event-id.ts'
+import { History } from '../../lib/history/history.ts'
+import { formatPlace } from '../../lib/history/place.ts'
 
-t.test('last event id › a name is encoded into what CORS lets through without asking', async (t) => {
-  const table = [
-    ['news', 'news'],
-    ['Az09-_.~', 'Az09-_.~'],
-    ['a b', 'a%20b'],
-    ['a:b', 'a%3Ab'],
-    ['a=b&c', 'a%3Db%26c'],
-    ['%61', '%2561'],
-    ["!'()*", '%21%27%28%29%2A'],
-    ['ä😀', '%C3%A4%F0%9F%98%80'],
-    ['a/b?c#d', 'a%2Fb%3Fc%23d'],
-    ['\0\n', '%00%0A'],
-    ['__proto__', '__proto__']
-  ] as const
-  for (const [name, encoded] of table) {
-    t.equal(encodeName(name), encoded)
-    t.equal(decodeURIComponent(encoded), name)
-  }
-  const ascii = String.fromCharCode(...Array.from({ length: 128 }, (_, code) => code))
-  t.match(encodeName(ascii), /^[A-Za-z0-9._~%-]+$/)
+const NONE: ReadonlyMap<string, number> = new Map()
+
+/** A history with three places. */
+function places() {
+  const history = new History(1_000)
+  const [early, middle, late] = [history.stamp(), history.stamp(), history.stamp()]
+  return { history, early, middle, late, cursor: history.cursorAt(late) }
+}
+
+t.test('last event id › of who has caught up is the cursor', async (t) => {
+  const { history, late, cursor } = places()
+  t.equal(formatId(cursor, NONE, undefined), cursor)
+  t.match(cursor, /^[0-9a-z]{10}-[0-9a-f]{10}$/)
+  t.match(parseId(cursor, history), { place: late, uncertainty: undefined })
+  t.equal(parseId(cursor, history)?.exceptions.size, 0)
 })
 
-t.test('last event id › who brings none was not here', async (t) => {
-  t.equal(cursorIn(undefined, 'news'), undefined)
+t.test('last event id › names channels that have not caught up', async (t) => {
+  const { history, early, middle, late, cursor } = places()
+  const exceptions = new Map([
+    [hashOf('a'), early],
+    [hashOf('緑茶の話'), middle]
+  ])
+  const id = formatId(cursor, exceptions, undefined)
+  t.equal(id, `${cursor}&${hashOf('a')}=${formatPlace(early)}&${hashOf('緑茶の話')}=${formatPlace(middle)}`)
+  const standpoint = parseId(id, history)
+  t.equal(standpoint?.place, late)
+  t.same([...(standpoint?.exceptions ?? [])], [...exceptions])
 })
 
-t.test('last event id › one cursor is for every channel', async (t) => {
-  for (const cursor of ['1', 'abcdefgh-12', '1760000000000-0', 'A.b_c~d-e', '-', 'x'.repeat(64)]) {
-    t.same(cursorIn(cursor, 'news'), { cursor, isNamed: false })
-    t.same(cursorIn(cursor, 'chat'), { cursor, isNamed: false })
-  }
-})
-
-t.test('last event id › of several, each channel has its own', async (t) => {
-  const id = 'news=abc-1&a%20b=def-2&newsletter=ghi-3&=x&__proto__=jkl-4'
-  t.equal(cursorIn(id, 'news')?.cursor, '-', 'a name without characters makes it none')
-  const table = [
-    ['news=abc-1', 'news', 'abc-1'],
-    ['news=abc-1', 'new', undefined],
-    ['news=abc-1', 'newsletter', undefined],
-    ['news=abc-1', 'ews', undefined],
-    ['news=abc-1', 'abc-1', undefined],
-    ['news=abc-1', '', undefined],
-    ['news=abc-1&chat=def-2', 'news', 'abc-1'],
-    ['news=abc-1&chat=def-2', 'chat', 'def-2'],
-    ['newsletter=ghi-3&news=abc-1', 'news', 'abc-1'],
-    ['a%20b=def-2&news=abc-1', 'a%20b', 'def-2'],
-    ['a%20b=def-2&news=abc-1', 'a b', undefined],
-    ['news=abc-1&a%20b=def-2', 'a%20b', 'def-2'],
-    ['a%20b=def-2', 'b', undefined],
-    ['__proto__=jkl-4', '__proto__', 'jkl-4'],
-    ['a=1-1', 'toString', undefined],
-    ['news=first-1&news=second-2', 'news', 'first-1'],
-    [`news=${'x'.repeat(64)}`, 'news', 'x'.repeat(64)],
-    [`news=${'x'.repeat(65)}`, 'news', '-'],
-    [`chat=${'x'.repeat(65)}&news=abc-1`, 'news', 'abc-1']
-  ] as const
-  for (const [lastEventId, name, cursor] of table) {
-    const expected = cursor === undefined ? undefined : { cursor, isNamed: true }
-    t.same(cursorIn(lastEventId, name), expected, `${name} in ${lastEventId.slice(0, 40)}`)
+t.test('last event id › tells from where on it is not known what was given', async (t) => {
+  const { history, early, cursor } = places()
+  for (const sum of ['', sumOf(['a', 'b'])]) {
+    const id = formatId(cursor, NONE, { since: early, sum })
+    t.equal(id, `${cursor}&~=${formatPlace(early)}${sum === '' ? '' : `.${sum}`}`)
+    t.same(parseId(id, history)?.uncertainty, { since: early, sum })
   }
 })
 
-t.test('last event id › anything else is a cursor that no history knows', async (t) => {
+t.test('last event id › of more than 1,024 bytes tells the lowest place for all', async (t) => {
+  const { history, early, middle, cursor } = places()
+  const names = Array.from({ length: 60 }, (_, i) => hashOf(`room:${i}`))
+  const of = (count: number) =>
+    formatId(cursor, new Map(names.slice(0, count).map((name) => [name, middle])), undefined)
+  t.equal(of(50).length, cursor.length + 50 * 20)
+  t.ok(of(50).length <= 1_024)
+  t.equal(of(51), `${cursor}&~=${formatPlace(middle)}`)
+  t.same(parseId(of(60), history)?.uncertainty, { since: middle, sum: '' })
+  const exceptions = new Map(names.map((name) => [name, middle]))
+  const known = formatId(cursor, exceptions, { since: early, sum: sumOf(['a']) })
+  t.equal(known, `${cursor}&~=${formatPlace(early)}`, 'also if that is where it was not known before')
+})
+
+t.test('last event id › a name is 8 characters, whatever it is', async (t) => {
+  const names = ['', 'a', 'b', 'A', 'a=b&c', '~', '%', '\0\n', 'x'.repeat(1_000), '緑茶の話', '😀']
+  for (const name of names) t.match(hashOf(name), /^[\w-]{8}$/)
+  t.equal(new Set(names.map(hashOf)).size, names.length)
+  t.equal(hashOf('a'), hashOf('a'))
+})
+
+t.test('last event id › a sum is the same for the same names, in whatever order', async (t) => {
+  t.equal(sumOf(['a', 'b', 'c']), sumOf(['c', 'a', 'b']))
+  const sums = [[], ['a'], ['b'], ['a', 'b'], ['ab'], ['a', 'b', 'c']].map(sumOf)
+  t.equal(new Set(sums).size, sums.length)
+})
+
+t.test('last event id › anything else is not known', async (t) => {
+  const { history, early, late, cursor } = places()
+  const foreign = new History(1_000)
+  const future = `${formatPlace(late + 1)}${cursor.slice(10)}`
   const nonsense = [
-    ...['', ' ', '\0', 'a b', 'é', 'Ã©', '😀', 'a,b', '1, 2', 'a:b', 'a/b', '"1"', '*', '+', '$', '>', '(1'],
+    ...['', ' ', 'now', 'oldest', '42', 'é \u0001', 'x'.repeat(5_000), '&', '=', '-', '~'],
     ...[
-      'news=',
-      '=abc-1',
-      '=',
-      '&',
-      'news=abc-1&',
-      '&news=abc-1',
-      'news=a&&chat=b',
-      'news=a&chat',
-      'news==a'
+      foreign.cursorAt(foreign.stamp()),
+      future,
+      `${cursor}, ${cursor}`,
+      `${cursor}\n`,
+      cursor.toUpperCase()
     ],
-    ...[
-      'news=a b',
-      'news=%61',
-      'a b=c',
-      'a:b=c',
-      'news=a=b',
-      'news=abc-1\n',
-      '\nnews=abc-1',
-      'news=abc-1, x=1'
-    ],
-    ...['abc-1\n', '%', 'a%20b', 'x'.repeat(65), 'news=a&'.repeat(3_000), '='.repeat(100_000)]
+    ...[`${cursor}&`, `&${cursor}`, `${cursor}&&`, `${cursor}&x`, `${cursor}&~`, `${cursor}&~=`],
+    ...[`${cursor}&~=${formatPlace(late + 1)}`, `${cursor}&${hashOf('a')}=${formatPlace(late + 1)}`],
+    ...[`${cursor}&~=${formatPlace(early)}.`, `${cursor}&~=${formatPlace(early)}.short`],
+    ...[`${cursor}&short=${formatPlace(early)}`, `${cursor}&${hashOf('a')}=${early}x`],
+    `${cursor}${'&'.repeat(100_000)}`
   ]
-  for (const lastEventId of nonsense) {
-    t.equal(cursorIn(lastEventId, 'news')?.cursor, '-', JSON.stringify(lastEventId.slice(0, 30)))
-  }
-})
-
-t.test('last event id › cursors from elsewhere are looked at before a history sees them', async (t) => {
-  for (const cursor of ['abc-1', '-', 'now', 'x'.repeat(64)]) t.equal(cursorOrNone(cursor), cursor)
-  for (const text of ['', ' ', 'a b', 'a=b', 'a&b', '%', 'é', 'abc-1\n', '\nabc-1', 'x'.repeat(65)]) {
-    t.equal(cursorOrNone(text), '-', JSON.stringify(text.slice(0, 30)))
-  }
-})
-
-t.test('last event id › three channels of 12 characters fit into what CORS lets through', async (t) => {
-  t.equal(MAX_ID_LENGTH, 1_024)
-  const part = `${'x'.repeat(12)}=${'y'.repeat(MAX_CURSOR_LENGTH)}`
-  t.ok([part, part, part].join('&').length <= 128)
+  for (const id of nonsense) t.equal(parseId(id, history), undefined, JSON.stringify(id.slice(0, 50)))
+  t.equal(parseId(`${cursor}&~=${formatPlace(late)}`, history)?.place, late, 'but a place may be the newest')
 })

@@ -47,8 +47,6 @@ export function commonPlace(one: Place | 'unknown', other: Place | 'unknown'): P
   return { ...newest, span: { from: Math.min(newest.span.from, to), to } }
 }
 
-const LOST_PLACE = ['unknown', 'foreign', 'future']
-
 /** One channel on one connection: each of its messages has been received, may have been passed over, or is lost. */
 export class ChannelCheck {
   readonly messages: ChannelMessages
@@ -63,7 +61,11 @@ export class ChannelCheck {
   #toldAt: Moment
   /** When something of this channel itself last said where the client is. */
   #placedAt: Moment
-  readonly #isResumed: boolean
+  #isResumed: boolean
+  /** Whether the client said where it is, and somebody knows that place. */
+  #hasPlace: boolean
+  /** Where the client's id says that it is, if it is not known what was given before. */
+  readonly #unsure: Span | undefined
   #isFresh = true
   /** Whether nothing has come yet, not even an id. */
   #isUntold = true
@@ -74,40 +76,47 @@ export class ChannelCheck {
   /** What was sent until then may come after newer messages of other channels. */
   #outOfOrderUntil: Moment = -Infinity
   readonly #received = new Set<number>()
-  /** What came through other channels. */
-  readonly #passed = new Set<number>()
+  /** What came through other channels, and when those were left: of them nobody remembers what came. */
+  readonly #passed = new Map<number, Moment>()
 
   /**
    * @param place where the client said it is; `'unknown'` if nobody was ever told so, `undefined` if it said nothing.
-   * @param hasJoined whether the stream had begun before.
+   * @param isBehind whether the stream had begun before, or goes on where the client said it is, but this channel does not.
    */
   constructor(
     host: ChannelCheckHost,
     messages: ChannelMessages,
     subscriptions: readonly SubscriptionLog[],
     place: Place | 'unknown' | undefined,
-    hasJoined: boolean
+    isBehind: boolean,
+    unsure?: Span
   ) {
     this.#host = host
     this.messages = messages
     this.#subscriptions = subscriptions
     this.#isResumed = place !== undefined
+    this.#hasPlace = typeof place === 'object'
+    this.#unsure = unsure
     this.#toldAt = typeof place === 'object' ? place.since : this.#start
     this.#placedAt = typeof place === 'object' ? place.placedAt : this.#start
     this.#span = this.#startSpan(place)
     this.#last = typeof place === 'object' ? place.last : undefined
     if (typeof place === 'object') this.#outOfOrderUntil = place.outOfOrderUntil
-    if (hasJoined || this.#isNotYet('A2')) this.#outOfOrderUntil = this.#start
+    if (isBehind) this.#outOfOrderUntil = this.#start
   }
 
   /** Where the client stands: after what it was given, and what it is not to be given. */
   get place(): Place | 'unknown' {
+    return this.#placeBefore((message) => this.isWanted(message))
+  }
+
+  #placeBefore(isOwed: (message: Published, index: number) => boolean): Place | 'unknown' {
     if (this.#span === undefined) return 'unknown'
     const { from } = this.#span
     let { to } = this.#span
     for (; to < this.messages.sentUntil(this.#toldAt); to++) {
       const message = this.messages.all[to]
-      if (message !== undefined && this.#coverOf(message) !== undefined && !this.#received.has(to)) break
+      if (message !== undefined && isOwed(message, to) && !this.#received.has(to)) break
     }
     return {
       span: { from, to },
@@ -123,12 +132,15 @@ export class ChannelCheck {
     const { endedAt = Infinity } = this.#current
     const isDone =
       endedAt <= at && this.#firstMissing(this.messages.sentUntil(endedAt), { at, start: 0 }) === undefined
-    return (this.#isResumed || this.#start <= at) && !isDone
+    return (this.#hasPlace || this.#start <= at) && !isDone
   }
 
   /** Where the id may be that the client was told now, for those who have another filter. */
   get placeOfId(): Place | 'unknown' {
-    const { place } = this
+    const by = { at: this.#toldAt, start: Infinity }
+    const place = this.#placeBefore(
+      (message, index) => this.#coverOf(message) !== undefined && !this.#isOutdated(message, index, by)
+    )
     if (place === 'unknown' || this.#current.filter === undefined || this.#isAtMessage) return place
     const { from, to } = place.span
     return { ...place, span: { from, to: Math.max(to, this.messages.sentUntil(this.#toldAt)) } }
@@ -141,9 +153,15 @@ export class ChannelCheck {
       const next = this.#subscriptions[this.#begun]
       if (next === undefined || next.startedAt > at) return
       this.#begun++
-      if (this.#isNotYet('A2')) this.#outOfOrderUntil = next.startedAt
+      if (next.from === 'end') this.#outOfOrderUntil = next.startedAt
       if (next.from === 'oldest') this.#restart(next.startedAt)
+      this.#forgetPassed(next.startedAt)
     }
+  }
+
+  /** When the subscription ends that a message is of. */
+  endOf(message: Published): Moment {
+    return this.#coverOf(message)?.endedAt ?? Infinity
   }
 
   /** Whether the message may come now, with nothing missing before it. */
@@ -183,7 +201,9 @@ export class ChannelCheck {
     }
     const owedFrom = this.#span?.to ?? 0
     this.#moveTo(index, received, 'loss')
-    this.#isFresh = false
+    // What came may have been kept by another channel alone.
+    const isShared = message.channels.length > 1
+    this.#isFresh &&= isShared
     this.#isUntold = false
     this.#isAfterGap = false
     this.#isAtMessage = true
@@ -191,14 +211,14 @@ export class ChannelCheck {
     this.#last = message
     this.#toldAt = received.at
     this.#placedAt = received.at
-    // What came may have been kept by another channel alone.
-    const to = message.channels.length > 1 ? Math.max(index + 1, owedFrom) : index + 1
+    const to = isShared ? Math.max(index + 1, owedFrom) : index + 1
     this.#span = { from: index + 1, to }
   }
 
   /** The message came through another channel, although something is still to come here before it. */
-  pass(message: Published): void {
-    this.#passed.add(this.messages.indexOf(message))
+  pass(message: Published, leftAt: Moment): void {
+    if (leftAt <= this.#start) return
+    this.#passed.set(this.messages.indexOf(message), leftAt)
     this.#received.add(this.messages.indexOf(message))
   }
 
@@ -213,6 +233,18 @@ export class ChannelCheck {
     this.#toldAt = at
   }
 
+  /** The client was told before that nobody knows its id: it is a new one. @returns whether that was before it began. */
+  forgets(at: Moment): boolean {
+    if (at >= this.#start) return false
+    this.#isResumed = false
+    this.#hasPlace = false
+    this.#last = undefined
+    this.#toldAt = this.#start
+    this.#placedAt = this.#start
+    this.#span = this.#startSpan(undefined)
+    return true
+  }
+
   /** @param told what the server says of the gap; `undefined` if it says nothing. */
   receiveGap(reason: string, received: Received, told: GapLog | undefined): void {
     const { gaps } = this.#host.connection
@@ -220,27 +252,34 @@ export class ChannelCheck {
       this.#violate('false-gap', `the client was told ${reason}, the server says ${told?.reason}`)
     }
     const metAt = told?.at ?? (gaps === undefined ? received.at : Infinity)
-    const isLost = this.#span === undefined || (LOST_PLACE.includes(reason) && this.#mayBeLost(metAt))
-    if (!isLost) this.#checkLoss(reason, { at: metAt, start: received.start })
-    else if (!LOST_PLACE.includes(reason)) this.#violate('wrong-gap', `${reason}, but the place is unknown`)
+    const isLost = this.#span === undefined || (reason === 'unknown' && this.#mayBeLost(metAt))
+    if (reason === 'uncertain') this.#checkUnsure()
+    else if (!isLost) this.#checkLoss(reason, { at: metAt, start: received.start })
+    else if (reason !== 'unknown') this.#violate('wrong-gap', `${reason}, but the place is unknown`)
     const isUnknown = this.#span === undefined
-    this.#span = this.#spanAfterGap(isLost, metAt, received.at)
-    if (this.#isNotYet('A2') || (isLost && !isUnknown)) this.#outOfOrderUntil = received.at
+    this.#span = this.#spanAfterGap(
+      reason === 'uncertain' ? this.#unsure : undefined,
+      isLost,
+      metAt,
+      received.at
+    )
+    if (isLost && !isUnknown) this.#outOfOrderUntil = received.at
+    // A new one, to whom a gap gives nothing yet.
+    if (isUnknown) this.#isResumed = false
     this.#isFresh = false
-    this.#isUntold = false
+    this.#isUntold = isUnknown
     this.#isAfterGap = true
     this.#last = undefined
     this.#toldAt = received.at
     this.#placedAt = received.at
     this.#received.clear()
-    for (const index of this.#passed) this.#received.add(index)
+    for (const index of this.#passed.keys()) this.#received.add(index)
   }
 
   /** All that was sent by then is before this block, if it can be known. */
   receiveBarrier(at: Moment, received: Received, kind: ViolationKind): void {
-    const { isExact, isLate } = this.#host.run
     const { startedAt, endedAt = Infinity } = this.#current
-    if (!isExact || isLate || startedAt > at || (endedAt < Infinity && this.#isNotYet('A6'))) return
+    if (!this.#host.run.isExact || startedAt > at) return
     this.#moveTo(this.messages.sentUntil(Math.min(at, endedAt)), received, kind)
   }
 
@@ -256,9 +295,7 @@ export class ChannelCheck {
       this.#moveTo(this.messages.length, end, 'loss')
     }
     // An application that unsubscribes while `onGap` is asked leaves on purpose: its client is not told that gap.
-    else if (!hasUntoldGap && (!this.#isNotYet('A6') || this.#keptUp(endedAt, { ...end, at: endedAt }))) {
-      this.#moveTo(this.messages.sentUntil(endedAt), end, 'loss')
-    }
+    else if (!hasUntoldGap) this.#moveTo(this.messages.sentUntil(endedAt), end, 'loss')
   }
 
   get #first(): SubscriptionLog {
@@ -277,16 +314,13 @@ export class ChannelCheck {
 
   /** Whether it starts with what is the oldest message when something is first written. */
   get #isAtOldest(): boolean {
-    return this.#isUntold && !this.#isResumed && this.#first.from === 'oldest'
+    const begun = this.#subscriptions.slice(this.#isResumed ? 1 : 0, this.#begun)
+    return this.#isUntold && begun.some(({ from }) => from === 'oldest')
   }
 
   /** Whether it is known when each gap was met: not of a channel that was subscribed to again before it could tell. */
   get #isExact(): boolean {
     return this.#host.run.isExact && this.#subscriptions.length === 1
-  }
-
-  #isNotYet(name: Parameters<RunLog['notYet']['has']>[0]): boolean {
-    return this.#host.run.notYet.has(name)
   }
 
   /** The subscription that a message is of: the newest one that covers it. */
@@ -328,9 +362,19 @@ export class ChannelCheck {
     return { from: from < 0 ? this.messages.length : from, to }
   }
 
+  #forgetPassed(at: Moment): void {
+    for (const [index, leftAt] of this.#passed) {
+      if (leftAt > at) continue
+      this.#passed.delete(index)
+      this.#received.delete(index)
+    }
+  }
+
   #restart(at: Moment): void {
-    this.#span = this.#oldestSpan(at)
+    // What nobody knows is still to be told.
+    if (this.#span !== undefined) this.#span = this.#oldestSpan(at)
     this.#outOfOrderUntil = at
+    this.#isUntold = true
     this.#received.clear()
     this.#last = undefined
   }
@@ -365,15 +409,18 @@ export class ChannelCheck {
   #isExcused(message: Published, index: number, by: Block): boolean {
     if (!this.isWanted(message) || isLost(message, by.at)) return true
     if (message.channels.length > 1 && this.#host.hasReceived(message)) return true
+    return this.#isOutdated(message, index, by)
+  }
+
+  /** Whether a newer message may have been given instead. */
+  #isOutdated(message: Published, index: number, by: Block): boolean {
     if (this.messages.log.slow !== 'latest' || this.#keptUp(message.sentAt, by)) return false
     return this.messages.isSuperseded(index, by.at, (newer) => this.isWanted(newer))
   }
 
   /** Who is behind from the start is given by `latest` no message that was not the newest of its key when it came. */
   #isReplaced(index: number): boolean {
-    const isBehind = this.#isNotYet('A9')
-      ? this.#isResumed && this.#first.filter === undefined
-      : this.#isResumed || this.#first.from === 'oldest'
+    const isBehind = this.#isResumed || this.#first.from === 'oldest'
     if (!this.#isExact || !isBehind || this.messages.log.slow !== 'latest') return false
     return this.messages.isSuperseded(index, this.#start, (newer) => this.isWanted(newer))
   }
@@ -400,11 +447,18 @@ export class ChannelCheck {
     return isForgotten || this.messages.all.some((message) => isLost(message, at) && mayHaveBeenTold(message))
   }
 
+  /** It is told first, if at all. */
+  #checkUnsure(): void {
+    if (this.#unsure === undefined || !this.#isFresh || !this.#isResumed) {
+      this.#violate('false-gap', 'uncertain, but it is known what was given')
+    }
+  }
+
   #checkLoss(reason: string, by: Block): void {
     const place = this.#span?.from ?? 0
     const isGone = [place, this.#nextKept(place, by.at)].some((index) => this.#mayBeDropped(index, by.at))
     // Of a place that another process's store has dropped it is not known whether it was lost before.
-    if (LOST_PLACE.includes(reason) && (this.#host.run.isExact || !isGone)) {
+    if (reason === 'unknown' && (this.#host.run.isExact || !isGone)) {
       this.#violate('wrong-gap', `${reason} was told of a place of the channel`)
     }
     if (!isGone) {
@@ -438,16 +492,19 @@ export class ChannelCheck {
   }
 
   /** With the oldest message, that is the oldest when the gap was told, which may be later than it was met. */
-  #spanAfterGap(isLost: boolean, metAt: Moment, toldAt: Moment): Span {
-    if (this.#span === undefined && !this.#isNotYet('A7')) {
-      if (this.#first.from === 'now') return this.#liveSpan(this.#start)
+  #spanAfterGap(unsure: Span | undefined, isLost: boolean, metAt: Moment, toldAt: Moment): Span {
+    if (this.#span === undefined) {
+      const begun = this.#subscriptions.slice(0, this.#begun)
+      if (begun.every(({ from }) => from !== 'oldest')) return this.#liveSpan(this.#start)
       return { from: 0, to: this.#firstKept(0, Math.max(toldAt, this.#start)) }
     }
-    const from = isLost ? 0 : (this.#span?.from ?? 0)
+    const from = isLost ? 0 : this.#span.from
     if (this.messages.log.afterGap === 'now') {
       const to = this.messages.sentUntil(metAt)
-      return { from: this.#host.run.isExact ? to : from, to }
+      return { from: this.#isExact ? to : from, to }
     }
+    if (unsure !== undefined)
+      return { from: unsure.from, to: Math.max(unsure.to, this.#firstKept(unsure.from, toldAt)) }
     const hadUntil = isLost ? this.#receivedUntil(toldAt) : from
     return { from, to: Math.max(hadUntil, this.#firstKept(from, toldAt)) }
   }

@@ -1,15 +1,19 @@
 import type { ChannelLog, Moment, Published, SubscriptionLog } from './run-log.ts'
+import { sentUntilOf } from './sent-until.ts'
 
 /** One channel's messages in their order, with what the judge looks up in them. A place is a number of messages. */
 export class ChannelMessages {
   readonly log: ChannelLog
   readonly all: readonly Published[]
+  /** The place after all that had been sent by then. */
+  readonly sentUntil: (moment: Moment) => number
   readonly #indexes: ReadonlyMap<Published, number>
   readonly #newer: readonly (number | undefined)[]
 
   constructor(log: ChannelLog, messages: readonly Published[]) {
     this.log = log
     this.all = messages.filter(({ channels }) => channels.includes(log.name))
+    this.sentUntil = sentUntilOf(this.all)
     this.#indexes = new Map(this.all.map((message, index) => [message, index]))
     this.#newer = newerOfSameKey(this.all)
   }
@@ -20,11 +24,6 @@ export class ChannelMessages {
 
   indexOf(message: Published): number {
     return this.#indexes.get(message) ?? -1
-  }
-
-  /** The place after all that had been sent by then. */
-  sentUntil(moment: Moment): number {
-    return this.all.findLastIndex(({ sentAt }) => sentAt <= moment) + 1
   }
 
   /** Whether there was a newer message of the same key by then that is wanted too. */

@@ -1,4 +1,4 @@
-import { ChannelCheck, type ChannelCheckHost, excerptOf, type Place } from './channel-check.ts'
+import { ChannelCheck, type ChannelCheckHost, excerptOf, type Place, type Span } from './channel-check.ts'
 import type { ChannelMessages } from './channel-messages.ts'
 import { groupBy } from './group-by.ts'
 import {
@@ -23,6 +23,12 @@ export interface Standpoint {
   /** How many messages of all channels are before it, at least and at most. */
   readonly fewest: number
   readonly most: number
+  /**
+   * From which message on it is not known what was given of channels that the handler had not subscribed to yet, if that
+   * had not settled; all is known to who comes back with the channels that it had.
+   */
+  readonly unsureFrom?: number | undefined
+  readonly channels?: ReadonlySet<string>
 }
 
 /** What the checks of all connections share. */
@@ -50,14 +56,18 @@ export class ConnectionCheck implements ChannelCheckHost {
   readonly #knowledge: Knowledge
   readonly #number: number
   readonly #checks: ReadonlyMap<string, ChannelCheck>
-  readonly #gaps: Map<string, GapLog[]>
+  readonly #gaps: Map<string | undefined, GapLog[]>
   readonly #received = new Set<Published>()
   /** Of the block that is looked at. */
   #at: Moment = Infinity
   #sent = 0
   /** Whether nobody knows the id that the client brought, and it was not told so for all channels. */
   #isUnknown: boolean
+  /** Whether it was told so. */
+  #hasForgotten = false
   #id: string
+  /** When the client was told it. */
+  #idAt: Moment = -Infinity
   /** Of the newest message that came in order, and whether it was the last block. */
   #rank = -1
   #isAtRank = false
@@ -69,14 +79,17 @@ export class ConnectionCheck implements ChannelCheckHost {
     this.#number = number
     this.#id = connection.resumedFrom ?? ''
     this.#rank = (this.#brought?.fewest ?? 0) - 1
-    this.#isUnknown = (connection.resumedFrom ?? '') !== '' && this.#brought === undefined
+    this.#isUnknown = (connection.resumedFrom ?? '') !== '' && !this.#isKnown(this.#brought)
     this.#checks = this.#checksOf(connection)
     this.#gaps = groupBy(connection.gaps ?? [], ({ channel }) => channel)
   }
 
   check(): readonly Violation[] {
     if (this.connection.refusal !== undefined) this.violate('syntax', this.connection.refusal)
-    for (const received of this.connection.received) this.#receive(received)
+    const { received, waits = false, settledAt = 0 } = this.connection
+    if (waits && received.some(({ at }) => at < settledAt))
+      this.violate('order', 'something came before the handler had subscribed to all that it was to')
+    for (const block of received) this.#receive(block)
     for (const [name, check] of this.#checks) check.finish(this.#untoldGap(name) !== undefined)
     if (this.connection.hasCaughtUp) this.#finish()
     return this.violations
@@ -103,9 +116,17 @@ export class ConnectionCheck implements ChannelCheckHost {
       if (messages === undefined || subscription === undefined)
         throw new Error(`no log of the channel ${name}`)
       const hasJoined = first !== undefined && first.at < subscription.startedAt
+      const isBehind = hasJoined || (this.#brought !== undefined && !subscription.resumes)
       checks.set(
         name,
-        new ChannelCheck(this, messages, own, this.#broughtPlace(messages, subscription), hasJoined)
+        new ChannelCheck(
+          this,
+          messages,
+          own,
+          this.#broughtPlace(messages, subscription),
+          isBehind,
+          this.#unsureSpan(messages)
+        )
       )
     }
     return checks
@@ -118,20 +139,51 @@ export class ConnectionCheck implements ChannelCheckHost {
     return end?.id === resumedFrom ? end.standpoint : this.#knowledge.standpointOf(client, resumedFrom)
   }
 
+  /** Whether the store knows where the client was told it is. */
+  #isKnown(brought: Standpoint | undefined): boolean {
+    if (brought === undefined || !this.run.isExact) return brought !== undefined
+    const begin = Math.min(...this.connection.subscriptions.map(({ startedAt }) => startedAt))
+    return this.run.channels.some(({ forgottenAt }) =>
+      forgottenAt.every((at) => at < brought.at || at > begin)
+    )
+  }
+
   #broughtPlace(messages: ChannelMessages, { resumes }: SubscriptionLog): Place | 'unknown' | undefined {
     if (!resumes || (this.connection.resumedFrom ?? '') === '') return undefined
     const standpoint = this.#brought
     if (standpoint === undefined) return 'unknown'
     const { places, fewest, most, at } = standpoint
-    const placeOf = (rank: number): number =>
-      messages.all.filter((message) => this.#knowledge.rankOf(message) < rank).length
-    const span = { from: placeOf(fewest), to: placeOf(most) }
+    const span = { from: this.#placeOf(messages, fewest), to: this.#placeOf(messages, most) }
     const place = places.get(messages.log.name)
     if (place === undefined)
       return { span, last: undefined, since: at, placedAt: at, outOfOrderUntil: -Infinity }
-    if (place === 'unknown' || this.run.notYet.has('A2')) return place
+    if (place === 'unknown') return place
     // A channel that began ahead of the others is not named in ids: who is cut before they have come there gets more of it.
     return { ...place, span: { from: Math.min(place.span.from, span.from), to: place.span.to } }
+  }
+
+  /** How many of a channel's messages are before so many of all channels. */
+  #placeOf({ all }: ChannelMessages, rank: number): number {
+    return all.filter((message) => this.#knowledge.rankOf(message) < rank).length
+  }
+
+  /** Where the client's id says that a channel is, if it is not known which messages before it were given. */
+  #unsureSpan(messages: ChannelMessages): Span | undefined {
+    const { unsureFrom, fewest, most, channels } = this.#brought ?? {}
+    if (unsureFrom === undefined || fewest === undefined || most === undefined) return undefined
+    if (this.#placeOf(messages, unsureFrom) === this.#placeOf(messages, most)) return undefined
+    if (channels !== undefined && this.#isSubscribedTo(channels)) return undefined
+    return { from: this.#placeOf(messages, fewest), to: this.#placeOf(messages, most) }
+  }
+
+  /** Whether these and no others were there when the handler had settled, and nothing was given before. */
+  #isSubscribedTo(channels: ReadonlySet<string>): boolean {
+    const { subscriptions, settledAt = 0, waits = false } = this.connection
+    const areThose = subscriptions.every(
+      ({ channel, startedAt, endedAt }) =>
+        channels.has(channel) && startedAt <= settledAt && endedAt === undefined
+    )
+    return waits && areThose && subscriptions.length === channels.size
   }
 
   #receive(received: Received): void {
@@ -146,6 +198,7 @@ export class ConnectionCheck implements ChannelCheckHost {
     const { client, resumedFrom } = this.connection
     const hasMoved = id !== this.#id
     this.#id = id
+    if (hasMoved) this.#idAt = at
     if (hasMoved) for (const check of this.#checks.values()) check.receiveId(at)
     if (!this.#knowledge.isAskedFor(id)) return
     const standpoint = this.#standpoint(received)
@@ -154,12 +207,21 @@ export class ConnectionCheck implements ChannelCheckHost {
   }
 
   #standpoint({ at }: Received): Standpoint {
-    const checks = [...this.#checks].filter(([, check]) => check.isTold(at))
-    const kept = at < (this.connection.settledAt ?? 0) ? [...(this.#brought?.places ?? [])] : []
+    const checks = [...this.#checks].filter(([, check]) => check.isTold(this.#idAt))
+    const isKept = this.#idAt < (this.connection.settledAt ?? 0) && !this.#hasForgotten
+    const kept = isKept ? [...(this.#brought?.places ?? [])] : []
     const places = new Map([...kept, ...checks.map(([name, { place }]) => [name, place] as const)])
     const sharedPlaces = new Map(checks.map(([name, { placeOfId }]) => [name, placeOfId]))
     const fewest = this.#rank + 1
-    return { at, places, sharedPlaces, fewest, most: this.#isAtRank ? fewest : this.#knowledge.sentUntil(at) }
+    const most = this.#isAtRank ? fewest : this.#knowledge.sentUntil(at)
+    const had = this.connection.subscriptions.filter(
+      ({ startedAt, endedAt = Infinity }) => startedAt <= this.#idAt && this.#idAt < endedAt
+    )
+    const channels = new Set(had.map(({ channel }) => channel))
+    const { fewest: known, unsureFrom: unsure = Infinity } = this.#brought ?? {}
+    if (this.run.isVague) return { at, places, sharedPlaces, fewest, most, unsureFrom: 0 }
+    const unsureFrom = isKept && known !== undefined ? Math.min(known, unsure) : undefined
+    return { at, places, sharedPlaces, fewest, most, unsureFrom, channels }
   }
 
   #receiveMessage(received: Received): void {
@@ -176,7 +238,7 @@ export class ConnectionCheck implements ChannelCheckHost {
     this.#received.add(message)
     for (const other of others) {
       if (other.fits(message, received)) other.receive(message, received)
-      else other.pass(message)
+      else other.pass(message, first.endOf(message))
     }
   }
 
@@ -211,19 +273,14 @@ export class ConnectionCheck implements ChannelCheckHost {
   /** What was published first comes first, over all channels; and what was sent before, before. */
   #checkOrder(message: Published, check: ChannelCheck): void {
     const next = this.connection.sent[this.#sent]
-    if (this.run.isExact && !this.run.isLate && next !== undefined && next.at < message.sentAt) {
+    if (this.run.isExact && next !== undefined && next.at < message.sentAt) {
       this.violate('order', `${excerptOf(message)} came before ${excerptOf(next)}, which was sent before`)
     }
-    if (check.mayBeOutOfOrder(message) || !this.#isOrdered) return
+    if (check.mayBeOutOfOrder(message)) return
     const rank = this.#knowledge.rankOf(message)
     this.#isAtRank = rank >= this.#rank
     if (this.#isAtRank) this.#rank = rank
     else this.violate('order', `${excerptOf(message)} came after what was published later`)
-  }
-
-  /** With a store that is late, or another process's, each channel was in its own order only. */
-  get #isOrdered(): boolean {
-    return !this.run.notYet.has('A2') || (this.run.isExact && !this.run.isLate)
   }
 
   #receiveGap(received: Received): void {
@@ -239,8 +296,11 @@ export class ConnectionCheck implements ChannelCheckHost {
   #receiveGapOfAll(reason: string, received: Received): void {
     if (!this.#isUnknown) this.violate('false-gap', `${reason}, but the client's id is known`)
     this.#isUnknown = false
+    this.#hasForgotten = true
+    const told = this.#gaps.get(undefined)?.shift()
     for (const check of this.#checks.values()) {
-      if (check.place === 'unknown') check.receiveGap(reason, received, undefined)
+      if (check.place !== 'unknown' || check.forgets(received.at)) continue
+      check.receiveGap(reason, received, told)
     }
   }
 
@@ -274,13 +334,16 @@ export class ConnectionCheck implements ChannelCheckHost {
     this.#checkBarrier(closedAt, received, 'loss')
   }
 
-  /** Nobody waits for a gap whose messages the application has not given yet. */
+  /** Nobody waits for a gap whose messages the application has not given yet, nor for what comes after it. */
   #checkBarrier(at: Moment, received: Received, kind: ViolationKind): void {
-    for (const [name, check] of this.#checks) {
-      const gaps = this.#gaps.get(name) ?? []
-      const isAwaited = this.#hasBegunAnew(name) ? gaps.some((gap) => gap.at <= received.at) : gaps.length > 0
-      if (!isAwaited) check.receiveBarrier(at, received, kind)
-    }
+    if ([...this.#gaps.keys()].some((name) => this.#isAwaited(name, received.at))) return
+    for (const check of this.#checks.values()) check.receiveBarrier(at, received, kind)
+  }
+
+  #isAwaited(channel: string | undefined, at: Moment): boolean {
+    const gaps = this.#gaps.get(channel) ?? []
+    const hasBegunAnew = channel !== undefined && this.#hasBegunAnew(channel)
+    return hasBegunAnew ? gaps.some((gap) => gap.at <= at) : gaps.length > 0
   }
 
   /** Of a channel that was subscribed to again it is not known which of them were told. */

@@ -28,6 +28,7 @@ const [FIRST, SECOND, THIRD, FOURTH] = [1, 2, 3, 4].map((number) => message(numb
 const PLACE = block('place', undefined, '')
 const ALL = [PLACE, FIRST, SECOND, THIRD, FOURTH]
 const EXPIRED = { channel: 'news', reason: 'expired', at: 45 }
+const UNCERTAIN = { ...EXPIRED, reason: 'uncertain' }
 const SENT = block('2', 'sent', 'hello')
 const FAREWELL = block('2', 'close', 'bye')
 /** Who was given the first message, and was cut then. */
@@ -45,8 +46,8 @@ const MADE_UP: Story = {
   subscription: { from: 'oldest', startedAt: 44 },
   connection: {
     resumedFrom: 'x-1',
-    gaps: [{ ...EXPIRED, reason: 'foreign' }],
-    received: [gap('1', 'foreign'), SECOND, THIRD, FOURTH]
+    gaps: [{ ...EXPIRED, reason: 'unknown' }],
+    received: [gap('1', 'unknown'), SECOND, THIRD, FOURTH]
   }
 }
 const LATEST: Story = {
@@ -67,6 +68,19 @@ const ON_BOTH: Story = {
   ...TWO_CHANNELS,
   messages: [published(1), SHARED, published(3), published(4, ['other'])],
   connection: { ...TWO_CHANNELS.connection, received: [PLACE, A, SHARED_BLOCK, C, D] }
+}
+/** Who comes back to both is cut before its handler has subscribed to the second. */
+const CUT_UNSETTLED: Story = {
+  ...TWO_CHANNELS,
+  connection: { ...TWO_CHANNELS.connection, received: [PLACE, A], hasCaughtUp: false },
+  later: [
+    {
+      ...back('1', [{ ...C, id: '3' }]),
+      subscriptions: [subscribed('news', 60)],
+      settledAt: Infinity,
+      hasCaughtUp: false
+    }
+  ]
 }
 /** Who was there joins another channel from its oldest message. */
 const JOINED: Story = {
@@ -124,18 +138,42 @@ const good: Readonly<Record<string, Story>> = {
       ]
     }
   },
+  'a client comes back with the id of one that was given a newer message instead of what it wants': {
+    channel: { slow: 'latest' },
+    connection: { received: [PLACE, at(43, block('3', 'sse-cursor', '{}')), at(44, FOURTH)], refused: [50] },
+    run: {
+      clients: [
+        [
+          connection(
+            { client: 'other', resumedFrom: '3', received: [] },
+            { ...subscribed('news', 60), filter: refusing('news 4') }
+          )
+        ]
+      ]
+    }
+  },
   'a gap is told when something was lost': AFTER_GAP,
   'a gap is told to a client with an id that is none': MADE_UP,
+  'what is kept when something first comes is what begins after such a gap': {
+    ...MADE_UP,
+    connection: { ...MADE_UP.connection, received: [gap('x-1', 'unknown'), at(48, THIRD), at(48, FOURTH)] },
+    run: {
+      retention: {
+        keepsUnoffered: true,
+        mayHaveDropped: (_channel, { data }, by) => data === 'news 1' || (data === 'news 2' && by > 47)
+      }
+    }
+  },
   'a client with an id that is none begins like a new one': {
     ...MADE_UP,
     subscription: { from: 'now', startedAt: 44 },
-    connection: { ...MADE_UP.connection, received: [gap('4', 'foreign')] }
+    connection: { ...MADE_UP.connection, received: [gap('4', 'unknown')] }
   },
   'a gap is told to a client whose history was forgotten': {
     channel: { forgottenAt: [50] },
     messages: MESSAGES.map((message) => ({ ...message, lostAt: 50 })),
     connection: { ...CUT_AFTER_FIRST, received: [FIRST] },
-    later: [back('1', [gap('0', 'foreign')], { gaps: [{ ...EXPIRED, reason: 'foreign' }] })]
+    later: [back('1', [gap('0', 'unknown')], { gaps: [{ ...EXPIRED, reason: 'unknown' }] })]
   },
   'what is sent comes between what was published before and after': {
     connection: { sent: [{ data: 'hello', at: 25 }], received: [PLACE, FIRST, SECOND, SENT, THIRD, FOURTH] }
@@ -240,6 +278,37 @@ const good: Readonly<Record<string, Story>> = {
       received: [PLACE, A, SHARED_BLOCK, C, at(46, D)]
     }
   },
+  'nor by one that is joined before the other has ended': {
+    ...ON_BOTH,
+    connection: {
+      subscriptions: [
+        { ...subscribed(), endedAt: 47 },
+        { ...subscribed('other'), from: 'oldest', resumes: false, startedAt: 45 }
+      ],
+      received: [PLACE, A, SHARED_BLOCK, C, at(46, D)]
+    }
+  },
+  'a message of two channels is given again by one that is joined when the other has ended': {
+    ...ON_BOTH,
+    connection: {
+      subscriptions: [
+        { ...subscribed(), endedAt: 35 },
+        { ...subscribed('other'), from: 'oldest', resumes: false, startedAt: 45 }
+      ],
+      received: [PLACE, A, SHARED_BLOCK, C, at(46, SHARED_BLOCK), at(46, D)]
+    }
+  },
+  'or by one that is subscribed to again from its end then': {
+    messages: [published(1), SHARED, published(3)],
+    connection: {
+      subscriptions: [
+        { ...subscribed(), endedAt: 15 },
+        { ...subscribed('other'), endedAt: 25 },
+        { ...subscribed('news', 35), from: 'end' }
+      ],
+      received: [PLACE, A, SHARED_BLOCK, at(36, SHARED_BLOCK), at(36, C)]
+    }
+  },
   'a gap is told in a channel without messages that was forgotten, after a message of another one': {
     messages: [published(1), published(3)],
     run: ELSEWHERE,
@@ -252,7 +321,7 @@ const good: Readonly<Record<string, Story>> = {
         PLACE,
         CAME_FIRST,
         CAME_THIRD,
-        at(35, block('g', 'gap', '{"channel":"other","reason":"foreign"}'))
+        at(35, block('g', 'gap', '{"channel":"other","reason":"unknown"}'))
       ]
     }
   },
@@ -318,6 +387,78 @@ const good: Readonly<Record<string, Story>> = {
       subscriptions: inBoth(45).map((subscription) => ({ ...subscription, from: 'oldest' })),
       received: [at(46, SHARED_BLOCK), at(46, C)]
     }
+  },
+  'a channel that had dropped more is told so, though one of its messages came through another': {
+    messages: [published(1), SHARED, published(3, ['other']), published(4, ['other'])],
+    connection: { subscriptions: inBoth(5), received: [PLACE, A], hasCaughtUp: false },
+    later: [
+      back('1', [SHARED_BLOCK, block('3', 'gap', '{"channel":"other","reason":"expired"}'), D], {
+        subscriptions: inBoth(),
+        gaps: [{ channel: 'other', reason: 'expired', at: 64 }]
+      })
+    ],
+    run: {
+      retention: {
+        keepsUnoffered: true,
+        mayHaveDropped: (channel, { data }) => channel === 'other' && data !== 'other 4'
+      }
+    }
+  },
+  'one gap is told of all channels to a client whose history was forgotten': {
+    channel: { forgottenAt: [50] },
+    messages: MESSAGES.map((message) => ({ ...message, lostAt: 50 })),
+    connection: { ...CUT_AFTER_FIRST, received: [FIRST] },
+    later: [
+      back('1', [block('0', 'gap', '{"reason":"unknown"}')], {
+        gaps: [{ channel: undefined, reason: 'unknown', at: 64 }]
+      })
+    ]
+  },
+  'a channel that does not go on where the client was begins before that': {
+    connection: { received: [PLACE, FIRST, SECOND], hasCaughtUp: false },
+    later: [
+      back('2', [FIRST, SECOND, THIRD, FOURTH], {
+        subscriptions: [{ ...subscribed('news', 60), from: 'oldest', resumes: false }]
+      })
+    ]
+  },
+  'who subscribes again from the end of the last time catches up with other channels': {
+    messages: BOTH,
+    connection: {
+      subscriptions: [
+        { ...subscribed(), endedAt: 15 },
+        subscribed('other'),
+        { ...subscribed('news', 45), from: 'end' }
+      ],
+      received: [PLACE, A, B, D, at(46, C)]
+    }
+  },
+  'who subscribes again from the oldest message begins with what is kept when something comes': {
+    run: {
+      retention: {
+        keepsUnoffered: true,
+        mayHaveDropped: (_channel, { data }, by) => by > 44 && data !== 'news 4'
+      }
+    },
+    connection: {
+      subscriptions: [
+        { ...subscribed(), endedAt: 15 },
+        { ...subscribed('news', 35), from: 'oldest', resumes: false }
+      ],
+      received: [PLACE, FIRST, at(46, FOURTH)]
+    }
+  },
+  'who is cut before a handler has settled is told that the rest is uncertain': {
+    ...CUT_UNSETTLED,
+    later: [
+      ...(CUT_UNSETTLED.later ?? []),
+      back(
+        '3',
+        [block('3', 'gap', '{"channel":"other","reason":"uncertain"}'), D],
+        { subscriptions: inBoth(80), gaps: [{ channel: 'other', reason: 'uncertain', at: 84 }] },
+        80
+      )
+    ]
   }
 }
 
@@ -397,17 +538,8 @@ const bad: readonly (readonly [ViolationKind, string, Story])[] = [
     'loss',
     'a channel that a handler subscribes to after an await begins too late',
     {
-      ...TWO_CHANNELS,
-      connection: { ...TWO_CHANNELS.connection, received: [PLACE, A], hasCaughtUp: false },
-      later: [
-        {
-          ...back('1', [{ ...C, id: '3' }]),
-          subscriptions: [subscribed('news', 60)],
-          settledAt: Infinity,
-          hasCaughtUp: false
-        },
-        { ...back('3', [D], {}, 80), subscriptions: [subscribed('news', 80), subscribed('other', 80)] }
-      ]
+      ...CUT_UNSETTLED,
+      later: [...(CUT_UNSETTLED.later ?? []), back('3', [D], { subscriptions: inBoth(80) }, 80)]
     }
   ],
   [
@@ -456,6 +588,20 @@ const bad: readonly (readonly [ViolationKind, string, Story])[] = [
   ],
   [
     'duplicate',
+    'a message of two channels comes again through one that is joined before the other has ended',
+    {
+      messages: [published(1), SHARED],
+      connection: {
+        subscriptions: [
+          { ...subscribed(), endedAt: 47 },
+          { ...subscribed('other'), from: 'oldest', resumes: false, startedAt: 45 }
+        ],
+        received: [PLACE, A, SHARED_BLOCK, at(46, SHARED_BLOCK)]
+      }
+    }
+  ],
+  [
+    'duplicate',
     'an id is given twice',
     {
       messages: [published(1), { ...published(5), id: '1' }],
@@ -469,6 +615,11 @@ const bad: readonly (readonly [ViolationKind, string, Story])[] = [
       messages: [...MESSAGES, { ...published(1), id: '5', sentAt: 50, acknowledgedAt: 51 }],
       connection: { hasCaughtUp: false, received: [] }
     }
+  ],
+  [
+    'order',
+    'something is given before the handler has subscribed to all that it was to',
+    { connection: { waits: true, settledAt: 15 } }
   ],
   [
     'order',
@@ -593,6 +744,30 @@ const bad: readonly (readonly [ViolationKind, string, Story])[] = [
   ],
   [
     'false-gap',
+    'what was given is said to be uncertain to who was cut when its handler had settled',
+    {
+      connection: CUT_AFTER_FIRST,
+      later: [back('1', [gap('1', 'uncertain'), SECOND, THIRD, FOURTH], { gaps: [UNCERTAIN] })]
+    }
+  ],
+  [
+    'false-gap',
+    'so it is to who comes back to the channels that it had',
+    {
+      ...CUT_UNSETTLED,
+      later: [
+        ...(CUT_UNSETTLED.later ?? []),
+        back(
+          '3',
+          [gap('3', 'uncertain')],
+          { subscriptions: [subscribed('news', 80)], gaps: [UNCERTAIN], waits: true, settledAt: 81 },
+          80
+        )
+      ]
+    }
+  ],
+  [
+    'false-gap',
     'a gap is told although everything is kept',
     {
       connection: CUT_AFTER_FIRST,
@@ -621,7 +796,7 @@ const bad: readonly (readonly [ViolationKind, string, Story])[] = [
     'a gap has the reason of a lost place, and nothing was lost',
     {
       ...AFTER_GAP,
-      later: [back('1', [gap('2', 'foreign'), THIRD, FOURTH], { gaps: [{ ...EXPIRED, reason: 'foreign' }] })]
+      later: [back('1', [gap('2', 'unknown'), THIRD, FOURTH], { gaps: [{ ...EXPIRED, reason: 'unknown' }] })]
     }
   ],
   [
@@ -818,7 +993,6 @@ function runOf({
     messages,
     retention: { keepsUnoffered: true, mayHaveDropped: (_channel, { data }) => dropped.includes(data) },
     isExact: true,
-    notYet: new Set(),
     samples: [],
     leftovers: {},
     ...run,

@@ -3,6 +3,7 @@ import { ChannelMessages } from './channel-messages.ts'
 import { ConnectionCheck, type Knowledge, type Standpoint } from './connection-check.ts'
 import { groupBy } from './group-by.ts'
 import type { ConnectionLog, Moment, Published, RunLog } from './run-log.ts'
+import { sentUntilOf } from './sent-until.ts'
 import type { Violation } from './violation.ts'
 
 /**
@@ -16,10 +17,8 @@ export function judge(run: RunLog): readonly Violation[] {
 }
 
 /** What was acknowledged before another was sent is before it; nothing is there twice, and no id is given twice. */
-function checkMessages({ messages, channels, notYet }: RunLog): Violation[] {
-  const byChannel = channels.map(({ name }) => messages.filter((message) => message.channels.includes(name)))
-  const ordered = notYet.has('A2') ? byChannel : [messages]
-  return [...checkCopies(messages), ...ordered.flatMap(checkOrder), ...ordered.flatMap(checkIds)]
+function checkMessages({ messages }: RunLog): Violation[] {
+  return [...checkCopies(messages), ...checkOrder(messages), ...checkIds(messages)]
 }
 
 function checkCopies(messages: readonly Published[]): Violation[] {
@@ -88,7 +87,7 @@ function knowledgeOf(run: RunLog): Knowledge {
     ends: new Map(),
     messagesOf: (data) => byData.get(data) ?? [],
     rankOf: (message) => ranks.get(message) ?? -1,
-    sentUntil: (moment) => messages.findLastIndex(({ sentAt }) => sentAt <= moment) + 1,
+    sentUntil: sentUntilOf(messages),
     standpointOf: (client, id) =>
       standpoints.get(`${client}\n${id}`) ?? standpoints.get(id) ?? afterMessage(id),
     isAskedFor: (id) => asked.has(id),
@@ -111,7 +110,9 @@ function commonStandpoint(one: Standpoint, other: Standpoint | undefined): Stand
     places: shared,
     sharedPlaces: shared,
     fewest: Math.max(one.fewest, other?.fewest ?? 0),
-    most: Math.min(one.most, other?.most ?? Infinity)
+    most: Math.min(one.most, other?.most ?? Infinity),
+    unsureFrom: one.unsureFrom ?? other?.unsureFrom,
+    ...((one.channels ?? other?.channels) && { channels: one.channels ?? other?.channels ?? new Set() })
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Moment, Published, Retention } from './run-log.ts'
+import { sentUntilOf } from './sent-until.ts'
 
 export interface MemoryLimits {
   readonly maxMessages: number
@@ -10,7 +11,8 @@ export interface MemoryLimits {
 /** What the memory history says it keeps: everything newer than its limits. */
 export class MemoryRetention implements Retention {
   readonly keepsUnoffered: boolean
-  readonly #messages: readonly Published[]
+  readonly #all: Succession
+  readonly #byChannel = new Map<string, Succession>()
   readonly #limits: (channel: string) => MemoryLimits
   readonly #msAt: (moment: Moment) => number
 
@@ -25,7 +27,7 @@ export class MemoryRetention implements Retention {
     msAt: (moment: Moment) => number,
     keepsUnoffered: boolean
   ) {
-    this.#messages = messages
+    this.#all = new Succession(messages)
     this.keepsUnoffered = keepsUnoffered
     this.#limits = limits
     this.#msAt = msAt
@@ -34,22 +36,49 @@ export class MemoryRetention implements Retention {
   mayHaveDropped(channel: string, message: Published, by: Moment): boolean {
     const { maxMessages, maxBytes, maxAgeMs, maxTotalBytes } = this.#limits(channel)
     if (maxAgeMs !== false && this.#msAt(by) - this.#msAt(message.sentAt - 1) >= maxAgeMs) return true
-    const since = this.#since(message, by)
-    const own = since.filter(({ channels }) => channels.includes(channel))
-    if (own.length > 1 && (own.length > maxMessages || bytesOf(own) > maxBytes)) return true
-    return !this.keepsUnoffered && totalOf(since) > maxTotalBytes
+    const { count, bytes } = this.#of(channel).since(message, by)
+    if (count > 1 && (count > maxMessages || bytes > maxBytes)) return true
+    return !this.keepsUnoffered && totalOf(this.#all.listSince(message, by)) > maxTotalBytes
   }
 
-  /** The message and all that were sent after it by then. */
-  #since({ sentAt }: Published, by: Moment): readonly Published[] {
-    const first = this.#messages.findIndex((message) => message.sentAt >= sentAt)
-    const end = this.#messages.findLastIndex((message) => message.sentAt <= by) + 1
-    return this.#messages.slice(first, end)
+  #of(channel: string): Succession {
+    const known = this.#byChannel.get(channel)
+    if (known !== undefined) return known
+    const own = new Succession(this.#all.messages.filter(({ channels }) => channels.includes(channel)))
+    this.#byChannel.set(channel, own)
+    return own
   }
 }
 
-function bytesOf(messages: readonly Published[]): number {
-  return messages.reduce((sum, { byteLength }) => sum + byteLength, 0)
+/** Messages in the order in which they were sent. */
+class Succession {
+  readonly messages: readonly Published[]
+  readonly #indexes: ReadonlyMap<Published, number>
+  readonly #sentUntil: (moment: Moment) => number
+  /** Bytes of all before each of them. */
+  readonly #bytesBefore: readonly number[]
+
+  constructor(messages: readonly Published[]) {
+    this.messages = messages
+    this.#indexes = new Map(messages.map((message, index) => [message, index]))
+    this.#sentUntil = sentUntilOf(messages)
+    let bytes = 0
+    this.#bytesBefore = [0, ...messages.map(({ byteLength }) => (bytes += byteLength))]
+  }
+
+  /** The message and all that were sent after it by then. */
+  since(message: Published, by: Moment): { readonly count: number; readonly bytes: number } {
+    const [first, end] = this.#range(message, by)
+    return { count: end - first, bytes: (this.#bytesBefore[end] ?? 0) - (this.#bytesBefore[first] ?? 0) }
+  }
+
+  listSince(message: Published, by: Moment): readonly Published[] {
+    return this.messages.slice(...this.#range(message, by))
+  }
+
+  #range(message: Published, by: Moment): [first: number, end: number] {
+    return [this.#indexes.get(message) ?? 0, this.#sentUntil(by)]
+  }
 }
 
 function totalOf(messages: readonly Published[]): number {
@@ -61,7 +90,7 @@ function totalOf(messages: readonly Published[]): number {
 }
 
 /** What messages of one channel take in memory, as the README says. */
-export function memoryBytes(messages: readonly Published[]): number {
+export function memoryBytes(messages: readonly Pick<Published, 'byteLength' | 'key'>[]): number {
   const channelBytes = messages.length === 0 ? 0 : 768
   return messages.reduce((sum, { byteLength, key }) => sum + byteLength + key.length + 256, channelBytes)
 }

@@ -66,7 +66,8 @@ export interface Standing {
 
 /** A gap that the server says it told, or would have told if it had not destroyed the connection. */
 export interface GapLog {
-  readonly channel: string
+  /** `undefined`: of all, because nobody knows the id that the client brought. */
+  readonly channel: string | undefined
   readonly reason: string
   readonly at: Moment
 }
@@ -87,6 +88,8 @@ export interface ConnectionLog {
    * it had when it came.
    */
   readonly settledAt?: Moment
+  /** Whether nothing may be given to it before that: what its handler awaited was there in time. */
+  readonly waits?: boolean
   readonly received: readonly Received[]
   readonly sent: readonly SentLog[]
   /** `undefined`: the server's word is not known. */
@@ -130,20 +133,12 @@ export interface RunLog {
   readonly retention: Retention
   /** Whether a message is in its history when `publish()` returns, so that all moments are exact. */
   readonly isExact: boolean
-  /**
-   * Whether readers may have to wait for what their history has. Nobody else waits for it: what is sent to one connection
-   * does not, and what is waited for at `close()` does not come any more.
-   */
-  readonly isLate?: boolean
-  /** What the library under test is known not to keep yet. */
-  readonly notYet: ReadonlySet<Case>
+  /** Whether ids that have many places to tell may become uncertain. */
+  readonly isVague?: boolean
   readonly samples: readonly Sample[]
   /** What was left after the end, by name. */
   readonly leftovers: Readonly<Record<string, number>>
 }
-
-/** A promise that is not kept yet, by its number: a schedule in `schedules/expected-failures.ts` shows each. */
-export type Case = 'A1' | 'A2' | 'A3' | 'A6' | 'A7' | 'A9' | 'A12' | 'other channels'
 
 /** Names of events, the same in all runs. */
 export const EVENTS = { gap: 'gap', cursor: 'sse-cursor', sent: 'sent', farewell: 'close' } as const

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { Bench } from '../helpers/fake-transport.ts'
+import { deferred } from '../helpers/server.ts'
 import { hasSettled } from '../helpers/settled.ts'
 
 const KIB = 1024
@@ -137,6 +138,46 @@ t.test('Connection › #send', async (t) => {
     )
     t.equal(bench.transport.text, `data: ${'😀'.repeat(64 * KIB)}\n\n`)
   })
+})
+
+t.test('Connection › #startHead', async (t) => {
+  t.test('the head goes out with what comes first', async (t) => {
+    for (const first of ['send', 'comment', 'close', 'shutdown', 'startHead'] as const) {
+      const { connection, beforeHead } = new Bench()
+      t.notOk(beforeHead.started)
+      connection[first]('x')
+      t.ok(beforeHead.started, first)
+    }
+  })
+
+  t.test('once', async (t) => {
+    const { connection, transport, beforeHead } = new Bench()
+    let starts = 0
+    beforeHead.start = () => {
+      starts++
+    }
+    connection.startHead()
+    connection.send('a')
+    connection.close()
+    t.equal(starts, 1)
+    connection.open(transport)
+    connection.startHead()
+    t.equal(starts, 1)
+  })
+
+  t.test('not for what is dropped', async (t) => {
+    const { connection, beforeHead } = new Bench()
+    connection.destroy()
+    connection.send('late')
+    connection.close()
+    t.notOk(beforeHead.started)
+  })
+})
+
+t.test('Connection › #context is what the stream was started with', async (t) => {
+  const context = { user: 'Ann' }
+  t.equal(new Bench({ context }).connection.context, context)
+  t.equal(new Bench().connection.context, undefined)
 })
 
 t.test('Connection › maxBufferedBytes', async (t) => {
@@ -455,20 +496,39 @@ t.test('Connection › #beat', async (t) => {
     t.equal(bench.connection.state, 'open')
   })
 
-  t.test('so is one whose head is held back for stallMs', async (t) => {
-    const bench = new Bench({ stallMs: 1000 })
+  t.test('so is one whose head is held back for stallMs after it was asked for', (t) =>
+    FakeClock.run(async (clock) => {
+      const bench = new Bench({ stallMs: 1000, heartbeatMs: false })
+      bench.connection.beat(Math.floor(performance.now()))
+      clock.advance(5000)
+      bench.connection.startHead()
+      const askedAt = performance.now()
+      bench.connection.beat(askedAt + 999)
+      t.equal(bench.connection.state, 'opening')
+      bench.connection.beat(askedAt + 1000)
+      t.equal(bench.connection.reason, 'error')
+      t.ok(bench.beforeHead.destroyed)
+      t.same(
+        bench.logs.map(({ level }) => level),
+        ['error']
+      )
+      const patient = new Bench({ stallMs: false })
+      patient.connection.startHead()
+      patient.connection.beat(1e9)
+      t.equal(patient.connection.state, 'opening')
+    })
+  )
+
+  t.test('a head that waits for a message goes out after heartbeatMs at the latest', async (t) => {
+    const bench = new Bench({ heartbeatMs: 1000 })
     bench.connection.beat(999)
-    t.equal(bench.connection.state, 'opening')
+    t.notOk(bench.beforeHead.started)
     bench.connection.beat(1000)
-    t.equal(bench.connection.reason, 'error')
-    t.ok(bench.beforeHead.destroyed)
-    t.same(
-      bench.logs.map(({ level }) => level),
-      ['error']
-    )
-    const patient = new Bench({ stallMs: false })
-    patient.connection.beat(1e9)
-    t.equal(patient.connection.state, 'opening')
+    t.ok(bench.beforeHead.started)
+    const quiet = new Bench({ heartbeatMs: false, stallMs: 1 })
+    quiet.connection.beat(1e9)
+    t.notOk(quiet.beforeHead.started)
+    t.equal(quiet.connection.state, 'opening', 'what was not asked for is not held back')
   })
 
   t.test('a stream that is ending is watched too', async (t) => {
@@ -537,18 +597,85 @@ t.test('Connection › #lastEventId', async (t) => {
     ['the header', { headers: { 'last-event-id': '5' } }, '5'],
     ['the query parameter', { query: { lastEventId: '6' } }, '6'],
     ['the header wins', { headers: { 'last-event-id': '5' }, query: { lastEventId: '6' } }, '5'],
+    ['of several headers, which Node joins, the last', { headers: { 'last-event-id': '1, 2, 3' } }, '3'],
+    ['of several parameters the last', { query: { lastEventId: ['1', '2'] } }, '2'],
     ['none', {}, undefined],
     ['an empty header is none', { headers: { 'last-event-id': '' } }, undefined],
+    ['so that the parameter counts', { headers: { 'last-event-id': '' }, query: { lastEventId: '6' } }, '6'],
     ['an empty parameter is none', { query: { lastEventId: '' } }, undefined],
-    ['a repeated parameter is none', { query: { lastEventId: ['1', '2'] } }, undefined],
+    ['so is one that is empty at last', { query: { lastEventId: ['1', ''] } }, undefined],
+    ['and one that a parser made of nothing', { query: { lastEventId: [] } }, undefined],
+    ['a parameter without a value', { query: { lastEventId: null } }, undefined],
     ['a query parser that gives no object', { query: null }, undefined],
-    ['what a client made up is given as it is', { headers: { 'last-event-id': 'Ã©, x' } }, 'Ã©, x']
+    ['another parameter', { query: { lasteventid: '6' } }, undefined],
+    ['what a client made up is given as it is', { headers: { 'last-event-id': 'Ã©,x' } }, 'Ã©,x'],
+    ['also as a parameter', { query: { lastEventId: { a: '1' } } }, '[object Object]']
   ]
   for (const [name, request, expected] of table) {
     t.test(name, async (t) => {
       t.equal(new Bench({}, request).connection.lastEventId, expected)
     })
   }
+})
+
+t.test(
+  'Connection › #openedAt is when the stream was started, in milliseconds since the epoch',
+  async (t) => {
+    t.equal(
+      Bench.open().connection.openedAt,
+      Math.floor(performance.timeOrigin),
+      'at 0 of the monotonic clock'
+    )
+  }
+)
+
+t.test('Connection › #waitFor', async (t) => {
+  t.test('the subscriptions are complete when the handler has settled', async (t) => {
+    const { connection } = Bench.open()
+    t.equal(connection.isSettled, false)
+    connection.handlerOnSettle()
+    t.equal(connection.isSettled, true)
+    connection.handlerOnSettle()
+    t.equal(connection.isSettled, true, 'and stay so, however often it is told')
+  })
+
+  t.test('and every promise that was to be waited for', async (t) => {
+    const { connection } = Bench.open()
+    const [one, other] = [deferred(), deferred()]
+    connection.waitFor(one.promise)
+    connection.waitFor(other.promise)
+    connection.handlerOnSettle()
+    connection.handlerOnSettle()
+    one.resolve()
+    await one.promise
+    t.equal(connection.isSettled, false)
+    other.resolve()
+    await other.promise
+    t.equal(connection.isSettled, true)
+  })
+
+  t.test('one that rejects has settled too, and is nobody else’s to catch', async (t) => {
+    const { connection } = Bench.open()
+    connection.handlerOnSettle()
+    const failing = Promise.reject(new Error('not there'))
+    connection.waitFor(failing)
+    t.equal(connection.isSettled, false)
+    await t.rejects(failing)
+    t.equal(connection.isSettled, true)
+    t.equal(connection.state, 'open')
+  })
+
+  t.test('takes whatever has a then()', async (t) => {
+    const { connection } = Bench.open()
+    connection.handlerOnSettle()
+    const settled: (() => void)[] = []
+    // biome-ignore lint/suspicious/noThenProperty: what is waited for need not be a promise
+    const thenable = { then: (resolve: () => void) => void settled.push(resolve) }
+    Reflect.apply(connection.waitFor, connection, [thenable])
+    t.equal(connection.isSettled, false)
+    settled[0]?.()
+    t.equal(connection.isSettled, true)
+  })
 })
 
 t.test('Connection › #sendAll', async (t) => {

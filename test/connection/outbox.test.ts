@@ -125,19 +125,19 @@ t.test('outbox', async (t) => {
 
   t.test('appendAfter › tells what has to be written first', async (t) => {
     const outbox = new Outbox()
-    t.equal(outbox.arrival, 0, 'nothing has')
+    t.equal(outbox.place, 0, 'nothing has')
     outbox.appendAfter(7, frame('a'))
-    t.equal(outbox.arrival, 7)
+    t.equal(outbox.place, 7)
     outbox.append(frame('b'))
     t.equal(outbox.byteLength, 2)
     t.equal(outbox.take(), 'ab')
     t.equal(outbox.isEmpty, true)
     outbox.appendAfter(9, frame('c'))
-    t.equal(outbox.arrival, 9)
+    t.equal(outbox.place, 9)
     t.equal(outbox.take(), 'c')
   })
 
-  t.test('appendAfter › each stretch waits for its own arrival', async (t) => {
+  t.test('appendAfter › each stretch waits for its own place', async (t) => {
     const outbox = new Outbox()
     outbox.append(frame('a'))
     outbox.appendAfter(3, frame('b'))
@@ -145,7 +145,7 @@ t.test('outbox', async (t) => {
     outbox.appendAfter(5, frame('d'))
     outbox.append(frame('e'))
     const taken: [number, number, string][] = []
-    while (!outbox.isEmpty) taken.push([outbox.byteLength, outbox.arrival, take(outbox).toString()])
+    while (!outbox.isEmpty) taken.push([outbox.byteLength, outbox.place, take(outbox).toString()])
     t.same(taken, [
       [6, 0, 'a'],
       [5, 3, 'bü'],
@@ -156,7 +156,7 @@ t.test('outbox', async (t) => {
     t.equal(outbox.take(), 'f', 'and then it goes on as before')
   })
 
-  t.test('appendAfter › what waits for the same arrival leaves together', async (t) => {
+  t.test('appendAfter › what waits for the same place leaves together', async (t) => {
     const outbox = new Outbox()
     outbox.appendAfter(1, frame('a'))
     outbox.appendAfter(1, frame('b'))
@@ -172,14 +172,14 @@ t.test('outbox', async (t) => {
     outbox.appendAfter(1, frame('x'.repeat(PIECE_BYTES + 1)))
     outbox.appendAfter(2, frame('y'))
     t.equal(take(outbox).length, PIECE_BYTES)
-    t.equal(outbox.arrival, 1)
+    t.equal(outbox.place, 1)
     outbox.append(frame('z'))
     t.equal(take(outbox).toString(), 'x')
-    t.equal(outbox.arrival, 2)
+    t.equal(outbox.place, 2)
     t.equal(take(outbox).toString(), 'yz')
   })
 
-  t.test(`appendAfter › stretches keep their order and their arrivals (FC_SEED=${seed})`, async (t) => {
+  t.test(`appendAfter › stretches keep their order and their places (FC_SEED=${seed})`, async (t) => {
     t.comment(`FC_SEED=${seed}`)
     const text = fc.tuple(fc.constantFrom('x', 'ü', '😀'), fc.constantFrom(1, 2, 40_000))
     const step = fc.oneof(
@@ -189,29 +189,29 @@ t.test('outbox', async (t) => {
     )
     const property = fc.property(fc.array(step, { maxLength: 20, size: 'max' }), (steps) => {
       const outbox = new Outbox()
-      const stretches: { arrival: number; text: string }[] = []
+      const stretches: { place: number; text: string }[] = []
       const takeOne = (): void => {
         const [first] = stretches
         assert.ok(first !== undefined)
-        assert.equal(outbox.arrival, first.arrival)
+        assert.equal(outbox.place, first.place)
         const taken = take(outbox).toString()
         assert.ok(first.text.startsWith(taken))
         first.text = first.text.slice(taken.length)
         if (first.text === '') stretches.shift()
       }
-      let arrival = 0
+      let place = 0
       for (const [n, [what, [character, times]]] of steps.entries()) {
         const text = character.repeat(times)
         const last = stretches.at(-1)
         if (what === 'take') {
           if (last !== undefined) takeOne()
         } else if (what === 'after') {
-          arrival = n + 1
-          outbox.appendAfter(arrival, frame(text))
-          stretches.push({ arrival, text })
+          place = n + 1
+          outbox.appendAfter(place, frame(text))
+          stretches.push({ place, text })
         } else {
           outbox.append(frame(text))
-          if (last === undefined) stretches.push({ arrival, text })
+          if (last === undefined) stretches.push({ place, text })
           else last.text += text
         }
         assert.equal(outbox.isEmpty, stretches.length === 0)

@@ -4,7 +4,7 @@ import { PassThrough, Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { type Sink, sendFrom } from '../../lib/connection/source.ts'
-import type { Message } from '../../lib/types.ts'
+import type { Message } from '../../lib/wire/message.ts'
 
 /** A sink that takes everything at once, or, while it is full, nothing until it is drained or aborted. */
 class FakeSink implements Sink {

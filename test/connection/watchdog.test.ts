@@ -1,6 +1,7 @@
 import t from 'tap'
+import { monotonicMs } from '../../lib/base/monotonic-ms.ts'
 import type { Connection } from '../../lib/connection/connection.ts'
-import { Heartbeat, monotonicMs } from '../../lib/connection/watchdog.ts'
+import { Heartbeat } from '../../lib/connection/watchdog.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { Bench } from '../helpers/fake-transport.ts'
 

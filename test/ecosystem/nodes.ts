@@ -4,11 +4,11 @@ import { spawnSync } from 'node:child_process'
 const VERSIONS = ['20', '22', '24', '26']
 
 /**
- * Runs the tests on each version of Node in turn, which npm brings: without arguments those that need at most Redis, since
+ * Runs the tests on each version of Node in turn, which npm brings: without arguments those that need no program, since
  * browsers and proxies do not ask for the version; otherwise as `npm test` does with these. NODES=22,24 runs these only.
  */
 const versions = process.env.NODES?.split(',') ?? VERSIONS
-const args = process.argv.length > 2 ? process.argv.slice(2) : ['--with=redis-server']
+const args = process.argv.length > 2 ? process.argv.slice(2) : ['--core']
 const failed: string[] = []
 if (versions.some((version) => !/^\d+$/.test(version))) throw new Error(`NODES=${process.env.NODES}`)
 for (const version of versions) {

@@ -18,14 +18,14 @@ const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
 const BODY = `
 async function main() {
   const app = Fastify()
-  await app.register(eventStream, { history: memoryHistory() })
+  await app.register(eventStream)
   const news = app.sse.channel('news')
   app.get('/', async (request, reply) => {
     news.subscribe(reply.sseStart())
   })
   const stream = await injectStream(app, '/')
   await news.publish({ event: 'hello', data: { from: 'a package' } })
-  const { event, data } = await stream.next()
+  const { event, data } = await stream.next('hello')
   if (event !== 'hello' || data !== '{"from":"a package"}') throw new Error('got ' + event + ': ' + data)
   await stream.abort()
   await app.close()
@@ -34,27 +34,27 @@ async function main() {
 `
 const ESM = `
 import Fastify from 'fastify'
-import eventStream, { memoryHistory } from 'fastify-eventstream'
+import eventStream from 'fastify-eventstream'
 import { injectStream } from 'fastify-eventstream/testing'
 ${BODY}
 await main()
 `
 const COMMON_JS = `
 const Fastify = require('fastify')
-const { default: eventStream, memoryHistory } = require('fastify-eventstream')
+const { default: eventStream } = require('fastify-eventstream')
 const { injectStream } = require('fastify-eventstream/testing')
 ${BODY}
 main()
 `
 const TYPED = `
 import Fastify from 'fastify'
-import eventStream, { eventStream as named, type SSEConnection, redisHistory } from 'fastify-eventstream'
+import eventStream, { eventStream as named, type SSEConnection } from 'fastify-eventstream'
 import { injectStream } from 'fastify-eventstream/testing'
 
 export async function main(): Promise<string> {
   const app = Fastify()
   await app.register(eventStream, { heartbeatMs: 5_000 })
-  await app.register(named, { history: redisHistory({ url: 'redis://localhost' }) })
+  await app.register(named, { history: { maxTotalBytes: 1_000_000 } })
   app.get('/', { events: { tick: { type: 'object' } } }, async (request, reply) => {
     const sse: SSEConnection<{ tick: number }> = reply.sseStart<{ tick: number }>()
     await sse.send({ event: 'tick', data: 1 })

@@ -7,7 +7,7 @@ import { setInterval } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { EventSource } from 'undici'
-import { type EventStreamOptions, memoryHistory, type SSEConnection } from '../../lib/index.ts'
+import type { EventStreamOptions, SSEConnection } from '../../lib/index.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { type ProxyProgram, ReverseProxy } from '../helpers/reverse-proxy.ts'
 import { build, listen, until } from '../helpers/server.ts'
@@ -175,8 +175,8 @@ export async function testProxy(t: Test, program: ProxyProgram): Promise<void> {
   })
 
   await t.test('loses no event when it is reloaded under load', async (t) => {
-    const history = memoryHistory({ maxMessages: 1_000_000, maxBytes: 67_108_864 })
-    const { app, proxy } = await stage(t, program, { history, edits: EARLY_CUT[name] })
+    const channels = { news: { maxMessages: 1_000_000, maxBytes: 67_108_864 } }
+    const { app, proxy } = await stage(t, program, { channels, edits: EARLY_CUT[name] })
     const news = app.sse.channel('news')
     const received = Array.from({ length: STREAMS }, (): string[] => [])
     for (const data of received) {

@@ -2,9 +2,6 @@ import t, { type Test } from 'tap'
 import { type EventReader, type ReceivedEvent, readEvents } from '../../lib/testing/testing.ts'
 import { Child } from '../helpers/child.ts'
 
-/** For how long the server keeps who is typing (`chat.ts`). */
-const TYPING_MS = 5_000
-
 async function post(url: string, body: object): Promise<number> {
   const headers = { 'content-type': 'application/json' }
   return (await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })).status
@@ -58,19 +55,19 @@ t.test('examples › chat › the server', async (chat) => {
     t.equal(said.length, 3)
   })
 
-  await chat.test('tells those who come who is typing, for as long as that counts', async (t) => {
-    for (let round = 1, isProved = false; !isProved; round++) {
-      const startedAt = performance.now()
-      t.equal(await post(`${url}/rooms/garden/typing`, { name: 'Carol', isTyping: true }), 204)
-      const reader = await enter(t, url)
-      await post(`${url}/rooms/lobby/messages`, { name: 'Publisher', text: `after it, ${round}` })
-      const events = await eventsUpTo(reader, `after it, ${round}`)
-      // On a machine that took longer than that, nothing is said of it.
-      isProved = performance.now() - startedAt < TYPING_MS
-      if (!isProved) continue
-      const typing = events.filter(({ event }) => event === 'typing').map(({ data }) => JSON.parse(data))
-      t.match(typing.at(-1), { room: 'garden', name: 'Carol', isTyping: true })
-    }
+  await chat.test('tells those who are there who is typing, and nobody who comes later', async (t) => {
+    const reader = await enter(t, url)
+    await eventsUpTo(reader, 'Good morning, Ada')
+    t.equal(await post(`${url}/rooms/garden/typing`, { name: 'Carol', isTyping: true }), 204)
+    t.equal(await post(`${url}/rooms/garden/messages`, { name: 'Bob', text: 'Is it you, Carol?' }), 201)
+    t.equal(await post(`${url}/rooms/garden/messages`, { name: 'Bob', text: 'It must be you' }), 201)
+    const typing = (events: ReceivedEvent[]): unknown[] =>
+      events.filter(({ event }) => event === 'typing').map(({ data }) => JSON.parse(data))
+    t.same(typing(await eventsUpTo(reader, 'It must be you')), [
+      { room: 'garden', name: 'Carol', isTyping: true },
+      { room: 'garden', name: 'Bob', isTyping: false }
+    ])
+    t.same(typing(await eventsUpTo(await enter(t, url), 'It must be you')), [])
   })
 
   chat.notMatch(child.output, /"level":(50|60)/, 'nothing is logged as an error')

@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import eventStream, { type EventStreamOptions, memoryHistory, type StartOptions } from '../../lib/index.ts'
 import { resolveOptions, resolveStartOptions } from '../../lib/fastify/options.ts'
+import eventStream, { type EventStreamOptions, type StartOptions } from '../../lib/index.ts'
 
 const CODE = 'FST_ERR_EVENTSTREAM_INVALID_OPTION'
 const MS_RULE = 'an integer from 1 to 2147483647 (milliseconds)'
@@ -9,7 +9,6 @@ const BYTES_RULE = 'an integer of at least 1 (bytes)'
 const RANGE_RULE = '[min, max] with integers 0 <= min <= max <= 2147483647 (milliseconds)'
 const TIME_RULE = 'a valid Date or milliseconds since the epoch'
 const FAREWELL_RULE = 'a message or false'
-const HISTORY_RULE = 'a history, such as memoryHistory() returns'
 const EVENT_RULE = 'a well-formed string of at least one character, without line ends'
 
 const base = resolveOptions({})
@@ -47,6 +46,9 @@ const NO_COUNT: readonly (readonly [unknown, string])[] = [
 ]
 const NO_MS: readonly (readonly [unknown, string])[] = [...NO_COUNT, [2_147_483_648, '2147483648 (number)']]
 const FALSE: readonly [unknown, string] = [false, 'false (boolean)']
+const NO_OBJECT = NEVER.filter(
+  ([value]) => typeof value !== 'object' || value === null || Array.isArray(value)
+)
 const NO_FUNCTION: readonly (readonly [unknown, string])[] = [
   ...NEVER,
   FALSE,
@@ -102,6 +104,7 @@ const STREAM_ROWS: readonly Row[] = [
       ['true', "'true' (string)"]
     ]
   ],
+  ['head', "'turn' or 'message'", ['turn', 'message'], [...NEVER, FALSE, ['Turn', "'Turn' (string)"]]],
   [
     'farewell',
     FAREWELL_RULE,
@@ -149,25 +152,7 @@ const CHANNEL_ROWS: readonly Row[] = [
   ],
   ['onGap', 'a function', [() => undefined, async () => 'x'], NO_FUNCTION],
   ['onSubscribe', 'a function', [() => {}], NO_FUNCTION],
-  ['onUnsubscribe', 'a function', [() => {}], NO_FUNCTION],
-  [
-    'history',
-    HISTORY_RULE,
-    [memoryHistory(), { append() {}, follow() {}, close() {} }],
-    [
-      ...NEVER,
-      FALSE,
-      [memoryHistory, '[Function: memoryHistory] (function)'],
-      [{}, '{} (object)'],
-      [{ append() {}, follow() {} }, '{ append: [Function: append], follow: [Function: follow] } (object)'],
-      [{ append() {}, close() {} }, '{ append: [Function: append], close: [Function: close] } (object)'],
-      [{ follow() {}, close() {} }, '{ follow: [Function: follow], close: [Function: close] } (object)'],
-      [
-        { append: 1, follow() {}, close() {} },
-        '{ append: 1, follow: [Function: follow], close: [Function: close] } (object)'
-      ]
-    ]
-  ]
+  ['onUnsubscribe', 'a function', [() => {}], NO_FUNCTION]
 ]
 
 const PLUGIN_ROWS: readonly Row[] = [
@@ -183,6 +168,13 @@ const PLUGIN_ROWS: readonly Row[] = [
     ]
   ],
   ['drainMs', MS_RULE, [1, 5000, 2_147_483_647], [...NO_MS, FALSE]],
+  [
+    'channels',
+    'an object',
+    [{}, { '*': {}, 'room:*': { maxMessages: 50, maxBytes: 1, maxAgeMs: false }, news: { slow: 'latest' } }],
+    [...NO_OBJECT, FALSE]
+  ],
+  ['history', 'an object', [{ maxTotalBytes: 1 }, { maxTotalBytes: 2 ** 53 - 1 }], [...NO_OBJECT, FALSE]],
   ...CHANNEL_ROWS
 ]
 
@@ -203,6 +195,7 @@ const START_ROWS: readonly Row[] = [
       [{}, '{} (object)']
     ]
   ],
+  ['context', 'anything', [null, false, 1, 'Ann', { user: 1 }, [], () => 1], []],
   ['events', 'at least one event', [{ quote: { type: 'object' } }], [[{}, '{} (object)']]]
 ]
 
@@ -258,7 +251,7 @@ for (const [title, rows, resolveOne] of [
 
 t.test('resolveOptions', async (t) => {
   t.test('every option has its default', async (t) => {
-    const { farewellFrame, shutdownFrame, serializer, history, ...rest } = base
+    const { farewellFrame, shutdownFrame, serializer, ...rest } = base
     t.strictSame(rest, {
       heartbeatMs: 15_000,
       maxMessageBytes: 1_048_576,
@@ -266,16 +259,18 @@ t.test('resolveOptions', async (t) => {
       stallMs: 30_000,
       maxAgeMs: false,
       checkAccept: true,
+      head: 'turn',
       retryMs: [1_000, 5_000],
       cursorEvent: 'sse-cursor',
       farewell: { event: 'close', data: 'Closing the connection' },
       shutdownFarewell: false,
       drainMs: 5_000,
+      channels: {},
+      history: { maxTotalBytes: 67_108_864 },
       slow: 'gap',
       afterGap: 'oldest',
       gapEvent: 'gap'
     })
-    t.equal(history.constructor, memoryHistory().constructor)
     t.equal(serializer, JSON.stringify)
     t.strictSame(farewellFrame, { text: 'event: close\ndata: Closing the connection\n\n', byteLength: 43 })
     t.equal(shutdownFrame, undefined)
@@ -287,10 +282,53 @@ t.test('resolveOptions', async (t) => {
     t.throws(() => resolveStart({ prefix: '/x' }), { code: CODE }, 'but not for a stream')
   })
 
-  t.test('every registration has a history of its own, if none is given', async (t) => {
-    t.not(resolve({}).history, resolve({}).history)
-    const history = memoryHistory()
-    t.equal(resolve({ history }).history, history)
+  t.test('history › its options have defaults one by one', async (t) => {
+    t.same(resolve({ history: {} }).history, base.history)
+    t.same(resolve({ history: { maxTotalBytes: undefined } }).history, base.history)
+    t.ok(Object.isFrozen(resolve({ history: { maxTotalBytes: 1 } }).history))
+  })
+
+  t.test('history › a wrong value and an unknown name are told', async (t) => {
+    for (const [value, got] of [...NO_COUNT, FALSE]) {
+      const message = `Expected maxTotalBytes to be ${BYTES_RULE}, got ${got}`
+      t.throws(() => resolve({ history: { maxTotalBytes: value } }), { code: CODE, message }, got)
+    }
+    t.throws(() => resolve({ history: { maxMessages: 1 } }), {
+      code: CODE,
+      message: 'Expected maxMessages to be one of maxTotalBytes, got 1 (number)'
+    })
+  })
+
+  t.test('channels › a wrong value and an unknown name are told at once', async (t) => {
+    const rows: [object, string][] = [
+      [{ '': {} }, "Expected a name in channels to be a channel, or a pattern, got '' (string)"],
+      [{ 'room:*': 50 }, "Expected channels['room:*'] to be an object, got 50 (number)"],
+      [{ '*': null }, "Expected channels['*'] to be an object, got null (null)"],
+      [{ '*': { maxMessages: 0 } }, 'Expected maxMessages to be an integer of at least 1, got 0 (number)'],
+      [{ news: { maxBytes: 0.5 } }, `Expected maxBytes to be ${BYTES_RULE}, got 0.5 (number)`],
+      [{ news: { maxAgeMs: 0 } }, `Expected maxAgeMs to be ${MS_RULE}, got 0 (number)`],
+      [
+        { '*': {}, news: { slow: 'later' } },
+        "Expected slow to be 'gap' or 'disconnect' or 'latest', got 'later' (string)"
+      ],
+      [{ news: { gapEvent: '' } }, `Expected gapEvent to be ${EVENT_RULE}, got '' (string)`],
+      [{ news: { events: {} } }, 'Expected events to be at least one event, got {} (object)']
+    ]
+    for (const [channels, message] of rows)
+      t.throws(() => resolve({ channels }), { code: CODE, message }, message)
+    t.throws(() => resolve({ channels: { news: { history: {} } } }), {
+      code: CODE,
+      message: /^Expected history to be one of maxMessages, maxBytes, maxAgeMs, slow, /
+    })
+  })
+
+  t.test('the limits of channels are set by name or pattern, not for all at once', async (t) => {
+    for (const name of ['maxMessages', 'maxBytes']) {
+      t.throws(() => resolve({ [name]: 1 }), {
+        code: CODE,
+        message: new RegExp(`^Expected ${name} to be one of serializer, .*, channels, history, `)
+      })
+    }
   })
 
   t.test('those of channels are not for a stream', async (t) => {
@@ -298,7 +336,7 @@ t.test('resolveOptions', async (t) => {
       t.throws(() => resolveStart({ [name]: value }), {
         code: CODE,
         message: new RegExp(
-          `^Expected ${name} to be one of serializer, .*, farewell, expiresAt, events, got `
+          `^Expected ${name} to be one of serializer, .*, farewell, expiresAt, context, events, got `
         )
       })
     }

@@ -1,44 +1,101 @@
-import { RecentBatches } from '../../lib/channel/batches.ts'
-import { type ChannelHost, LiveChannel } from '../../lib/channel/channel.ts'
-import type { Work } from '../../lib/connection/flush.ts'
+import { Counters } from '../../lib/base/counters.ts'
+import {
+  type ChannelPatterns,
+  CHANNEL_DEFAULTS,
+  type ResolvedChannelOptions,
+  resolveChannelOptions
+} from '../../lib/channel/channel-options.ts'
+import { Channels, type ChannelsHost } from '../../lib/channel/channels.ts'
+import type { LiveChannel } from '../../lib/channel/live-channel.ts'
+import { Shared } from '../../lib/channel/shared.ts'
+import type { Connection } from '../../lib/connection/connection.ts'
+import { Flush, type Work } from '../../lib/connection/flush.ts'
+import { type ResolvedOptions, resolveOptions } from '../../lib/fastify/options.ts'
+import { History } from '../../lib/history/history.ts'
+import type {
+  ChannelOptions,
+  Cursor,
+  EventSchemas,
+  EventStreamOptions,
+  Publishable,
+  StartOptions,
+  SubscribeOptions
+} from '../../lib/index.ts'
+import { DeclaredEvents } from '../../lib/wire/declared-events.ts'
 import { encodeMessage, type Frame } from '../../lib/wire/frame.ts'
-import type { ChannelOptions, EventStreamOptions, Gap, Publishable, Subscription } from '../../lib/index.ts'
-import { assertNoId } from '../../lib/wire/message.ts'
-import { type ResolvedOptions, resolveOptions, type StartOptions } from '../../lib/fastify/options.ts'
-import { RecentMessages } from '../../lib/wire/received-message.ts'
 import { Bench } from './fake-transport.ts'
 import { type DispatchedEvent, type EventStream, parseStream } from './strict-parser.ts'
 
-/** Channels and their readers on fake transports. The turn of the event loop ends when the test says so. */
-export class ChannelBench implements ChannelHost {
-  readonly recent = new RecentBatches()
-  readonly messages = new RecentMessages()
-  readonly logs: { fields: { err?: unknown; channel?: string }; message: string }[] = []
-  readonly gaps: { reader: Subscription['connection']; gap: Gap }[] = []
-  /** The names of channels that got their first subscription (`+`) or lost their last one (`-`). */
-  readonly audiences: string[] = []
-  published = 0
-  delivered = 0
+/** Whose turn ends when the test says so. */
+class ManualFlush extends Flush {
+  readonly pending: Work[] = []
+
+  override schedule(work: Work): void {
+    this.pending.push(work)
+  }
+}
+
+/** The channels of a registration and their readers, on fake transports. The turn of the event loop ends when the test says so. */
+export class ChannelBench implements ChannelsHost {
+  readonly counters = new Counters()
+  readonly logs: { fields: { err?: unknown }; message: string }[] = []
+  readonly history: History
+  readonly shared: Shared
+  readonly channels: Channels
+  readonly defaults: ResolvedChannelOptions
   readonly #options: ResolvedOptions
-  readonly #pending: Work[] = []
+  readonly #flush = new ManualFlush()
+  readonly #connections = new WeakSet<Connection>()
 
   constructor(options: EventStreamOptions = {}) {
     this.#options = resolveOptions(options)
+    const { slow, afterGap, gapEvent, onGap, onSubscribe, onUnsubscribe, history } = this.#options
+    const given = { slow, afterGap, gapEvent, onGap, onSubscribe, onUnsubscribe }
+    this.defaults = resolveChannelOptions(CHANNEL_DEFAULTS, given as ChannelOptions)
+    this.history = new History(history.maxTotalBytes)
+    const log = {
+      error: (fields: { err?: unknown }, message: string) => this.logs.push({ fields, message })
+    }
+    this.shared = new Shared(this.history, this.#flush, this.counters, log as never, gapEvent)
+    this.channels = new Channels(this)
   }
 
-  channel(name = 'news', options: ChannelOptions = {}): LiveChannel {
-    const channel = new LiveChannel(this, name, this.#options)
-    channel.configure(options)
-    return channel
+  get patterns(): ChannelPatterns {
+    return this.#options.channels
+  }
+
+  get cursorEvent(): string | false {
+    return this.#options.cursorEvent
+  }
+
+  channel(name = 'news', options?: ChannelOptions): LiveChannel {
+    return this.channels.get(name, options)
+  }
+
+  /** Publishes a message to each of these channels, of which the data begins with the name, one after another. */
+  async publishEach(...names: string[]): Promise<Cursor[]> {
+    return Promise.all(names.map((name) => this.channel(name.replace(/\d+$/, '')).publish(name)))
+  }
+
+  /** What `app.sse.cursor()` gives. */
+  cursor(): Cursor {
+    return this.history.cursorAt(this.history.stamp())
   }
 
   /** How many have something to do at the end of this turn. */
   get pending(): number {
-    return this.#pending.length
+    return this.#flush.pending.length
   }
 
-  /** A client whose connection is open, and which brought this id if one is given. */
+  /** A client whose connection is open and whose handler is done, and which brought this id if one is given. */
   reader(lastEventId?: string, options?: StartOptions): Reader {
+    const reader = this.unsettled(lastEventId, options)
+    reader.connection.handlerOnSettle()
+    return reader
+  }
+
+  /** A client whose handler still awaits something. */
+  unsettled(lastEventId?: string, options?: StartOptions): Reader {
     const reader = this.waiting(lastEventId, options)
     reader.connection.open(reader.transport)
     return reader
@@ -46,49 +103,45 @@ export class ChannelBench implements ChannelHost {
 
   /** A client whose head is not out yet. */
   waiting(lastEventId?: string, options?: StartOptions): Reader {
-    return new Reader(this, options, lastEventId)
+    const reader = new Reader(this, options, lastEventId)
+    this.#connections.add(reader.connection)
+    return reader
+  }
+
+  /** A client with these channels. */
+  subscribed(names: readonly string[], lastEventId?: string, options?: SubscribeOptions): Reader {
+    const reader = this.reader(lastEventId)
+    this.channels.subscribe(reader.connection, names, options)
+    return reader
+  }
+
+  /** What a new client of these channels is given at the end of this turn, gaps as `!channel reason`. */
+  given(names: readonly string[], lastEventId?: string, options?: SubscribeOptions): readonly string[] {
+    const reader = this.subscribed(names, lastEventId, options)
+    this.endTurn()
+    return reader.told
   }
 
   /** Ends the turn of the event loop, or only does so many shares of the work that is left at its end. */
   endTurn(shares = Infinity): void {
     for (let done = 0; done < shares; done++) {
-      const work = this.#pending.shift()
+      const work = this.#flush.pending.shift()
       if (work === undefined) return
-      if (work.work()) this.#pending.push(work)
+      if (work.work()) this.#flush.pending.push(work)
     }
   }
 
-  encode(message: Publishable): Frame {
-    assertNoId(message, 'absent')
-    return encodeMessage(message, this.#options)
-  }
-
   schedule(work: Work): void {
-    this.#pending.push(work)
+    this.#flush.schedule(work)
   }
 
-  logError(fields: object, message: string): void {
-    this.logs.push({ fields, message })
+  isOwn(connection: Connection): boolean {
+    return this.#connections.has(connection)
   }
 
-  channelOnPublish(): void {
-    this.published++
-  }
-
-  channelOnDeliver(messages: number): void {
-    this.delivered += messages
-  }
-
-  channelOnGap({ connection: reader }: Subscription, gap: Gap): void {
-    this.gaps.push({ reader, gap })
-  }
-
-  channelOnAudience({ name }: LiveChannel): void {
-    this.audiences.push(`+${name}`)
-  }
-
-  channelOnIdle({ name }: LiveChannel): void {
-    this.audiences.push(`-${name}`)
+  encode(message: Publishable, schemas: EventSchemas | undefined): Frame {
+    const declared = schemas === undefined ? undefined : new DeclaredEvents(schemas, {})
+    return encodeMessage(message, this.#options, declared)
   }
 }
 
@@ -126,6 +179,20 @@ export class Reader extends Bench {
     return this.events.map(({ data }) => data)
   }
 
+  /** The same, with gaps as `!channel reason`. */
+  get told(): readonly string[] {
+    return this.data.map((data) => {
+      if (!data.startsWith('{') || !data.includes('"reason"')) return data
+      const { channel = '', reason } = JSON.parse(data)
+      return `!${channel} ${reason}`
+    })
+  }
+
+  /** The ids of its events, one after another. */
+  get ids(): readonly string[] {
+    return this.events.map(({ lastEventId }) => lastEventId)
+  }
+
   /** What it would bring if it came back now. */
   get lastEventId(): string {
     return this.stream.lastEventId
@@ -145,5 +212,11 @@ export class Reader extends Bench {
   unblock(): void {
     this.transport.capacity = Infinity
     this.read(Infinity)
+  }
+
+  /** The client leaves, and the turn of the event loop ends. */
+  leave(): void {
+    this.connection.transportOnClose()
+    this.endTurn()
   }
 }

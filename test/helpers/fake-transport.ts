@@ -1,13 +1,13 @@
 import type { FastifyRequest } from 'fastify'
-import type { Batch } from '../../lib/wire/batch.ts'
 import { Connection, type ConnectionHost } from '../../lib/connection/connection.ts'
+import type { Transport } from '../../lib/connection/transport/transport.ts'
 import {
   type EventStreamOptions,
   resolveOptions,
   resolveStartOptions,
   type StartOptions
 } from '../../lib/fastify/options.ts'
-import type { Transport } from '../../lib/connection/transport/transport.ts'
+import type { Batch } from '../../lib/wire/batch.ts'
 
 /** A pipe in memory: it takes `capacity` bytes, and more only as the reader takes them with `read()`. */
 class FakeTransport implements Transport {
@@ -74,8 +74,9 @@ export class Bench implements ConnectionHost {
   scheduled = 0
 
   constructor(options: EventStreamOptions & StartOptions = {}, request: object = {}) {
-    const { expiresAt, ...plugin } = options
-    const resolved = resolveStartOptions(resolveOptions(plugin), expiresAt === undefined ? {} : { expiresAt })
+    const { expiresAt, context, ...plugin } = options
+    const own = { ...(expiresAt !== undefined && { expiresAt }), ...(context !== undefined && { context }) }
+    const resolved = resolveStartOptions(resolveOptions(plugin), own)
     const log = (level: string) => (fields: { err: unknown }, message: string) => {
       this.logs.push({ level, message, err: fields.err })
     }

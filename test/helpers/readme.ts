@@ -7,6 +7,8 @@ export const MANUAL_FILES = [
   new URL('../../README.md', import.meta.url),
   ...readdirSync(GUIDES).map((name) => new URL(name, GUIDES))
 ]
+/** The page for who reads the code. */
+export const ARCHITECTURE_FILE = new URL('../../lib/README.md', import.meta.url)
 const MANUAL = MANUAL_FILES.map(textOf).join('\n')
 
 export function textOf(file: URL): string {

@@ -16,7 +16,7 @@ import { RawClient, request } from '../helpers/raw-client.ts'
 import { build as buildServer, deferred, listen, logger, nextTurn, until } from '../helpers/server.ts'
 
 /** No socket is ever idle for too long: what `close()` does not end holds it for ever, and the test with it. */
-const PATIENT = { keepAliveTimeout: 0, http2SessionTimeout: 0 }
+const PATIENT = { keepAliveTimeout: 2 ** 31 - 1, http2SessionTimeout: 0 }
 
 function build(
   t: Test,

@@ -2,10 +2,10 @@ import { PassThrough, Readable } from 'node:stream'
 import { setInterval } from 'node:timers/promises'
 import Fastify, { type FastifyRequest, LogController } from 'fastify'
 import t from 'tap'
-import eventStream from '../../lib/index.ts'
+import eventStream, { type SSEConnection } from '../../lib/index.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { RawClient, request } from '../helpers/raw-client.ts'
-import { build, deferred, listen, logger, nextTurn, until } from '../helpers/server.ts'
+import { build, deferred, listen, logger, nextTurn, until, untilResting } from '../helpers/server.ts'
 
 const FAREWELL = 'event: close\ndata: Closing the connection\n\n'
 
@@ -27,23 +27,76 @@ t.test('sseStart › the head', async (t) => {
     client.socket.destroy()
   })
 
-  t.test('what the application set wins, but the status is 200', async (t) => {
+  t.test('what the application set wins', async (t) => {
     const app = await build(t)
     app.addHook('onSend', async (_request, reply) => {
       reply.header('x-hook', 'on-send')
     })
     app.get('/', async (_request, reply) => {
-      reply.code(201).header('Cache-Control', 'no-cache').header('x-own', '1')
+      reply.header('Cache-Control', 'no-cache').header('x-own', '1')
       reply.sseStart().close()
+      reply.header('x-later', 'in the same turn')
     })
     const response = await app.inject('/')
     t.equal(response.statusCode, 200)
     t.match(response.headers, {
       'cache-control': 'no-cache',
       'x-own': '1',
+      'x-later': 'in the same turn',
       'x-hook': 'on-send',
       'content-type': 'text/event-stream; charset=utf-8'
     })
+  })
+
+  t.test('another status than 200 is an error, which is answered', async (t) => {
+    const app = await build(t)
+    const ended = deferred<unknown>()
+    app.get('/', async (_request, reply) => {
+      const sse = reply.code(201).sseStart()
+      sse.send('never')
+      ended.resolve(await sse.closed)
+    })
+    const response = await app.inject('/')
+    t.equal(response.statusCode, 500)
+    t.match(response.json(), {
+      code: 'FST_ERR_EVENTSTREAM_INVALID_STATUS',
+      message: 'The status of an event stream is 200, and not 201'
+    })
+    t.equal(await ended.promise, 'error')
+    t.equal(app.sse.connections.size, 0)
+  })
+
+  t.test('goes out at the end of the turn, or with the first thing that is written', async (t) => {
+    const app = await build(t, { heartbeatMs: false })
+    const go = deferred()
+    app.get('/turn', async (_request, reply) => {
+      reply.sseStart()
+      await go.promise
+    })
+    const first: Record<string, (sse: SSEConnection) => unknown> = {
+      send: (sse) => sse.send('x'),
+      comment: (sse) => sse.comment(),
+      subscribe: (sse) => app.sse.channel('a').subscribe(sse),
+      close: (sse) => sse.close()
+    }
+    app.get<{ Params: { name: string } }>('/message/:name', async ({ params }, reply) => {
+      const sse = reply.sseStart({ head: 'message' })
+      await go.promise
+      first[params.name]?.(sse)
+    })
+    const { port } = await listen(app)
+    const turn = RawClient.get(port, '/turn')
+    const others = Object.keys(first).map((name) => RawClient.get(port, `/message/${name}`))
+    await turn.until('\r\n\r\n')
+    await until(() => app.sse.connections.size === 1 + others.length)
+    await untilResting(() => others.filter(({ received }) => received !== '').length)
+    t.same(
+      others.map(({ received }) => received),
+      others.map(() => '')
+    )
+    go.resolve()
+    await Promise.all(others.map((client) => client.until(/^HTTP\/1\.1 200 OK\r\n.*\r\n\r\n/s)))
+    for (const client of [turn, ...others]) client.socket.destroy()
   })
 
   t.test("a client's Connection: close is honoured", async (t) => {
@@ -75,7 +128,7 @@ t.test('sseStart › hooks', async (t) => {
       })
       app.get('/', async (_request, reply) => {
         const sse = reply.sseStart()
-        t.equal(sse.state, isAsync ? 'opening' : 'open')
+        t.equal(sse.state, 'opening')
         sse.send('1')
         await sse.send('2')
         sse.close()
@@ -207,19 +260,39 @@ t.test('sseStart › refused', async (t) => {
 
   t.test('with a header that cannot be sent: the error is answered and nothing is left', async (t) => {
     const app = await build(t)
+    const ended = deferred<unknown>()
     app.get('/', async (_request, reply) => {
-      reply.header('x-bad', 'a\nb')
-      try {
-        reply.sseStart()
-      } catch (error) {
-        reply.removeHeader('x-bad')
-        throw error
-      }
+      const sse = reply.header('x-good', '1').header('x-bad', 'a\nb').sseStart()
+      ended.resolve(await sse.closed)
     })
-    const response = await app.inject('/')
-    t.equal(response.statusCode, 500)
-    t.equal(response.json().code, 'ERR_INVALID_CHAR')
+    const { url } = await listen(app)
+    const response = await fetch(url)
+    t.equal(response.status, 500)
+    t.equal(response.headers.get('content-type'), 'application/json; charset=utf-8')
+    t.equal(response.headers.get('x-good'), null)
+    t.equal(response.headers.get('x-accel-buffering'), null)
+    t.match(await response.json(), { code: 'ERR_INVALID_CHAR' })
+    t.equal(await ended.promise, 'error')
     t.equal(app.sse.connections.size, 0)
+  })
+
+  t.test('after something else has sent a head: the client is gone, and the log says why', async (t) => {
+    const log = logger()
+    const app = await build(t, {}, { logger: log.options })
+    const ended = deferred<unknown[]>()
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      reply.raw.write('not mine')
+      ended.resolve([await sse.closed, sse.signal.reason.cause.code])
+    })
+    const client = RawClient.get((await listen(app)).port, '/')
+    t.same(await ended.promise, ['error', 'ERR_HTTP_HEADERS_SENT'])
+    await client.closed
+    t.notMatch(client.received, /text\/event-stream/)
+    t.match(
+      log.lines.filter(({ level }) => level === 50),
+      [{ msg: 'the head of an event stream could not be sent', err: { code: 'ERR_HTTP_HEADERS_SENT' } }]
+    )
   })
 })
 
@@ -247,6 +320,55 @@ t.test('sseStart › HEAD gets the head only, and registers nothing', async (t) 
   t.equal(app.sse.stats().opened, 0)
 })
 
+t.test('a handler that fails before the head is out is answered as any other', async (t) => {
+  const failing: Record<string, (sse: SSEConnection) => unknown> = {
+    'throws in the turn of sseStart()': () => {
+      throw Object.assign(new Error('full'), { statusCode: 429 })
+    },
+    'rejects in the turn of sseStart()': async (sse) => {
+      await sse.send('never')
+      throw Object.assign(new Error('full'), { statusCode: 429 })
+    },
+    'sends a bad message first': async (sse) => {
+      await sse.send({ data: 1n })
+    }
+  }
+  for (const [name, fail] of Object.entries(failing)) {
+    t.test(`one that ${name}`, async (t) => {
+      const log = logger()
+      const app = await build(t, {}, { logger: log.options })
+      const closed = deferred<unknown>()
+      app.get('/', (_request, reply) => {
+        const sse = reply.sseStart()
+        sse.closed.then(closed.resolve)
+        return fail(sse)
+      })
+      const { url } = await listen(app)
+      const response = await fetch(url)
+      const status = name.includes('bad') ? 500 : 429
+      t.equal(response.status, status)
+      t.match(await response.json(), { statusCode: status })
+      t.equal(await closed.promise, 'error')
+      t.equal(log.lines.filter(({ err }) => err !== undefined).length, 1, 'and logged once')
+      t.equal(app.sse.connections.size, 0)
+    })
+  }
+
+  t.test('also much later, if the head waits for the first message', async (t) => {
+    const app = await build(t, { head: 'message' })
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      await nextTurn()
+      await nextTurn()
+      if (sse.state === 'opening') throw Object.assign(new Error('the upstream'), { statusCode: 502 })
+    })
+    const response = await app.inject('/')
+    t.equal(response.statusCode, 502)
+    t.match(response.json(), { message: 'the upstream' })
+    t.equal(app.sse.connections.size, 0)
+  })
+})
+
 t.test('a handler that fails after the start ends the stream with reason error', async (t) => {
   t.test('when it rejects: logged once, not a word of it on the wire', async (t) => {
     const log = logger()
@@ -265,18 +387,6 @@ t.test('a handler that fails after the start ends the stream with reason error',
     const errors = log.lines.filter(({ err }) => err?.message === 'secret')
     t.equal(errors.length, 1)
     t.match(log.lines.at(-1), { eventStream: { reason: 'error' }, msg: 'event stream closed' })
-  })
-
-  t.test('when it throws synchronously', async (t) => {
-    const log = logger()
-    const app = await build(t, {}, { logger: log.options })
-    app.get('/', (_request, reply) => {
-      reply.sseStart().send('before')
-      throw new Error('secret')
-    })
-    const { url } = await listen(app)
-    t.equal(await (await fetch(url)).text(), 'data: before\n\n')
-    t.equal(log.lines.filter(({ err }) => err?.message === 'secret').length, 1)
   })
 
   t.test('also on a route that was added before the plugin had loaded', async (t) => {
@@ -336,6 +446,7 @@ t.test('a handler that fails after the start ends the stream with reason error',
     app.get('/', async (_request, reply) => {
       const sse = reply.sseStart()
       await sse.send('before')
+      await nextTurn()
       await sse.send({ data: 1n })
     })
     t.equal((await app.inject('/')).body, 'data: before\n\n')
@@ -517,8 +628,8 @@ t.test('what is written to the response after the stream has ended hurts nobody'
   app.get('/', async (_request, reply) => {
     const sse = reply.sseStart()
     sse.close()
-    reply.raw.on('error', written.resolve)
-    reply.raw.write('late')
+    await nextTurn()
+    reply.raw.write('late', 'utf8', written.resolve)
   })
   const { url } = await listen(app)
   t.equal(await (await fetch(url)).text(), FAREWELL)
@@ -584,6 +695,24 @@ t.test('the log has a line for each opening and each closing', async (t) => {
       eventStream: { reason: 'server', durationMs: Number, messages: 1, bytes: response.body.length }
     }
   ])
+})
+
+t.test('the log tells the opening of one that was closed before its head was out, too', async (t) => {
+  for (const isAsync of [false, true]) {
+    const log = logger()
+    const app = await build(t, {}, { logger: log.options })
+    app.addHook('onSend', (_request, _reply, payload, done) => {
+      if (isAsync) setImmediate(done, null, payload)
+      else done(null, payload)
+    })
+    app.get('/', (_request, reply) => reply.sseStart().close())
+    await app.inject('/')
+    const lines = log.lines.filter(({ eventStream }) => eventStream !== undefined)
+    t.same(
+      lines.map(({ msg }) => msg),
+      ['event stream opened', 'event stream closed']
+    )
+  }
 })
 
 t.test('the log has none of those requests of which the server logs nothing', async (t) => {

@@ -26,23 +26,22 @@ t.test('importsIn() › the files that a module needs to run', async (t) => {
 
 t.test('Needs › .of() › the programs whose modules a file imports, directly or not', async (t) => {
   const folder = t.testdir({
-    programs: { 'nginx.ts': '', 'redis-server.ts': "import '../shared.ts'" },
+    programs: { 'nginx.ts': '', 'haproxy.ts': "import '../shared.ts'" },
     'shared.ts': "import './core.test.ts'",
     'core.test.ts': "import type { A } from './programs/nginx.ts'\nimport './shared.ts'",
     'nginx.test.ts': "import { nginx } from './programs/nginx.ts'",
-    'both.test.ts':
-      "import './nginx.test.ts'\nexport const store = () => import('./programs/redis-server.ts')"
+    'both.test.ts': "import './nginx.test.ts'\nexport const store = () => import('./programs/haproxy.ts')"
   })
   const needs = new Needs(`${folder}/programs`)
   t.same(needs.of(`${folder}/core.test.ts`), [])
   t.same(needs.of(`${folder}/nginx.test.ts`), ['nginx'])
-  t.same(needs.of(`${folder}/both.test.ts`), ['redis-server', 'nginx'])
+  t.same(needs.of(`${folder}/both.test.ts`), ['nginx', 'haproxy'])
 })
 
 t.test('Needs › of our own tests', async (t) => {
   const needs = new Needs(MODULES)
-  t.same(needs.of(`${TESTS}/errors.test.ts`), [])
-  t.same(needs.of(`${TESTS}/history/redis-log.test.ts`), ['redis-server'])
+  t.same(needs.of(`${TESTS}/runner/request.test.ts`), [])
+  t.same(needs.of(`${TESTS}/ecosystem/haproxy.test.ts`), ['haproxy'])
 })
 
 t.test('programs › each has a module that starts it', async (t) => {

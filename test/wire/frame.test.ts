@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { encodeComment, encodeMessage, type FrameOptions, pieceEnd } from '../../lib/wire/frame.ts'
-import type { Message } from '../../lib/types.ts'
+import type { Message } from '../../lib/wire/message.ts'
 
 const MEBIBYTE = 1_048_576
 const options: FrameOptions = { serializer: JSON.stringify, maxMessageBytes: MEBIBYTE }

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict'
 import { createParser } from 'eventsource-parser'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { formatComment, formatMessage } from '../../lib/wire/message.ts'
-import type { Message, Serializer } from '../../lib/types.ts'
+import { formatComment, formatMessage, type Message, type Serializer } from '../../lib/wire/message.ts'
 import { type DispatchedEvent, parseStream, StrictParser } from '../helpers/strict-parser.ts'
 
 const ID_RULE =

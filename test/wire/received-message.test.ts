@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import type { LoggedFrame } from '../../lib/history/history.ts'
-import { formatMessage } from '../../lib/wire/message.ts'
+import { formatMessage, type Message } from '../../lib/wire/message.ts'
 import { ReceivedMessage, RecentMessages } from '../../lib/wire/received-message.ts'
-import type { Message } from '../../lib/types.ts'
 
 /** FC_SEED=… repeats a run. */
 const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || Math.floor(Math.random() * 2 ** 31)
 
-function logged(message: Message | string, key = ''): LoggedFrame {
+type KeptFrame = ConstructorParameters<typeof ReceivedMessage>[0]
+
+function kept(message: Message | string, key = ''): KeptFrame {
   const text = formatMessage(message, JSON.stringify)
-  return { cursor: 'abc-1', text, byteLength: Buffer.byteLength(text), key, arrival: 1 }
+  return { cursor: 'abc-1', text, byteLength: Buffer.byteLength(text), key }
 }
 
 function read(message: Message | string): [event: string, data: string] {
-  const { event, data } = new ReceivedMessage(logged(message))
+  const { event, data } = new ReceivedMessage(kept(message))
   return [event, data]
 }
 
@@ -40,25 +40,25 @@ t.test('received message › is what a client has', async (t) => {
 })
 
 t.test('received message › has the cursor as id, and its key', async (t) => {
-  const message = new ReceivedMessage({ ...logged({ event: 'tick', data: 1 }, 'EUR/USD'), cursor: 'xyz-9' })
+  const message = new ReceivedMessage({ ...kept({ event: 'tick', data: 1 }, 'EUR/USD'), cursor: 'xyz-9' })
   t.equal(message.id, 'xyz-9')
   t.equal(message.key, 'EUR/USD')
 })
 
 t.test('received message › is the same for all who ask for the same frame', async (t) => {
   const recent = new RecentMessages()
-  const frame = logged('x')
+  const frame = kept('x')
   const message = recent.of(frame)
   t.equal(recent.of(frame), message)
-  t.not(recent.of(logged('x')), message)
+  t.not(recent.of(kept('x')), message)
 })
 
 t.test('received message › is kept as long as few others are read, however long it is', async (t) => {
   const recent = new RecentMessages()
-  const long = logged('x'.repeat(2_000_000))
+  const long = kept('x'.repeat(2_000_000))
   const message = recent.of(long)
   t.equal(recent.of(long), message)
-  const [older, newer] = [logged('a'.repeat(600_000)), logged('b'.repeat(600_000))]
+  const [older, newer] = [kept('a'.repeat(600_000)), kept('b'.repeat(600_000))]
   const oldMessage = recent.of(older)
   const newMessage = recent.of(newer)
   t.equal(recent.of(newer), newMessage)
@@ -66,14 +66,27 @@ t.test('received message › is kept as long as few others are read, however lon
   t.not(recent.of(long), message)
 })
 
-t.test('received message › json() parses once', async (t) => {
-  const message = new ReceivedMessage(logged({ data: { a: { b: 1 } } }))
-  const value = message.json()
-  t.same(value, { a: { b: 1 } })
-  t.equal(message.json(), value)
-  t.equal(new ReceivedMessage(logged({ data: null })).json(), null)
-  const none = new ReceivedMessage(logged('no JSON'))
-  for (let call = 0; call < 2; call++) t.throws(() => none.json(), { name: 'SyntaxError' })
+t.test('received message › json() gives everyone who asks a value of his own', async (t) => {
+  const message = new ReceivedMessage(kept({ data: { region: 'local', tags: ['a'] } }))
+  const mine = message.json() as { region: string; tags: string[] }
+  mine.region = 'none'
+  mine.tags.push('b')
+  t.same(message.json(), { region: 'local', tags: ['a'] })
+  t.equal(new ReceivedMessage(kept({ data: null })).json(), null)
+})
+
+t.test('received message › json() throws each time for data that is no JSON', async (t) => {
+  const message = new ReceivedMessage(kept('no JSON'))
+  for (let call = 0; call < 2; call++) t.throws(() => message.json(), { name: 'SyntaxError' })
+})
+
+t.test('received message › reportOnce() calls once, whoever asks', async (t) => {
+  const recent = new RecentMessages()
+  const [one, other] = [kept('1'), kept('2')]
+  const reports: string[] = []
+  for (const by of ['a', 'b', 'c']) recent.of(one).reportOnce(() => reports.push(`1 by ${by}`))
+  recent.of(other).reportOnce(() => reports.push('2'))
+  t.same(reports, ['1 by a', '2'])
 })
 
 t.test(`received message › reads what was written (FC_SEED=${seed})`, async (t) => {

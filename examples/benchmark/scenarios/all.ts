@@ -3,14 +3,10 @@ import { burst } from './burst.ts'
 import { churn } from './churn.ts'
 import { idle } from './idle.ts'
 import { neverReads } from './never-reads.ts'
+import { ownChannel } from './own-channel.ts'
 import { pipelined } from './pipelined.ts'
 import { handlerErrors, plainRoute } from './plain.ts'
 import { publish } from './publish.ts'
-import { redisHop } from './redis-hop.ts'
-import { redisIdle } from './redis-idle.ts'
-import { redisLocal } from './redis-local.ts'
-import { redisReplay } from './redis-replay.ts'
-import { redisTail } from './redis-tail.ts'
 import { replay } from './replay.ts'
 import { responsiveness } from './responsiveness.ts'
 import type { Scenario } from './scenario.ts'
@@ -25,6 +21,7 @@ export const SCENARIOS: readonly Scenario[] = [
   broadcastEachTurn,
   broadcastPaced,
   burst,
+  ownChannel,
   responsiveness,
   replay,
   publish,
@@ -36,10 +33,5 @@ export const SCENARIOS: readonly Scenario[] = [
   shutdown,
   pipelined,
   churn,
-  schema,
-  redisHop,
-  redisTail,
-  redisReplay,
-  redisLocal,
-  redisIdle
+  schema
 ]

@@ -20,6 +20,8 @@ export interface Cost {
   readonly all: number
   /** Without what the operating system took, which nobody can save who writes as often. */
   readonly user: number
+  /** What that took. */
+  readonly system: number
 }
 
 export interface Batches {
@@ -45,7 +47,7 @@ export async function deliverBatches(
     systemUs += used.systemUs
   }
   const deliveries = delivery.connections * options.turns * options.messagesPerTurn * measured
-  return { all: (userUs + systemUs) / deliveries, user: userUs / deliveries }
+  return { all: (userUs + systemUs) / deliveries, user: userUs / deliveries, system: systemUs / deliveries }
 }
 
 /** The rows of what deliveries cost. */

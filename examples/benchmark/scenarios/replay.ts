@@ -1,9 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ChannelContestantName, ChannelListenOptions } from '../servers/channel-main.ts'
-import type { RedisCallCounts } from '../servers/redis/calls.ts'
+import type { ChannelContestantName } from '../servers/channel-main.ts'
 import { assertDelivered } from './delivery.ts'
 import { fill, heldBytes } from './fill.ts'
-import { callsSince } from './redis.ts'
 import {
   atMost,
   type Context,
@@ -15,9 +13,9 @@ import {
   type Scenario
 } from './scenario.ts'
 
-export const CLIENTS = 5_000
-export const MESSAGES = 100
-export const DATA_BYTES = 100
+const CLIENTS = 5_000
+const MESSAGES = 100
+const DATA_BYTES = 100
 const AT_ONCE = 500
 const WARM_UPS = 2
 const WARM_UP_CLIENTS = 2_000
@@ -29,23 +27,17 @@ const STUCK_DATA_BYTES = 1_000
 const MAX_STUCK_BYTES = 1_000
 const CONTESTANTS: readonly ChannelContestantName[] = ['ours', 'bare response.write']
 
-export interface CaughtUp {
+interface CaughtUp {
   tookMs: number
-  /** What was sent to Redis meanwhile. */
-  redisCalls: RedisCallCounts
   cpuUs: number
   heapBytes: number
   bytes: number
 }
 
-export async function catchUpOnce(
-  context: Context,
-  listening: ChannelListenOptions,
-  dataBytes: number = DATA_BYTES
-): Promise<CaughtUp> {
+async function catchUpOnce(context: Context, contestant: ChannelContestantName): Promise<CaughtUp> {
   const count = context.streams(context.count ?? CLIENTS)
-  return context.withChannelServer(listening, async ({ port, child }, client) => {
-    const lastEventId = await child.call('keep', { messages: MESSAGES, dataBytes })
+  return context.withChannelServer({ contestant }, async ({ port, child }, client) => {
+    const lastEventId = await child.call('keep', { messages: MESSAGES, dataBytes: DATA_BYTES })
     for (let i = 0; i < WARM_UPS; i++) {
       await catchUp(Math.min(count, WARM_UP_CLIENTS))
       await client.call('reset')
@@ -57,16 +49,15 @@ export async function catchUpOnce(
     return { ...result, heapBytes: (after.heapBytes - before.heapBytes) / count }
 
     async function catchUp(clients: number) {
-      const events = clients * MESSAGES
+      // Ours also tells where the client stands.
+      const events = clients * (contestant === OURS ? MESSAGES + 1 : MESSAGES)
       const earlier = { ...(await client.call('totals')) }
-      const callsBefore = await child.call('redisCalls')
       const cpuBefore = await child.call('cpu')
       const options = { port, lastEventId, count: clients, atOnce: AT_ONCE, events }
       const { tookMs, totals } = await client.call('catchUp', options)
       const cpuUs = ((await child.call('cpu')) - cpuBefore) / clients
-      const redisCalls = callsSince(callsBefore, await child.call('redisCalls'))
-      assertDelivered(context, listening.contestant, totals.events - earlier.events - events)
-      return { tookMs, cpuUs, redisCalls, bytes: (totals.bytes - earlier.bytes) / clients }
+      assertDelivered(context, contestant, totals.events - earlier.events - events)
+      return { tookMs, cpuUs, bytes: (totals.bytes - earlier.bytes) / clients }
     }
   })
 }
@@ -86,7 +77,7 @@ async function stuckOnce(context: Context, contestant: ChannelContestantName): P
 
 async function run(context: Context): Promise<Row[]> {
   const caughtUp = await pairedRounds(context.rounds, CONTESTANTS, (contestant) =>
-    catchUpOnce(context, { contestant })
+    catchUpOnce(context, contestant)
   )
   const stuck = await pairedRounds(context.rounds, CONTESTANTS, (name) => stuckOnce(context, name))
   const heldMeasure = `memory per client that is stuck ${MESSAGES} messages of ${STUCK_DATA_BYTES} bytes behind`

@@ -4,7 +4,6 @@ import type { ChannelListenOptions, ChannelMethods } from '../servers/channel-ma
 import type { EncodeMethods } from '../servers/encode-main.ts'
 import type { ListenOptions, ServerMethods } from '../servers/main.ts'
 import type { PlainMethods, PlainVariant } from '../servers/plain-main.ts'
-import type { RedisContestantName, RedisMethods } from '../servers/redis-main.ts'
 import { median, ratios } from '../statistics.ts'
 
 export const OURS = 'ours'
@@ -22,13 +21,6 @@ export interface Context {
   withChannelServer<T>(
     options: ChannelListenOptions,
     measure: (server: ChannelServer, client: Client) => Promise<T>
-  ): Promise<T>
-
-  /** Starts processes on one Redis and a client, lets `measure` use them, and ends them. */
-  withRedisPeers<T>(
-    redisUrl: string,
-    contestants: readonly RedisContestantName[],
-    measure: (peers: RedisPeer[], client: Client) => Promise<T>
   ): Promise<T>
 
   /** Starts a process that encodes, lets `measure` use it, and ends it. */
@@ -63,12 +55,6 @@ export interface PlainServer {
   readonly variant: PlainVariant
   readonly port: number
   readonly child: Child<PlainMethods>
-}
-/** One of the processes on a Redis. */
-export interface RedisPeer {
-  /** Of its event streams; 0 if it has none. */
-  readonly port: number
-  readonly child: Child<RedisMethods>
 }
 
 /** One line of the table. */

@@ -11,7 +11,6 @@ import {
   spread
 } from './channels/workloads.ts'
 import { portOf } from './contestant.ts'
-import type { RedisCallCounts } from './redis/calls.ts'
 import { type CpuParts, collectGarbage, cpu, cpuParts, type Memory, memory } from './vitals.ts'
 import { dataOf } from './workloads.ts'
 
@@ -33,8 +32,8 @@ export interface ChannelListenOptions {
   contestant: ChannelContestantName
   /** One if it is left out. */
   channels?: number
-  /** Where ours keeps messages, instead of in memory. */
-  redisUrl?: string
+  /** Whether each stream of ours also has a channel of its own. */
+  hasOwn?: boolean
 }
 
 export interface Messages {
@@ -51,9 +50,9 @@ function running(): ChannelContestant {
 
 /** A server that sends to many: what the runner may ask of it. */
 const methods = {
-  async listen({ contestant: name, channels = 1, redisUrl }: ChannelListenOptions): Promise<number> {
+  async listen({ contestant: name, channels = 1, hasOwn = false }: ChannelListenOptions): Promise<number> {
     const start = await CONTESTANTS[name]()
-    contestant = await start({ channels, redisUrl })
+    contestant = await start({ channels, hasOwn })
     await contestant.listen()
     return portOf(contestant)
   },
@@ -61,7 +60,6 @@ const methods = {
   cpuParts: (): CpuParts => cpuParts(),
   collectGarbage: (): Promise<void> => collectGarbage(),
   memory: (): Promise<Memory> => memory(),
-  redisCalls: (): RedisCallCounts => running().redisCalls?.counts() ?? {},
   stuck: (): number | undefined => running().stuck?.(),
   broadcast: (options: BroadcastOptions): Promise<void> => broadcast(running(), options),
   spread: (options: SpreadOptions): Promise<number> => spread(running(), options),

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
-import eventStream from '../../../lib/index.ts'
-import type { SSEConnection } from '../../../lib/types.ts'
+import eventStream, { type SSEConnection } from '../../../lib/index.ts'
 import { type Contestant, LISTEN, type Stream, type StreamListener } from './contestant.ts'
 
 /** How long a request with `?auth` waits before its stream starts. */

@@ -8,7 +8,7 @@ const SILENCE_MS = 5_000
 const RETRY_MS = 2_000
 const LOG_LINES = 30
 const GAPS = {
-  foreign: 'The server was restarted: readings are missing',
+  unknown: 'The server was restarted: readings are missing',
   expired: 'Away for too long: readings are missing',
   slow: 'Too slow: readings are missing'
 }

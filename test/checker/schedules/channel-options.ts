@@ -1,8 +1,8 @@
-import type { ChannelMessage, ChannelOptions, Gap, GapAnswer, SubscribeOptions } from '../../../lib/types.ts'
 import { FILTERS, type FilterName } from '../filters.ts'
+import type { EventMessage, TriedChannelOptions, TriedSubscribeOptions } from './library.ts'
 import type { ChannelSetup } from './setup.ts'
 
-const ANSWERS: Readonly<Record<ChannelSetup['onGap'], ChannelOptions['onGap']>> = {
+const ANSWERS: Readonly<Record<ChannelSetup['onGap'], TriedChannelOptions['onGap']>> = {
   none: undefined,
   answers: answer,
   'answers later': (gap) => new Promise((resolve) => setImmediate(() => resolve(answer(gap)))),
@@ -12,19 +12,19 @@ const ANSWERS: Readonly<Record<ChannelSetup['onGap'], ChannelOptions['onGap']>> 
   'rejects later': () => new Promise((_, reject) => setImmediate(() => reject(new Error('onGap rejected'))))
 }
 
-export function channelOptions(setup: ChannelSetup | undefined): ChannelOptions {
+export function channelOptions(setup: ChannelSetup | undefined): TriedChannelOptions {
   if (setup === undefined) return {}
   const { slow, afterGap, onGap } = setup
   const answers = ANSWERS[onGap]
   return answers === undefined ? { slow, afterGap } : { slow, afterGap, onGap: answers }
 }
 
-export function filterOption(filter: FilterName): Pick<SubscribeOptions, 'filter'> {
+export function filterOption(filter: FilterName): Pick<TriedSubscribeOptions, 'filter'> {
   const passes = FILTERS[filter]
-  return passes === undefined ? {} : { filter: (message: ChannelMessage) => passes(message) }
+  return passes === undefined ? {} : { filter: passes }
 }
 
-function answer(gap: Gap): GapAnswer {
+function answer(gap: object): EventMessage[] {
   return [
     { event: 'gap', data: { ...gap, hasMore: true } },
     { event: 'gap', data: gap }

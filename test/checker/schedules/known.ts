@@ -112,14 +112,20 @@ export const known: readonly KnownSchedule[] = [
     steps: [CONNECT, SETTLE, publish(0, ...Array.from({ length: 8 }, () => 70_000))]
   },
   {
-    name: 'who comes back and waits for a log to open is not slow',
-    setup: late(setupOf({ slow: 'disconnect' }, FAST, [{}, { channel: 1 }])),
-    steps: [CONNECT, SETTLE, CUT, SETTLE, publish(0, 0, 0), CONNECT, END]
-  },
-  {
-    name: 'where a log stands that opens late is told, though the other was told before',
-    setup: late(setupOf({}, FAST, [{}, { channel: 1 }])),
-    steps: [CONNECT, { do: 'come', node: 0, logs: 1 }, SETTLE, publish(1, 0)]
+    name: 'who joins a channel is not given again what came through another that has not caught up',
+    setup: setupOf({}, STUCK, [{ channel: 2 }, { channel: 1, from: 'oldest' }, { from: 'oldest' }], {
+      maxMessages: 100
+    }),
+    steps: [
+      { ...publish(0, 66_000), also: 1 },
+      publish(1, 0),
+      { ...CONNECT, awaits: true },
+      SETTLE,
+      STOP,
+      { do: 'go on', client: 0 },
+      END,
+      { do: 'go on', client: 0 }
+    ]
   },
   {
     name: 'an id that is told because a filter has passed over much says no more than that',
@@ -132,7 +138,7 @@ export const known: readonly KnownSchedule[] = [
 ]
 
 export function publish(channel: number, ...sizes: number[]): Of<'publish'> {
-  return { do: 'publish', channel, node: 0, key: 0, sizes }
+  return { do: 'publish', channel, key: 0, sizes }
 }
 
 /** One client, and a history that keeps one message of each channel unless it is told otherwise. */
@@ -149,7 +155,6 @@ export function setupOf(
     channels: [options, options, options],
     clients: [
       {
-        node: 0,
         ...client,
         subscriptions: subscriptions.map((subscription) => ({
           channel: 0,
@@ -166,8 +171,4 @@ export function setupOf(
 /** The first, with the clients of both. */
 function beside(setup: Setup, { clients }: Setup): Setup {
   return { ...setup, clients: [...setup.clients, ...clients] }
-}
-
-function late(setup: Setup): Setup {
-  return { ...setup, late: { pageBytes: Infinity } }
 }

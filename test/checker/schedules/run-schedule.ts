@@ -1,21 +1,22 @@
 import { nextTurn } from '../../helpers/server.ts'
 import type { RunLog } from '../run-log.ts'
 import { EventLoop } from './event-loop.ts'
+import type { Library } from './library.ts'
 import type { Setup } from './setup.ts'
 import type { Step } from './steps.ts'
 import { World } from './world.ts'
 
 /** Runs a schedule on fake transports, and then lets everybody catch up and leave. */
-export async function runSchedule(setup: Setup, steps: readonly Step[]): Promise<RunLog> {
+export async function runSchedule(library: Library, setup: Setup, steps: readonly Step[]): Promise<RunLog> {
   const run = await EventLoop.run(async (loop) => {
-    const world = new World(loop, setup)
+    const world = new World(loop, library, setup)
     try {
       for (const step of steps) {
         await take(world, 'client' in step ? { ...step, client: step.client % setup.clients.length } : step)
       }
       return await world.finish()
     } finally {
-      world.dispose()
+      await world.dispose()
     }
   })
   // What `WeakRef`s have led to is let go of when the real event loop turns.
@@ -47,10 +48,6 @@ async function take(world: World, step: Step): Promise<void> {
       return world.wait(step.ms)
     case 'restart':
       return world.restart()
-    case 'come':
-      return world.come(step.node, step.logs)
-    case 'jump':
-      return world.jump(step.node)
     case 'pace':
       world.loop.paceMs = step.ms
       return

@@ -1,9 +1,4 @@
-import type { FastifyRequest } from 'fastify'
 import { PIECE_BYTES } from '../../../lib/wire/batch.ts'
-import { Connection } from '../../../lib/connection/connection.ts'
-import type { Hub } from '../../../lib/fastify/hub.ts'
-import type { ResolvedOptions } from '../../../lib/fastify/options.ts'
-import type { Subscription } from '../../../lib/types.ts'
 import type { FilterName } from '../filters.ts'
 import { bytesOnWire } from '../payload.ts'
 import { Receiver } from '../receiver.ts'
@@ -17,6 +12,7 @@ import {
   type Standing,
   type SubscriptionLog
 } from '../run-log.ts'
+import type { TriedConnection, TriedServer, TriedSubscription } from './library.ts'
 import { Pipe } from './pipe.ts'
 import type { ClientSetup, SubscriptionSetup } from './setup.ts'
 
@@ -27,20 +23,23 @@ export interface Membership {
   readonly channel: string
   readonly filter: FilterName
   readonly logs: Mutable<SubscriptionLog>[]
-  live: Subscription
+  live: TriedSubscription
+  /** Where the last one ended. */
+  end: string
 }
-
-const silent = { error() {}, warn() {}, info() {} }
 
 /** One connection of a client, with both its ends. */
 export class Stream {
-  readonly connection: Connection
+  readonly connection: TriedConnection
   readonly pipe: Pipe
   readonly receiver: Receiver
   readonly memberships: Membership[] = []
   /** What its handler still has to subscribe to, after something that it awaits. */
   readonly awaiting: SubscriptionSetup[] = []
   settledAt: Moment | undefined
+  /** When its handler is not waited for any longer. */
+  waitsUntilMs = Infinity
+  #isInTime = false
   readonly sent: SentLog[] = []
   readonly gaps: GapLog[] = []
   readonly client: string
@@ -67,8 +66,7 @@ export class Stream {
     client: string,
     { kernelBytes, highWaterBytes }: ClientSetup,
     resumedFrom: string | undefined,
-    hub: Hub,
-    options: ResolvedOptions,
+    server: TriedServer,
     now: () => Moment
   ) {
     this.client = client
@@ -76,9 +74,7 @@ export class Stream {
     this.#beforeHead = new Pipe(0, 1, now)
     this.pipe = new Pipe(kernelBytes, highWaterBytes, now)
     this.receiver = new Receiver({ resumedFrom, momentOf: (start) => this.pipe.writtenAt(start) })
-    const headers = resumedFrom === undefined ? {} : { 'last-event-id': resumedFrom }
-    const request = { headers, query: {}, raw: {}, log: silent } as unknown as FastifyRequest
-    this.connection = new Connection(request, options, this.#beforeHead, hub, Math.floor(performance.now()))
+    this.connection = server.connect(resumedFrom, this.#beforeHead)
   }
 
   /** The head of the response is out. */
@@ -86,6 +82,14 @@ export class Stream {
     if (this.isOpen || this.connection.state === 'closed') return
     this.isOpen = true
     this.connection.open(this.pipe)
+  }
+
+  /** Its handler has subscribed to all that it was to. */
+  settle(at: Moment, ms: number): void {
+    if (this.settledAt !== undefined) return
+    this.#isInTime = ms < this.waitsUntilMs
+    this.settledAt = at
+    this.connection.settle()
   }
 
   close(at: Moment): void {
@@ -114,7 +118,7 @@ export class Stream {
 
   send(data: string, at: Moment): void {
     const { state } = this.connection
-    const sending = this.connection.send({ event: 'sent', data })
+    const sending = this.connection.send({ event: EVENTS.sent, data })
     if ((state === 'open' || state === 'opening') && this.connection.state !== 'closed')
       this.sent.push({ data, at })
     this.#largestSent = Math.max(this.#largestSent, bytesOnWire('sent', data))
@@ -163,11 +167,14 @@ export class Stream {
   }
 
   log(): ConnectionLog {
+    const [first] = this.memberships.flatMap(({ logs }) => logs)
+    const isOfThePast = (this.#resumedFrom ?? '') !== '' || first?.from === 'oldest'
     return {
       client: this.client,
       resumedFrom: this.#resumedFrom,
       subscriptions: this.memberships.flatMap(({ logs }) => logs).sort((a, b) => a.startedAt - b.startedAt),
       settledAt: this.settledAt ?? Infinity,
+      waits: isOfThePast && this.#isInTime,
       received: this.receiver.received,
       sent: this.sent,
       gaps: this.gaps,

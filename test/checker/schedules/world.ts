@@ -1,15 +1,5 @@
-import type { FastifyInstance } from 'fastify'
-import type { GapEvent } from '../../../lib/base/diagnostics.ts'
-import { gapChannel } from '../../../lib/base/diagnostics.ts'
-import type { History } from '../../../lib/history/history.ts'
-import { memoryHistory } from '../../../lib/history/memory/memory-history.ts'
-import { Hub } from '../../../lib/fastify/hub.ts'
-import { type ResolvedOptions, resolveOptions } from '../../../lib/fastify/options.ts'
-import { Ear } from '../../helpers/history.ts'
-import { LateHistory } from '../../helpers/late-history.ts'
 import { FILTERS } from '../filters.ts'
 import { MemoryRetention, memoryBytes } from '../memory-retention.ts'
-import { NOT_YET, tells } from '../not-yet.ts'
 import { bytesOnWire, payloadOf } from '../payload.ts'
 import {
   type ChannelLog,
@@ -21,14 +11,16 @@ import {
   type Sample,
   type SubscriptionLog
 } from '../run-log.ts'
-import { channelOptions, filterOption } from './channel-options.ts'
+import { filterOption } from './channel-options.ts'
 import { Client } from './client.ts'
 import { type EventLoop, microtasks, PACE_MS } from './event-loop.ts'
+import type { Library, LibraryListener, TriedConnection, TriedServer } from './library.ts'
 import { CHANNEL_NAMES, type ClientSetup, type Setup, type SubscriptionSetup } from './setup.ts'
 import type { Step } from './steps.ts'
 import { Stream } from './stream.ts'
 
-const NODES = 2
+/** How long a handler that awaits something is waited for. */
+const HOLD_MS = 250
 const MAX_TURNS = 10_000
 /** A client that reads whatever there is. */
 const FAST = { kernelBytes: 1_000_000, highWaterBytes: 65_536 } as const
@@ -37,8 +29,8 @@ type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
 type WritableChannelLog = ChannelLog & { readonly forgottenAt: Moment[] }
 type Of<Name extends Step['do']> = Extract<Step, { do: Name }>
 
-/** Servers that share a history, their clients, and everything that is written down of them. */
-export class World {
+/** A server, its clients, and everything that is written down of them. */
+export class World implements LibraryListener {
   readonly loop: EventLoop
   readonly setup: Setup
   readonly channels: readonly WritableChannelLog[]
@@ -49,23 +41,18 @@ export class World {
   #moment = 0
   /** The clock at the end of each moment. */
   readonly #msAt: number[] = []
-  #history: History
-  /** Through which the nodes see the history, if it is late. */
-  #views: readonly LateHistory[] = []
-  #options: ResolvedOptions
-  #hubs: readonly Hub[] = []
+  readonly #library: Library
+  #server: TriedServer
   #published = 0
   #unsettled = 0
   #largestMessage = 0
   /** Clients that never catch up. */
-  #late = 0
-  readonly #onGap = (event: unknown): void => this.#writeGap(event as GapEvent)
+  #stragglers = 0
 
-  constructor(loop: EventLoop, setup: Setup) {
+  constructor(loop: EventLoop, library: Library, setup: Setup) {
     this.loop = loop
     this.setup = setup
-    this.#history = memoryHistory(setup.limits)
-    this.#options = this.#resolve(this.#history)
+    this.#library = library
     this.channels = setup.channels.map(({ slow, afterGap }, number) => ({
       name: CHANNEL_NAMES[number] ?? '',
       slow,
@@ -73,8 +60,7 @@ export class World {
       forgottenAt: []
     }))
     this.clients = setup.clients.map((client) => new Client(client))
-    gapChannel.subscribe(this.#onGap)
-    this.#start()
+    this.#server = library.start(setup, this)
   }
 
   get streams(): Stream[] {
@@ -86,9 +72,8 @@ export class World {
     return this.clients[client]?.stream
   }
 
-  publish({ node, channel, also, key, sizes }: Of<'publish'>): void {
-    const names = [channel, also].map((number) => this.channels[number ?? -1]?.name)
-    const channels = names.filter((name) => name !== undefined)
+  publish({ channel, also, key, sizes }: Of<'publish'>): void {
+    const channels = this.#namesOf(channel, also)
     for (const size of sizes) {
       const data = payloadOf(channels.join('+'), this.#published++, size)
       const event = key === 0 ? 'message' : 'tick'
@@ -104,7 +89,7 @@ export class World {
       }
       this.#largestMessage = Math.max(this.#largestMessage, message.byteLength)
       this.messages.push(message)
-      for (const name of channels) this.#publish(node, name, message)
+      this.#publish(channels, message)
     }
   }
 
@@ -114,27 +99,29 @@ export class World {
     const { setup } = back
     const other = this.clients[(client + 1) % this.clients.length]
     const lastEventId = back.idFor(resume, other, this.#moment)
-    const chosen = only ?? back.chosenFor(lastEventId)
     const stream = this.#connect(`client ${client}`, setup, lastEventId)
     back.streams.push(stream)
-    stream.awaiting.push(...setup.subscriptions.filter((_, number) => chosen.includes(number)))
-    this.#subscribeNext(stream, setup.node)
-    while (!awaits && stream.awaiting.length > 0) this.#subscribeNext(stream, setup.node)
+    stream.awaiting.push(...setup.subscriptions.filter((_, number) => only?.includes(number) ?? true))
+    this.#subscribeNext(stream)
+    if (!awaits) this.#goOnToEnd(stream)
     if (!isLate) stream.open()
   }
 
   /** What the client's handler awaits is there. */
   goOn(client: number): void {
     const stream = this.streamOf(client)
-    if (stream !== undefined && isAccepting(stream)) this.#subscribeNext(stream, this.#nodeOf(client))
+    if (stream !== undefined && isAccepting(stream)) this.#subscribeNext(stream)
   }
 
-  join({ client, channel, from, filter }: Of<'join'>): void {
+  join({ client, channel, from, filter, resume = false }: Of<'join'>): void {
     const stream = this.streamOf(client)
     const name = CHANNEL_NAMES[channel] ?? ''
     if (stream === undefined || !isAccepting(stream)) return
     if (stream.memberships.some((membership) => membership.channel === name)) return
-    this.#subscribe(stream, this.#nodeOf(client), { channel, from, resume: false, filter })
+    if (stream.awaiting.some((awaited) => awaited.channel === channel)) return
+    // A client wants the same of a channel whenever it comes.
+    const own = this.clients[client]?.setup.subscriptions.find((wanted) => wanted.channel === channel)
+    this.#subscribe(stream, { channel, from, resume, filter: own?.filter ?? filter })
   }
 
   unsubscribe(client: number, index: number): void {
@@ -142,7 +129,7 @@ export class World {
     const log = membership?.logs.at(-1)
     if (membership === undefined || log === undefined || !membership.live.active) return
     log.endedAt = this.tick()
-    membership.live.unsubscribe()
+    membership.end = membership.live.unsubscribe()
   }
 
   /** Subscribes to a channel again that the client was subscribed to. */
@@ -152,24 +139,13 @@ export class World {
     const last = membership?.logs.at(-1)
     if (stream === undefined || membership === undefined || last === undefined) return
     if (membership.live.active || !isAccepting(stream)) return
-    const { cursor } = membership.live
-    const isAtEnd = from === 'end' && cursor !== undefined
-    const start = from === 'end' ? this.#fromOf(client, membership.channel) : from
-    // It was not told where it is, so that it has no end to go on at.
-    if (from === 'end' && !isAtEnd) membership.logs.length = 0
+    const isAtEnd = from === 'end'
     const resumes = last.resumes && isAtEnd
-    membership.logs.push({
-      ...last,
-      from: isAtEnd ? 'end' : start,
-      resumes,
-      startedAt: this.tick(),
-      endedAt: undefined
-    })
-    const channel = this.#hub(this.#nodeOf(client)).channel(membership.channel)
+    membership.logs.push({ ...last, from, resumes, startedAt: this.tick(), endedAt: undefined })
     // What the client brought is used up, though it is asked for.
-    membership.live = channel.subscribe(stream.connection, {
+    membership.live = stream.connection.subscribe(membership.channel, {
       resume: true,
-      from: isAtEnd ? cursor : start,
+      from: isAtEnd ? membership.end : from,
       ...filterOption(membership.filter)
     })
   }
@@ -185,30 +161,16 @@ export class World {
     await microtasks()
     await this.loop.runImmediates()
     for (const stream of this.streams) stream.runIo()
-    for (const client of this.clients) client.remember()
     if (this.loop.immediates > 0) return
     this.#noteStanding()
     this.#takeSamples()
   }
 
-  /** Some of what a node waits for. */
-  come(node: number, logs: number): void {
-    this.#views[node]?.come(logs)
-  }
-
-  /** Clients of a node do not keep up, through no fault of theirs. */
-  jump(node: number): void {
-    this.#views[node]?.jump()
-    for (const stream of this.#streamsOf(node)) stream.stood.length = 0
-  }
-
-  /** Turn after turn, until there is nothing to do, and nothing to wait for. */
+  /** Turn after turn, until there is nothing to do. */
   async settle(): Promise<void> {
     for (let turn = 0; turn < MAX_TURNS; turn++) {
       await this.endTurn()
-      if (this.loop.immediates > 0 || this.streams.some(({ isQuiet }) => !isQuiet)) continue
-      if (this.#views.every(({ pending }) => pending === 0)) return
-      for (const view of this.#views) view.come()
+      if (this.loop.immediates === 0 && this.streams.every(({ isQuiet }) => isQuiet)) return
     }
     throw new Error('the event loop never comes to rest')
   }
@@ -222,14 +184,12 @@ export class World {
   /** The process ends, and with it what it kept; another takes its place. */
   async restart(): Promise<void> {
     for (const stream of this.streams) stream.destroy()
-    await Promise.all(this.#hubs.map((hub) => hub.close()))
+    this.#server.close()
     await this.settle()
     const at = this.tick()
     for (const message of this.messages) message.lostAt ??= at
     for (const { forgottenAt } of this.channels) forgottenAt.push(at)
-    this.#history = memoryHistory(this.setup.limits)
-    this.#options = this.#resolve(this.#history)
-    this.#start()
+    this.#server = this.#library.start(this.setup, this)
   }
 
   /** Everything is read, everybody comes back, and then all leave. @returns what was written down. */
@@ -250,7 +210,7 @@ export class World {
   }
 
   dispose(): void {
-    gapChannel.unsubscribe(this.#onGap)
+    this.#server.close()
   }
 
   tick(): Moment {
@@ -258,55 +218,24 @@ export class World {
     return ++this.#moment
   }
 
-  #resolve(history: History): ResolvedOptions {
-    const { maxBufferedBytes } = this.setup
-    return resolveOptions({ history, maxBufferedBytes, heartbeatMs: 1_000, stallMs: false })
+  libraryOnGap(connection: TriedConnection, channel: string | undefined, reason: string): void {
+    const stream = this.streams.find((candidate) => candidate.connection === connection)
+    stream?.gaps.push({ channel, reason, at: this.#moment })
   }
 
-  #viewOf(node: number): LateHistory {
-    const pageBytes = this.setup.late?.pageBytes ?? Infinity
-    const onOpen = (channel: string): void => this.#startAgain(node, channel)
-    return new LateHistory({ history: this.#history, isForgetful: true, pageBytes, onOpen })
+  /** The channels that a message is published to: two only if neither drops or replaces any. */
+  #namesOf(channel: number, also: number | undefined): string[] {
+    const { maxMessages, maxBytes, maxAgeMs, maxTotalBytes } = this.setup.limits
+    const isWide = maxMessages >= 100 && maxBytes > 1_000_000 && maxTotalBytes > 10_000 && maxAgeMs === false
+    const chosen = [channel, ...(also === undefined || also === channel || !isWide ? [] : [also])]
+    const logs = chosen.map((number) => this.channels[number]).filter((log) => log !== undefined)
+    const isLatest = logs.some(({ slow }) => slow === 'latest')
+    return (isLatest ? logs.slice(0, 1) : logs).map(({ name }) => name)
   }
 
-  /** Those who are subscribed to a channel start where its log stands when it opens. */
-  #startAgain(node: number, channel: string): void {
-    for (const { logs, live, channel: name } of this.#streamsOf(node).flatMap(
-      ({ memberships }) => memberships
-    )) {
-      const log = logs.at(-1)
-      if (live.active && name === channel && log !== undefined) log.startedAt = this.tick()
-    }
-  }
-
-  #streamsOf(node: number): Stream[] {
-    return this.clients.filter(({ setup }) => setup.node === node).flatMap(({ streams }) => streams)
-  }
-
-  #hub(node: number): Hub {
-    const hub = this.#hubs[node % NODES]
-    if (hub === undefined) throw new Error(`no hub ${node}`)
-    return hub
-  }
-
-  #start(): void {
-    const instance = { server: {}, initialConfig: {}, log: { error() {} } } as unknown as FastifyInstance
-    const nodes = Array.from({ length: NODES }, (_, node) => node)
-    this.#views = this.setup.late === undefined ? [] : nodes.map((node) => this.#viewOf(node))
-    this.#hubs = nodes.map((node) => new Hub(instance, this.#resolve(this.#views[node] ?? this.#history)))
-    for (const [number, { name }] of this.channels.entries()) {
-      const options = channelOptions(this.setup.channels[number])
-      for (const hub of this.#hubs) hub.channel(name, options)
-    }
-  }
-
-  #publish(node: number, channel: string, message: Writable<Published>): void {
-    const { event, data, key } = message
+  #publish(channels: readonly string[], message: Writable<Published>): void {
     this.#unsettled++
-    const published = this.#hub(node)
-      .channel(channel)
-      .publish(event === 'message' ? { data } : { event, data }, { key })
-    void published.then((id) => {
+    void this.#server.publish(channels, message).then((id) => {
       message.id = id
       message.acknowledgedAt = this.tick()
       this.#unsettled--
@@ -314,52 +243,51 @@ export class World {
   }
 
   #connect(name: string, setup: ClientSetup, lastEventId: string | undefined): Stream {
-    return new Stream(name, setup, lastEventId, this.#hub(setup.node), this.#options, () => this.#moment)
+    const stream = new Stream(name, setup, lastEventId, this.#server, () => this.#moment)
+    stream.waitsUntilMs = this.loop.now + HOLD_MS
+    return stream
   }
 
-  #subscribeNext(stream: Stream, node: number): void {
+  #goOnToEnd(stream: Stream): void {
+    while (stream.awaiting.length > 0 && isAccepting(stream)) this.#subscribeNext(stream)
+  }
+
+  #subscribeNext(stream: Stream): void {
     const next = stream.awaiting.shift()
-    if (next !== undefined) this.#subscribe(stream, node, next)
-    if (stream.awaiting.length === 0) stream.settledAt ??= this.tick()
+    if (next !== undefined) this.#subscribe(stream, next)
+    if (stream.awaiting.length === 0) stream.settle(this.tick(), this.loop.now)
   }
 
-  #subscribe(stream: Stream, node: number, { channel, from, resume, filter }: SubscriptionSetup): void {
+  #subscribe(stream: Stream, { channel, from, resume, filter }: SubscriptionSetup): void {
+    const isSettled = stream.settledAt !== undefined
+    const [first] = stream.memberships
+    const { at = 0 } = stream.stood.at(-1) ?? {}
+    // What the client brought is used up when its handler has settled, and something was given: it may be asked for then.
+    const isUsedUp = first !== undefined && at > (first.logs[0]?.startedAt ?? Infinity)
     const name = CHANNEL_NAMES[channel] ?? ''
     const log: Writable<SubscriptionLog> = {
       channel: name,
       from,
-      resumes: resume,
+      resumes: resume && !isSettled,
       startedAt: this.tick(),
       endedAt: undefined,
       filter: FILTERS[filter]
     }
-    const live = this.#hub(node)
-      .channel(name)
-      .subscribe(stream.connection, { from, resume, ...filterOption(filter) })
-    stream.memberships.push({ channel: name, filter, logs: [log], live })
-  }
-
-  #nodeOf(client: number): number {
-    return this.clients[client]?.setup.node ?? 0
-  }
-
-  /** Where the client's subscription to a channel starts if it was never told a place. */
-  #fromOf(client: number, channel: string): 'oldest' | 'now' {
-    const { subscriptions = [] } = this.setup.clients[client] ?? {}
-    return (
-      subscriptions.find((subscription) => CHANNEL_NAMES[subscription.channel] === channel)?.from ?? 'now'
-    )
+    const live = stream.connection.subscribe(name, {
+      from,
+      resume: resume && (!isSettled || isUsedUp),
+      ...filterOption(filter)
+    })
+    stream.memberships.push({ channel: name, filter, logs: [log], live, end: '' })
   }
 
   #noteStanding(): void {
     const at = this.tick()
-    const waiting = new Set(
-      this.#views.flatMap(({ pending }, node) => (pending ? this.#streamsOf(node) : []))
-    )
     for (const stream of this.streams) {
       const isOpen = stream.isOpen && stream.connection.state === 'open'
       stream.isHeadDue ||= isOpen
-      if (!isOpen || !stream.pipe.isWritable || waiting.has(stream)) continue
+      // Who returns is given nothing until its handler has settled.
+      if (!isOpen || !stream.pipe.isWritable || stream.settledAt === undefined) continue
       stream.stood.push({ at, bytes: stream.pipe.writtenBytes })
     }
   }
@@ -370,7 +298,7 @@ export class World {
     let total = 0
     let totalCount = 0
     for (const log of this.channels) {
-      const count = this.#keptOf(log.name)
+      const count = this.#server.keptOf(log.name)
       const own = this.messages.filter(({ channels }) => channels.includes(log.name))
       const kept = own.slice(own.length - count)
       const bytes = kept.reduce((sum, { byteLength }) => sum + byteLength, 0)
@@ -395,27 +323,21 @@ export class World {
     if (sample.value > sample.bound) this.samples.push(sample)
   }
 
-  /** How many messages a channel keeps, by the numbers in the memory history's cursors. */
-  #keptOf(channel: string): number {
-    const following = this.#history.follow(channel, new Ear())
-    const kept = numberIn(following.head) - numberIn(following.oldest)
-    following.close()
-    return kept
-  }
-
   async #catchUp(): Promise<void> {
     for (let round = 0; round < 20; round++) {
       for (const [client, { streams }] of this.clients.entries()) {
         if (streams.length === 0) continue
         this.connect({ do: 'connect', client, resume: 'own', isLate: false })
         const stream = this.streamOf(client)
-        stream?.open()
-        if (stream !== undefined) stream.isReading = true
+        if (stream === undefined) continue
+        this.#goOnToEnd(stream)
+        stream.open()
+        stream.isReading = true
       }
       await this.settle()
       if (this.clients.every(({ streams }) => streams.at(-1)?.isHeld !== false)) return
     }
-    this.#late = this.clients.filter(({ streams }) => streams.at(-1)?.isHeld === false).length
+    this.#stragglers = this.clients.filter(({ streams }) => streams.at(-1)?.isHeld === false).length
   }
 
   /** Some come back with ids that a client was told at any time, to the channels that it had then. */
@@ -448,10 +370,9 @@ export class World {
     const blocks = number % 2 === 0 && rare.length > 0 ? rare : received
     const block = blocks[(number * 7_919 + this.#moment) % blocks.length]
     if (block === undefined || block.id === '') return
-    const had = memberships.flatMap(({ logs, filter, channel }) =>
+    const had = memberships.flatMap(({ logs, filter }) =>
       logs
         .filter(({ startedAt, endedAt = Infinity }) => startedAt <= block.at && block.at < endedAt)
-        .filter(() => !NOT_YET.has('other channels') || tells(block.id, channel, memberships.length))
         .map(({ channel, from }) => ({ channel, from: from === 'end' ? ('now' as const) : from, filter }))
     )
     if (had.length === 0) return
@@ -459,8 +380,9 @@ export class World {
     this.#probes.push(probe)
     for (const { channel, from, filter } of had) {
       const index = CHANNEL_NAMES.indexOf(channel)
-      this.#subscribe(probe, setup.node, { channel: index, from, resume: true, filter })
+      this.#subscribe(probe, { channel: index, from, resume: true, filter })
     }
+    probe.settle(this.tick(), this.loop.now)
     probe.open()
   }
 
@@ -473,18 +395,18 @@ export class World {
   }
 
   #leftovers(): Record<string, number> {
-    const stats = this.#hubs.map((hub) => hub.stats())
+    const { subscriptions, channels } = this.#server.stats()
     return {
       connections: this.streams.filter(({ connection }) => connection.state !== 'closed').length,
-      subscriptions: stats.reduce((sum, { subscriptions }) => sum + subscriptions, 0),
+      subscriptions,
       'active subscriptions': this.streams
         .flatMap(({ memberships }) => memberships)
         .filter(({ live }) => live.active).length,
-      channels: stats.reduce((sum, { channels }) => sum + channels, 0),
+      channels,
       'wrong writes': this.streams.reduce((sum, { pipe }) => sum + pipe.wrongWrites, 0),
       'heads that never left': this.streams.filter(({ isHeadDue, pipe }) => isHeadDue && !pipe.hasStarted)
         .length,
-      'clients that never catch up': this.#late,
+      'clients that never catch up': this.#stragglers,
       'farewells that did not come': this.#patient.filter(({ hasLostFarewell }) => hasLostFarewell).length,
       'readers that were too slow for nothing': this.#patient.filter(
         ({ connection, hasSentAny }) => connection.reason === 'slow' && !hasSentAny
@@ -496,10 +418,10 @@ export class World {
 
   async #framesLeft(): Promise<Record<string, number>> {
     const { maxAgeMs } = this.setup.limits
-    const kept = (): number => this.channels.reduce((sum, { name }) => sum + this.#keptOf(name), 0)
+    const kept = (): number => this.channels.reduce((sum, { name }) => sum + this.#server.keptOf(name), 0)
     if (maxAgeMs !== false) await this.loop.advance(2 * maxAgeMs + 1_000)
     const expired = maxAgeMs === false ? 0 : kept()
-    await Promise.all(this.#hubs.map((hub) => hub.close()))
+    this.#server.close()
     return {
       'frames after their age': expired,
       'frames of a closed history': kept(),
@@ -520,23 +442,13 @@ export class World {
       clients: this.clients.map(logsOf),
       retention: new MemoryRetention(this.messages, () => limits, msAt, limits.maxTotalBytes > 10_000),
       isExact: true,
-      isLate: this.setup.late !== undefined,
-      notYet: NOT_YET,
+      isVague: this.#library.isVague ?? false,
       samples: this.samples,
       leftovers
     }
-  }
-
-  #writeGap({ connection, channel, reason }: GapEvent): void {
-    const stream = this.streams.find((candidate) => candidate.connection === (connection as unknown))
-    stream?.gaps.push({ channel, reason, at: this.#moment })
   }
 }
 
 function isAccepting({ connection: { state } }: Stream): boolean {
   return state === 'opening' || state === 'open'
-}
-
-function numberIn(cursor: string): number {
-  return Number(cursor.slice(cursor.indexOf('-') + 1))
 }

@@ -4,13 +4,17 @@ import { ClientStream, type Plan } from './client-stream.ts'
 import { Random } from './random.ts'
 import { CHANNELS, type SubscriptionSetup } from './setup.ts'
 
-const MAX_SUBSCRIPTIONS = 3
+const MAX_SUBSCRIPTIONS = 5
+/** What nobody was ever told. */
+const MADE_UP = ['x-1', '<b>', '0000000000-0123456789', 'a=b&c=d'] as const
 
-/** One of those who come back again and again with the last id they have. */
+type Wanted = Omit<SubscriptionSetup, 'afterMs'>
+
+/** One of those who come back again and again: with the last id they have, mostly. */
 export class Client {
   readonly number: number
-  readonly subscriptions: readonly SubscriptionSetup[]
   readonly streams: ClientStream[] = []
+  readonly #wanted: readonly Wanted[]
   readonly #target: number | string
   readonly #version: '1.0' | '1.1'
   readonly #random: Random
@@ -24,13 +28,17 @@ export class Client {
     this.#random = new Random(seed + 7_919 * (number + 1))
     this.#target = targets[number % 2] ?? targets[0]
     this.#version = number % 6 === 5 ? '1.0' : '1.1'
-    this.subscriptions = this.#chooseSubscriptions()
+    this.#wanted = this.#chooseChannels()
   }
 
-  /** Comes and goes until it is to settle. */
-  async run(): Promise<void> {
+  get lastEventId(): string | undefined {
+    return this.streams.at(-1)?.receiver.lastEventId
+  }
+
+  /** Comes and goes until it is to settle. @param others whose ids it takes now and then. */
+  async run(others: readonly Client[]): Promise<void> {
     while (!this.#isSettling) {
-      const stream = this.#connect()
+      const stream = this.#connect(this.#chooseId(others))
       stream.follow(this.#plan())
       await Promise.race([stream.closed, this.#settled])
       await this.#stayAway()
@@ -46,7 +54,7 @@ export class Client {
       await this.streams.at(-1)?.done
       if (this.streams.at(-1)?.hasCaughtUp === true) return
       await this.streams.at(-1)?.closed
-      this.#connect()
+      this.#connect(this.lastEventId)
     }
   }
 
@@ -56,14 +64,12 @@ export class Client {
     return stream?.closed
   }
 
-  #connect(): ClientStream {
-    const last = this.streams.at(-1)
-    const lastEventId = last?.receiver.lastEventId
+  #connect(lastEventId: string | undefined): ClientStream {
     const number = this.streams.length
     const query = new URLSearchParams({
       client: String(this.number),
       connection: String(number),
-      subscriptions: JSON.stringify(this.subscriptions)
+      subscriptions: JSON.stringify(this.#chooseSubscriptions())
     })
     const header = lastEventId === undefined ? '' : `Last-Event-ID: ${lastEventId}\r\n`
     const request = `GET /?${query} HTTP/${this.#version}\r\nHost: localhost\r\n${header}\r\n`
@@ -90,7 +96,14 @@ export class Client {
     }
   }
 
-  #chooseSubscriptions(): readonly SubscriptionSetup[] {
+  #chooseId(others: readonly Client[]): string | undefined {
+    const random = this.#random
+    if (random.happens(0.9)) return this.lastEventId
+    if (random.happens(0.4)) return others[random.integer(0, others.length - 1)]?.lastEventId
+    return random.pick(undefined, ...MADE_UP)
+  }
+
+  #chooseChannels(): readonly Wanted[] {
     const random = this.#random
     const count = random.integer(1, MAX_SUBSCRIPTIONS)
     const channels = new Set([this.number % CHANNELS.length])
@@ -98,8 +111,16 @@ export class Client {
     return [...channels].map((channel) => ({
       channel,
       from: random.pick('oldest', 'now'),
-      resume: random.happens(0.95),
-      filter: random.pick('all', 'all', 'all', 'even', 'key', 'nothing')
+      resume: random.happens(0.95)
     }))
+  }
+
+  /** All that it wants, or some; in one turn, or with awaits between them that may take longer than is waited for. */
+  #chooseSubscriptions(): readonly SubscriptionSetup[] {
+    const random = this.#random
+    const hasAll = random.happens(0.7)
+    const some = this.#wanted.filter((_, number) => number === 0 || hasAll || random.happens(0.5))
+    const maxMs = random.pick(0, 0, 20, 300)
+    return some.map((wanted, number) => ({ ...wanted, afterMs: number === 0 ? 0 : random.integer(0, maxMs) }))
   }
 }

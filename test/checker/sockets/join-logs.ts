@@ -1,12 +1,10 @@
-import { FILTERS } from '../filters.ts'
 import { MemoryRetention } from '../memory-retention.ts'
-import { NOT_YET, tells } from '../not-yet.ts'
 import { bytesOnWire, payloadOf } from '../payload.ts'
-import type { ConnectionLog, Published, RunLog } from '../run-log.ts'
+import type { ConnectionLog, Published, Received, RunLog, Standing } from '../run-log.ts'
 import type { Client } from './client.ts'
 import type { ClientStream } from './client-stream.ts'
 import type { ConnectionLine, Line, PublishLine } from './line.ts'
-import { CHANNELS } from './setup.ts'
+import { CHANNELS, filterOf, MAX_TOTAL_BYTES, nameOf } from './setup.ts'
 
 /** What the server's process printed and what the clients received, as one log. */
 export function joinLogs(output: string, clients: readonly Client[]): RunLog {
@@ -21,14 +19,13 @@ export function joinLogs(output: string, clients: readonly Client[]): RunLog {
   return {
     channels: CHANNELS.map(({ name, slow, afterGap }) => ({ name, slow, afterGap, forgottenAt: [] })),
     messages,
-    clients: clients.map((client) =>
-      client.streams.flatMap((stream) =>
-        connectionLog(client, stream, connections.get(`${client.number} ${stream.number}`))
+    clients: clients.map(({ number, streams }) =>
+      streams.flatMap((stream) =>
+        connectionLog(number, stream, connections.get(`${number} ${stream.number}`))
       )
     ),
     retention: new MemoryRetention(messages, limitsOf, (moment) => moment, true),
     isExact: true,
-    notYet: NOT_YET,
     samples: ofKind(lines, 'sample'),
     leftovers: end?.leftovers ?? { 'words of the server on its end': -1 }
   }
@@ -46,63 +43,55 @@ function ofKind<Kind extends Line['kind']>(
   return lines.filter((line): line is Extract<Line, { kind: Kind }> => line.kind === kind)
 }
 
-function publishedOf(line: PublishLine): Published {
-  const { channel, number, size, event, key, id, sentAt, acknowledgedAt } = line
-  const name = CHANNELS[channel]?.name ?? ''
-  const data = payloadOf(name, number, size)
-  return {
-    channels: [name],
-    id,
-    event,
-    data,
-    key,
-    byteLength: bytesOnWire(event, data),
-    sentAt,
-    acknowledgedAt
-  }
+function publishedOf({ channels, number, size, ...line }: PublishLine): Published {
+  const names = channels.map(nameOf)
+  const data = payloadOf(names.join('+'), number, size)
+  return { ...line, channels: names, data, byteLength: bytesOnWire(line.event, data) }
 }
 
 /** Nothing, if the server never saw the request. */
 function connectionLog(
-  { number, subscriptions }: Client,
-  { resumedFrom, receiver, hasCaughtUp, number: connection }: ClientStream,
+  client: number,
+  { resumedFrom, receiver, hasCaughtUp, number }: ClientStream,
   line: ConnectionLine | undefined
 ): ConnectionLog[] {
   const { received, refusal } = receiver
   if (line === undefined && received.length === 0 && refusal === undefined) return []
-  if (line === undefined) throw new Error(`no word of the server on connection ${connection} of ${number}`)
-  const { sent, gaps, stood, refused, closedAt } = line
+  if (line === undefined) throw new Error(`no word of the server on connection ${number} of ${client}`)
+  const { subscriptions, settledAt = Infinity, writes, closedAt } = line
   return [
     {
-      client: `client ${number}`,
+      ...line,
+      client: `client ${client}`,
       resumedFrom,
-      subscriptions: line.subscriptions.map(({ startedAt, endedAt }, index) => {
-        const { channel = 0, from = 'now', resume = true, filter = 'all' } = subscriptions[index] ?? {}
-        const name = CHANNELS[channel]?.name ?? ''
-        return {
-          channel: name,
-          from,
-          resumes:
-            resume && (!NOT_YET.has('other channels') || tells(resumedFrom, name, subscriptions.length)),
-          startedAt,
-          endedAt,
-          filter: FILTERS[filter]
-        }
-      }),
-      received,
-      sent,
-      gaps,
+      subscriptions: subscriptions.map((subscription) => ({
+        ...subscription,
+        endedAt: subscription.endedAt,
+        channel: nameOf(subscription.channel),
+        filter: filterOf(client, subscription.channel)
+      })),
+      settledAt,
+      received: [...written(received, writes)],
       refusal,
-      stood,
-      refused,
       closedAt,
       hasCaughtUp
     }
   ]
 }
 
+/** With the moments at which they were written. */
+function* written(received: readonly Received[], writes: readonly Standing[]): Generator<Received> {
+  let index = 0
+  for (const block of received) {
+    while ((writes[index]?.bytes ?? Infinity) <= block.start) index++
+    const write = writes[index]
+    if (write === undefined) throw new Error(`the server has not written ${block.start} bytes`)
+    yield { ...block, at: write.at }
+  }
+}
+
 function limitsOf(name: string) {
   const limits = CHANNELS.find((channel) => channel.name === name)?.limits
   if (limits === undefined) throw new Error(`no channel ${name}`)
-  return limits
+  return { ...limits, maxTotalBytes: MAX_TOTAL_BYTES }
 }

@@ -1,4 +1,4 @@
-import type { Moment, Sample, SentLog, Standing, SubscriptionLog } from '../run-log.ts'
+import type { GapLog, Moment, Sample, SentLog, Standing, SubscriptionLog } from '../run-log.ts'
 
 /** What the server's process prints: its part of the run log, one line of JSON after another. */
 export type Line =
@@ -9,7 +9,7 @@ export type Line =
 
 export interface PublishLine {
   readonly kind: 'publish'
-  readonly channel: number
+  readonly channels: readonly number[]
   /** How many were published before. With the size it gives the data. */
   readonly number: number
   readonly size: number
@@ -20,13 +20,21 @@ export interface PublishLine {
   readonly acknowledgedAt: Moment
 }
 
+export interface SubscriptionLine extends Omit<SubscriptionLog, 'channel' | 'filter'> {
+  readonly channel: number
+}
+
 export interface ConnectionLine {
   readonly kind: 'connection'
   readonly client: number
   readonly connection: number
-  readonly subscriptions: readonly Pick<SubscriptionLog, 'startedAt' | 'endedAt'>[]
+  readonly subscriptions: readonly SubscriptionLine[]
+  readonly settledAt: Moment | undefined
+  readonly waits: boolean
+  /** After how many bytes of the stream, and when, each write ended. */
+  readonly writes: readonly Standing[]
   readonly sent: readonly SentLog[]
-  readonly gaps: readonly { readonly channel: string; readonly reason: string; readonly at: Moment }[]
+  readonly gaps: readonly GapLog[]
   readonly stood: readonly Standing[]
   readonly refused: readonly number[]
   readonly closedAt: Moment | undefined

@@ -34,7 +34,7 @@ export async function runSockets(run: Run, { seed, enough, warmUpMessages }: Set
   })
   const targets = [Number(new URL(url).port), path] as const
   const clients = Array.from({ length: CLIENTS }, (_, number) => new Client(number, seed, targets))
-  const running = clients.map((client) => client.run())
+  const running = clients.map((client) => client.run(clients))
   await enough(clients)
   await post(`${url}/stop`)
   await Promise.all(clients.map((client) => client.settle()))

@@ -1,12 +1,10 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import type { History } from '../../../lib/history/history.ts'
-import type { EventStreams } from '../../../lib/types.ts'
-import { Ear } from '../../helpers/history.ts'
+import type { EventStreams } from '../../../lib/index.ts'
 import { now } from './clock.ts'
 import { print } from './line.ts'
 import type { ObservedStream } from './observed-stream.ts'
-import { numberIn, type Publisher } from './publisher.ts'
+import type { Publisher } from './publisher.ts'
 import { CHANNELS } from './setup.ts'
 
 const PERIOD_MS = 20
@@ -22,21 +20,14 @@ export class Sampler {
   readonly #sse: EventStreams
   readonly #publisher: Publisher
   readonly #streams: ReadonlySet<ObservedStream>
-  readonly #histories: readonly History[]
   readonly #collectGarbage: () => void
   #memoryBefore: Readonly<Record<string, number>> | undefined
   #timers: readonly NodeJS.Timeout[] = []
 
-  constructor(
-    sse: EventStreams,
-    publisher: Publisher,
-    streams: ReadonlySet<ObservedStream>,
-    histories: readonly History[]
-  ) {
+  constructor(sse: EventStreams, publisher: Publisher, streams: ReadonlySet<ObservedStream>) {
     this.#sse = sse
     this.#publisher = publisher
     this.#streams = streams
-    this.#histories = histories
     setFlagsFromString('--expose-gc')
     this.#collectGarbage = runInNewContext('gc')
   }
@@ -62,9 +53,9 @@ export class Sampler {
     if (this.#activity() !== before) return false
     const after = this.#standing()
     const at = now()
-    for (const [stream, bytes] of standing) if (after.get(stream) === bytes) stream.noteStanding(at)
-    this.#sampleHistories()
+    for (const [stream, place] of standing) if (after.get(stream) === place) stream.noteStanding(at)
     this.#sampleStreams()
+    await this.#sampleHistory()
     return true
   }
 
@@ -72,14 +63,15 @@ export class Sampler {
     return `${this.#publisher.published} ${this.#sse.stats().flushSlices}`
   }
 
-  #standing(): Map<ObservedStream, number> {
-    const standing = [...this.#streams].filter((stream) => stream.isAtHead(this.#publisher.heads))
-    return new Map(standing.map((stream) => [stream, stream.connection.bytes]))
+  #standing(): Map<ObservedStream, string> {
+    const standing = [...this.#streams].filter(({ isAtHead }) => isAtHead)
+    return new Map(standing.map((stream) => [stream, stream.place]))
   }
 
-  #sampleHistories(): void {
+  async #sampleHistory(): Promise<void> {
+    const counts = await this.kept()
     for (const [channel, { name, limits }] of CHANNELS.entries()) {
-      const kept = this.keptOf(channel)
+      const kept = counts[channel] ?? 0
       const recent = this.#publisher.recentBytes[channel] ?? []
       const bytes = recent.slice(recent.length - kept).reduce((sum, next) => sum + next, 0)
       sample(`messages kept of ${name}`, kept, limits.maxMessages)
@@ -87,12 +79,10 @@ export class Sampler {
     }
   }
 
-  /** How many messages a channel keeps. */
-  keptOf(channel: number): number {
-    const following = this.#histories[channel]?.follow(CHANNELS[channel]?.name ?? '', new Ear())
-    const kept = numberIn(following?.head ?? '') - numberIn(following?.oldest ?? '')
-    following?.close()
-    return kept
+  /** How many messages each channel keeps. */
+  async kept(): Promise<readonly number[]> {
+    const infos = await Promise.all(CHANNELS.map(({ name }) => this.#sse.channel(name).info()))
+    return infos.map(({ messages }) => messages)
   }
 
   #sampleStreams(): void {

@@ -4,13 +4,11 @@ import { createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import eventStream, {
+  type AnyConnection,
   type ChannelOptions,
-  type Gap,
   type GapAnswer,
-  type GapEvent,
-  memoryHistory
+  type GapEvent
 } from '../../../lib/index.ts'
-import { Ear } from '../../helpers/history.ts'
 import { payloadOf } from '../payload.ts'
 import { now } from './clock.ts'
 import { print } from './line.ts'
@@ -18,33 +16,36 @@ import { ObservedStream } from './observed-stream.ts'
 import { Publisher } from './publisher.ts'
 import { Random } from './random.ts'
 import { Sampler } from './sampler.ts'
-import { CHANNELS, type ChannelSetup, LAST_SENT, type SubscriptionSetup } from './setup.ts'
+import { CHANNELS, type ChannelSetup, LAST_SENT, MAX_TOTAL_BYTES } from './setup.ts'
 
-const PERIOD_MS = 15
+const PERIOD_MS = 10
 
 const random = new Random(Number(process.env.CHECK_SEED))
-const histories = CHANNELS.map(({ limits }) => memoryHistory(limits))
 const streams = new Set<ObservedStream>()
-const byConnection = new Map<unknown, ObservedStream>()
+const byConnection = new Map<AnyConnection, ObservedStream>()
 let sent = 0
 let telling: NodeJS.Timeout | undefined
 
 const app = Fastify({ forceCloseConnections: true })
-await app.register(eventStream, { heartbeatMs: 150, stallMs: 2_000, maxBufferedBytes: 262_144 })
-for (const [number, setup] of CHANNELS.entries()) {
-  app.sse.channel(setup.name, { ...optionsOf(setup), history: histories[number] ?? memoryHistory() })
-}
-const publisher = new Publisher(app.sse, origins(), random)
-const sampler = new Sampler(app.sse, publisher, streams, histories)
+await app.register(eventStream, {
+  heartbeatMs: 150,
+  stallMs: 2_000,
+  maxBufferedBytes: 262_144,
+  history: { maxTotalBytes: MAX_TOTAL_BYTES },
+  channels: {
+    ...Object.fromEntries(CHANNELS.map((setup) => [setup.name, optionsOf(setup)]))
+  }
+})
+const publisher = new Publisher(app.sse, random)
+const sampler = new Sampler(app.sse, publisher, streams)
 
 app.get<{ Querystring: { client: string; connection: string; subscriptions: string } }>(
   '/',
   async ({ query }, reply) => {
-    const stream = new ObservedStream(reply, Number(query.client), Number(query.connection))
+    const { client, connection, subscriptions } = query
+    const stream = new ObservedStream(reply, Number(client), Number(connection), JSON.parse(subscriptions))
     hold(stream)
-    const wanted: SubscriptionSetup[] = JSON.parse(query.subscriptions)
-    for (const subscription of wanted)
-      stream.subscribe(CHANNELS[subscription.channel]?.name ?? '', subscription)
+    await stream.handle()
   }
 )
 app.post('/stop', async () => stop())
@@ -72,15 +73,6 @@ publisher.start()
 sampler.start(Number(process.env.WARM_UP_MESSAGES))
 process.stdout.write(`${url}\n`)
 
-/** Where the channels begin. */
-function origins(): string[] {
-  return CHANNELS.map(({ name }, number) => {
-    const following = histories[number]?.follow(name, new Ear())
-    following?.close()
-    return following?.head ?? ''
-  })
-}
-
 function hold(stream: ObservedStream): void {
   const { connection } = stream
   streams.add(stream)
@@ -97,10 +89,13 @@ function meddle(): void {
   const [stream] = [...streams].slice(random.integer(0, Math.max(0, streams.size - 1)))
   if (stream === undefined) return
   const chance = random.next()
-  if (chance < 0.8) stream.send(payloadOf('sent', sent++, random.magnitude(10, 2_000)))
-  else if (chance < 0.83) stream.unsubscribe()
-  else if (chance < 0.86) stream.close()
-  else if (chance < 0.87) stream.connection.destroy()
+  const index = random.integer(0, CHANNELS.length - 1)
+  if (chance < 0.5) stream.send(payloadOf('sent', sent++, random.magnitude(10, 2_000)))
+  else if (chance < 0.65) stream.unsubscribe(index)
+  else if (chance < 0.9) stream.subscribeAgain(index, random.pick('end', 'now', 'oldest'))
+  else if (chance < 0.97) stream.join(index, random.pick('oldest', 'now'))
+  else if (chance < 0.99) stream.close()
+  else stream.connection.destroy()
 }
 
 /** No more is published, and everybody is told. */
@@ -111,11 +106,9 @@ async function stop(): Promise<void> {
   telling = setInterval(tellLast, PERIOD_MS)
 }
 
-/** Those who have everything are told so. A gap that is still to be told would come after it. */
+/** That comes after all that was published. */
 function tellLast(): void {
-  for (const stream of streams) {
-    if (stream.isAtHead(publisher.heads) && !stream.hasSent(LAST_SENT)) stream.send(LAST_SENT)
-  }
+  for (const stream of streams) if (stream.isSettled && !stream.hasSent(LAST_SENT)) stream.send(LAST_SENT)
 }
 
 async function leave(): Promise<void> {
@@ -124,7 +117,7 @@ async function leave(): Promise<void> {
   const sockets = await openSockets()
   local.close()
   await app.close()
-  const frames = CHANNELS.reduce((sum, _, number) => sum + sampler.keptOf(number), 0)
+  const frames = (await sampler.kept()).reduce((sum, count) => sum + count, 0)
   const leftovers = { connections, subscriptions, channels, sockets, 'frames of a closed history': frames }
   const own = { streams: streams.size, 'unsettled publishes': publisher.unsettled }
   print({ kind: 'end', leftovers: { ...leftovers, ...own } })
@@ -139,12 +132,16 @@ async function openSockets(): Promise<number> {
   return tcp + unix
 }
 
-function optionsOf({ slow, afterGap, onGap }: ChannelSetup): ChannelOptions {
-  const answer = (gap: Gap): GapAnswer => [
+function optionsOf({ limits, slow, afterGap, onGap }: ChannelSetup): ChannelOptions {
+  const options = { ...limits, slow, afterGap }
+  if (onGap === 'none') return options
+  const answer = (gap: object): GapAnswer => [
     { event: 'gap', data: { ...gap, hasMore: true } },
     { event: 'gap', data: gap }
   ]
-  if (onGap === 'answers') return { slow, afterGap, onGap: answer }
-  if (onGap === 'answers later') return { slow, afterGap, onGap: (gap) => sleep(5, answer(gap)) }
-  return { slow, afterGap }
+  if (onGap === 'answers') return { ...options, onGap: answer }
+  return {
+    ...options,
+    onGap: (gap, { connection }) => byConnection.get(connection)?.answerLater(answer(gap))
+  }
 }

@@ -13,7 +13,10 @@ export function summaryOf(run: RunLog) {
     sent: sum(connections, ({ sent }) => sent.length),
     expired: count('expired'),
     slow: count('slow'),
-    foreign: count('foreign'),
+    unknown: count('unknown'),
+    uncertain: count('uncertain'),
+    waited: connections.filter(({ waits, settledAt = 0 }) => waits && settledAt < Infinity).length,
+    memberships: sum(connections, ({ subscriptions }) => subscriptions.length),
     stood: sum(connections, ({ stood }) => stood.length),
     refused: sum(connections, ({ refused }) => refused.length)
   }

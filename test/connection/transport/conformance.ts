@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
-import { memoryHistory, type SSEConnection } from '../../../lib/index.ts'
+import type { SSEConnection } from '../../../lib/index.ts'
 import { FakeClock } from '../../helpers/fake-clock.ts'
 import { deferred, until, untilResting } from '../../helpers/server.ts'
 
@@ -27,6 +27,8 @@ export interface Pipe {
 
 const HOSTILE = '\u{1f600}\r\n\u2028:\u0000\ufeff data: x\n\nid: 1'
 const LARGE = '😀é'.repeat(100_000)
+/** Tells where a client stands, if no message has. */
+const CURSOR_EVENT = /id: \S+\nevent: sse-cursor\ndata: {}\n\n/
 
 /** What every transport under a connection keeps, whatever the pipe is made of. */
 export function conformance(t: Test, name: string, open: (t: Test) => Promise<Pipe>): void {
@@ -158,18 +160,18 @@ export function conformance(t: Test, name: string, open: (t: Test) => Promise<Pi
     app.get('/', async (_request, reply) => {
       channel.subscribe(reply.sseStart())
     })
-    const place = await channel.publish('before')
+    await channel.publish('before')
     const responses = await Promise.all([get('/'), get('/'), get('/')])
     t.equal(channel.size, 3)
     const bodies = responses.map(text)
-    let expected = `id: ${place}\nevent: sse-cursor\ndata: {}\n\n`
+    let expected = ''
     for (const data of ['a', HOSTILE, LARGE, '', 'é', LARGE]) {
       const cursor = await channel.publish({ event: 'x', data: JSON.stringify(data) })
       expected += `id: ${cursor}\nevent: x\ndata: ${JSON.stringify(data)}\n\n`
     }
     app.sse.closeWhere(() => true)
     expected += 'event: close\ndata: Closing the connection\n\n'
-    for (const body of await Promise.all(bodies)) t.ok((await body) === expected)
+    for (const body of await Promise.all(bodies)) t.ok(body.replace(CURSOR_EVENT, '') === expected)
   })
 
   t.test(`${name} › a client that returns gets from a channel what it missed`, async (t) => {
@@ -196,15 +198,15 @@ export function conformance(t: Test, name: string, open: (t: Test) => Promise<Pi
     const body = text(await get(`/?lastEventId=${lastEventId}`))
     cursors.push(await channel.publish('5'))
     app.sse.closeWhere(({ lastEventId }) => lastEventId !== undefined)
-    t.equal(await body, ['3', '4', '5'].map((data, i) => `id: ${cursors[i + 2]}\ndata: ${data}\n\n`).join(''))
+    const messages = (await body).replace(CURSOR_EVENT, '')
+    t.equal(messages, ['3', '4', '5'].map((data, i) => `id: ${cursors[i + 2]}\ndata: ${data}\n\n`).join(''))
   })
 
   t.test(
     `${name} › a slow reader of a channel stays behind without a queue, and holds nobody up`,
     async (t) => {
       const { app, get, tellsDelivery = true } = await open(t)
-      const history = memoryHistory({ maxBytes: 100_000_000 })
-      const channel = app.sse.channel('news', { history })
+      const channel = app.sse.channel('news', { maxBytes: 100_000_000 })
       const connections: SSEConnection[] = []
       app.get('/', async (_request, reply) => {
         const sse = reply.sseStart({ farewell: false })

@@ -1,11 +1,10 @@
 import type { Contestant, StartContestant, Stream } from '../contestant.ts'
-import type { RedisCalls } from '../redis/calls.ts'
 
 export interface ChannelStartOptions {
   /** Streams are spread over so many channels, one by one in the order in which they come. */
   channels: number
-  /** Where messages are kept, instead of in memory. */
-  redisUrl?: string | undefined
+  /** Whether each stream also has a channel of its own, to which nothing is published. */
+  hasOwn: boolean
 }
 
 /** A server whose streams get what is published. It adds nothing to what the contestant itself does. */
@@ -18,8 +17,6 @@ export interface ChannelContestant extends Contestant {
   written?(): Promise<void>
   /** Keeps messages for clients that come back. @returns the id that these bring. */
   keep?(data: string, messages: number): Promise<string>
-  /** What was sent to Redis. */
-  readonly redisCalls?: RedisCalls
   /** Streams whose client takes nothing more. */
   stuck?(): number
   /** Tells how long each turn took in which something was written, where that is not `publish()` itself. */
@@ -34,7 +31,7 @@ export const PLAIN_ANSWER = { hello: 'world' }
 
 /** A message as ours goes over the wire, so that bare servers send the same bytes. */
 export function frameOf(data: string, number: number): string {
-  return `id: 00000000-${number}\ndata: ${data}\n\n`
+  return `id: ${String(number).padStart(10, '0')}-0123456789\ndata: ${data}\n\n`
 }
 
 /** For libraries without channels: what their users write themselves. */

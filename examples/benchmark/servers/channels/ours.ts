@@ -1,42 +1,35 @@
 import { subscribe } from 'node:diagnostics_channel'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { redisHistory } from '../../../../lib/history/redis/redis-history.ts'
-import eventStream from '../../../../lib/index.ts'
-import type { Channel, Subscription } from '../../../../lib/types.ts'
+import eventStream, { type Channel, type SSEConnection } from '../../../../lib/index.ts'
 import { LISTEN } from '../contestant.ts'
 import { OurStream } from '../ours.ts'
-import { RedisCalls } from '../redis/calls.ts'
 import { fillUp } from '../workloads.ts'
 import { type ChannelContestant, type ChannelStartOptions, PLAIN_ANSWER, PLAIN_PATH } from './contestant.ts'
 
 export async function start(options: ChannelStartOptions): Promise<ChannelContestant> {
-  const { redisUrl } = options
   const app = Fastify()
-  const redisCalls = new RedisCalls()
-  const given =
-    redisUrl === undefined ? {} : { history: redisHistory({ client: redisCalls.client(redisUrl) }) }
-  await app.register(eventStream, given)
-  const channels = new OurChannels(app, options, redisCalls)
+  await app.register(eventStream)
+  const channels = new OurChannels(app, options)
   app.get(PLAIN_PATH, async () => PLAIN_ANSWER)
   app.get('/', (request, reply) => channels.open(request, reply))
   return channels
 }
 
 class OurChannels implements ChannelContestant {
-  readonly redisCalls: RedisCalls
   readonly #app: FastifyInstance
   readonly #channels: readonly Channel[]
-  readonly #subscriptions: readonly Subscription[][]
-  /** The last cursor of each channel that was published to and may not have been written. */
-  readonly #published = new Map<number, Promise<string>>()
+  readonly #connections: readonly SSEConnection[][]
+  readonly #hasOwn: boolean
+  /** Of each channel that was published to: how many messages its last connection is to have. */
+  readonly #due = new Map<number, number>()
   #opened = 0
 
-  constructor(app: FastifyInstance, { channels }: ChannelStartOptions, redisCalls: RedisCalls) {
-    this.redisCalls = redisCalls
+  constructor(app: FastifyInstance, { channels, hasOwn }: ChannelStartOptions) {
     this.#app = app
     this.#channels = Array.from({ length: channels }, (_, i) => app.sse.channel(`channel-${i}`))
-    this.#subscriptions = this.#channels.map(() => [])
+    this.#connections = this.#channels.map(() => [])
+    this.#hasOwn = hasOwn
   }
 
   get server() {
@@ -57,22 +50,25 @@ class OurChannels implements ChannelContestant {
 
   /** `/?fill` subscribes a client only when it takes nothing more, and keeps it for as long as it likes. */
   async open({ url }: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const index = this.#opened++ % this.#channels.length
+    const number = this.#opened++
+    const index = number % this.#channels.length
     const isFull = url === '/?fill'
     const connection = reply.sseStart(isFull ? { stallMs: false } : {})
     if (isFull) await fillUp(new OurStream(url, connection))
-    this.#subscriptions[index]?.push(this.#channel(index).subscribe(connection))
+    const { name } = this.#channel(index)
+    this.#app.sse.subscribe(connection, this.#hasOwn ? [name, `own-${number}`] : [name])
+    this.#connections[index]?.push(connection)
   }
 
   publish(data: string, channel: number): void {
-    this.#published.set(channel, this.#channel(channel).publish(data))
+    const due = this.#due.get(channel) ?? this.#lastOf(channel)?.messages ?? 0
+    this.#due.set(channel, due + 1)
+    void this.#channel(channel).publish(data)
   }
 
   async written(): Promise<void> {
-    for (const [index, cursor] of this.#published) {
-      await reached(this.#subscriptions[index]?.at(-1), await cursor)
-    }
-    this.#published.clear()
+    for (const [channel, due] of this.#due) await reached(this.#lastOf(channel), due)
+    this.#due.clear()
   }
 
   async keep(data: string, messages: number): Promise<string> {
@@ -82,13 +78,17 @@ class OurChannels implements ChannelContestant {
   }
 
   stuck(): number {
-    return this.#subscriptions.flat().filter(({ connection }) => connection.bufferedBytes > 0).length
+    return this.#connections.flat().filter(({ bufferedBytes }) => bufferedBytes > 0).length
   }
 
   watchSlices(sliceOnEnd: (durationMs: number) => void): void {
     subscribe('fastify-eventstream:flush', (event) =>
       sliceOnEnd((event as { durationMs: number }).durationMs)
     )
+  }
+
+  #lastOf(channel: number): SSEConnection | undefined {
+    return this.#connections[channel]?.at(-1)
   }
 
   #channel(index: number): Channel {
@@ -99,12 +99,12 @@ class OurChannels implements ChannelContestant {
 }
 
 /**
- * Resolves when the last of the subscriptions has been written the message with this cursor, which is after all others
- * whose clients read: asking each of them would cost what is not ours. It asks once per turn, as the flush writes, but does
- * not keep the event loop turning for a client that is behind.
+ * Resolves when the last of the connections has so many messages, which is after all others whose clients read: asking
+ * each of them would cost what is not ours. It asks once per turn, as the flush writes, but does not keep the event loop
+ * turning for a client that is behind.
  */
-async function reached(subscription: Subscription | undefined, cursor: string): Promise<void> {
-  while (subscription?.active && subscription.cursor !== cursor) {
-    await (subscription.connection.bufferedBytes === 0 ? nextTurn() : sleep(1))
+async function reached(connection: SSEConnection | undefined, messages: number): Promise<void> {
+  while (connection?.reason === undefined && (connection?.messages ?? messages) < messages) {
+    await (connection?.bufferedBytes === 0 ? nextTurn() : sleep(1))
   }
 }

@@ -11,6 +11,8 @@ export interface BroadcastOptions {
   dataBytes: number
   /** Whether the next turn's messages wait until those of this one have been written. */
   isPaced: boolean
+  /** Milliseconds from one turn with messages to the next one, instead of none. */
+  everyMs?: number
 }
 
 export interface SpreadOptions {
@@ -36,13 +38,15 @@ export interface SteadyResult {
 /** Sends messages to all streams, turn by turn of the event loop. */
 export async function broadcast(
   contestant: ChannelContestant,
-  { turns, messagesPerTurn, dataBytes, isPaced }: BroadcastOptions
+  { turns, messagesPerTurn, dataBytes, isPaced, everyMs = 0 }: BroadcastOptions
 ): Promise<void> {
   const data = dataOf(dataBytes)
+  const start = performance.now()
   for (let turn = 0; turn < turns; turn++) {
     publishTimes(contestant, data, messagesPerTurn)
     await nextTurn()
     if (isPaced) await contestant.written?.()
+    if (everyMs > 0) await sleep(start + (turn + 1) * everyMs - performance.now())
   }
   await contestant.written?.()
 }

@@ -1,0 +1,483 @@
+import type { Connection } from '../connection/connection.ts'
+import type { Feed } from '../connection/feed.ts'
+import type { Place } from '../history/place.ts'
+import type { Entry } from '../history/window.ts'
+import { Batch, ID_LINE_BYTES, idBatch, PIECE_BYTES, withId } from '../wire/batch.ts'
+import type { ChannelMessage } from './channel.ts'
+import { formatId, hashOf } from './last-event-id.ts'
+import {
+  FIRST,
+  type Item,
+  LiveSubscription,
+  type Start,
+  type SubscribedChannel,
+  type Subscriber
+} from './live-subscription.ts'
+import { PendingGaps } from './pending-gaps.ts'
+import { HOLD_MS, Resumption, UNSETTLED_MS } from './resumption.ts'
+import type { Reader, Round } from './rounds.ts'
+import { Selection } from './selection.ts'
+import type { Shared } from './shared.ts'
+import { lowest, SubscriptionList } from './subscription-list.ts'
+
+/** A connection's place in the history, and its subscriptions: what it is given, and in which order. */
+export class ConnectionCursor implements Feed, Subscriber, Reader {
+  readonly connection: Connection
+  readonly shared: Shared
+  readonly #list = new SubscriptionList()
+  /** Once it has been asked for. */
+  #selection: Selection | undefined
+  /** What is at or before this place was given. */
+  #place: Place = 0
+  /** What others wait for it to take. */
+  #round: Round | undefined
+  /** Whether the application lets it wait. */
+  #isWaiting = false
+  /** The place of the newest subscription, until the client was told one that is not older. */
+  #untold: Place | undefined
+  #hasBegun = false
+  /** Whether it was blocked, and has not caught up since. */
+  #isBehind = false
+  /** Whether some begin with the oldest message that is kept when something is first given. */
+  #hasOldest = false
+  /** Bytes of messages that filters have passed over since the client was told a place. */
+  #passedBytes = 0
+  #gaps: PendingGaps | undefined
+  /** As long as it counts what the client brought. */
+  #resumption: Resumption | undefined
+  /** Whether nothing is given yet, because the handler may still subscribe to something. */
+  #isHeld = false
+  #holdIsOver = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(connection: Connection, shared: Shared) {
+    this.connection = connection
+    this.shared = shared
+    const { lastEventId } = connection
+    if (lastEventId !== undefined) this.#resumption = new Resumption(lastEventId, shared.history)
+  }
+
+  get head(): Place {
+    return this.shared.history.head
+  }
+
+  get isActive(): boolean {
+    return this.#list.size > 0
+  }
+
+  get subscriptions(): readonly LiveSubscription[] {
+    return this.#list.active
+  }
+
+  isReserved(event: string | undefined): boolean {
+    if (event === undefined || event === '') return false
+    if (event === this.connection.cursorEvent || event === this.shared.gapEvent) return true
+    return this.subscriptions.some(({ channel }) => channel.options.gapEvent === event)
+  }
+
+  isDue(limit: Place): boolean {
+    return !this.#list.isEmpty && this.shared.rounds.mark < limit
+  }
+
+  /**
+   * @param from where it begins if what the client brought does not count.
+   * @param notBefore where it begins at the earliest.
+   */
+  subscribe(
+    channel: SubscribedChannel,
+    from: Start,
+    resumes: boolean,
+    notBefore: Place,
+    filter: ((message: ChannelMessage) => boolean) | undefined
+  ): LiveSubscription {
+    const resumption = resumes && this.#counting?.isFor(channel.name) ? this.#counting : undefined
+    const brought = resumption?.placeOf(channel.name)
+    const start =
+      brought === undefined ? from : { place: brought, isPast: true, isOldest: false, gap: undefined }
+    const place = Math.max(start.place, notBefore)
+    const gap = this.#hasBegun ? (resumption?.lateGap(channel) ?? start.gap) : start.gap
+    const isReturning = resumption !== undefined
+    const subscription = new LiveSubscription(channel, this, { ...start, place, gap }, isReturning, filter)
+    this.#position(subscription)
+    // What is left of a subscription to the same channel is given by the new one, from where it begins.
+    for (const rest of channel.restsOf(this.connection)) rest.end = Math.min(rest.end, place)
+    this.#list.add(subscription)
+    this.#resumption?.setOnChange()
+    this.#untold = start.isPast ? this.shared.history.stamp() : start.place
+    this.#hasOldest ||= start.isOldest
+    const mayWait = !this.#hasBegun && !this.#holdIsOver
+    if (mayWait && (start.isPast || this.#resumption !== undefined)) this.#isHeld = true
+    if (start.isPast || gap !== undefined) this.list(subscription)
+    return subscription
+  }
+
+  unsubscribe(subscription: LiveSubscription): void {
+    if (!subscription.active) return
+    const { channel } = subscription
+    const { dropped, newest } = channel.window
+    this.#list.end(subscription, Math.max(dropped, newest?.place ?? 0))
+    this.#resumption?.leave(channel.name)
+    channel.subscriptionOnEnd(subscription)
+    this.list(subscription)
+    this.connection.feedOnChange()
+  }
+
+  /** As if it had never been. */
+  undo(subscription: LiveSubscription): void {
+    this.#list.end(subscription, subscription.start)
+    this.#list.forget(subscription)
+  }
+
+  list(subscription: LiveSubscription): void {
+    this.#list.list(subscription)
+  }
+
+  readerOnNews(round: Round): void {
+    if (!this.connection.feedOnChange() || this.#round !== undefined) return
+    this.#round = round
+    round.pending++
+    if (this.#gaps !== undefined) this.#waitInRound()
+  }
+
+  take(limit: Place): Batch | 'later' | 'held' | undefined {
+    if (this.#list.isEmpty || this.#hasFailed) return this.#leaveRound()
+    if (this.#mustWait()) return this.#leaveRound() ?? 'held'
+    this.#begin()
+    if (this.#gaps !== undefined) return this.#takeGaps(this.#gaps)
+    const { mark } = this.shared.rounds
+    const upTo = Math.min(limit, mark)
+    const taken = this.#takeUpTo(upTo, limit <= mark)
+    if (taken !== undefined) return taken
+    if (this.#gaps !== undefined) return this.#waitInRound()
+    if (this.#hasFailed || this.connection.state === 'closed') return this.#leaveRound()
+    this.#place = Math.max(this.#place, upTo)
+    if (upTo === mark) this.#leaveRound()
+    if (!this.#list.hasListed) this.#isBehind = false
+    if (this.#untold === undefined || this.#untold > limit) return undefined
+    return this.#untold > mark ? 'later' : this.#tell()
+  }
+
+  takeHeartbeat(): Batch | undefined {
+    if (this.#list.hasListed || this.#gaps !== undefined || this.#list.isEmpty) return undefined
+    if (this.#passedBytes === 0) return undefined
+    this.#place = Math.max(this.#place, this.shared.rounds.mark)
+    return this.#tell()
+  }
+
+  connectionOnBlock(): void {
+    this.#isBehind = true
+    this.#leaveRound()
+  }
+
+  connectionOnSettle(): void {
+    clearTimeout(this.#timer)
+    if (this.#isHeld) this.connection.feedOnChange()
+  }
+
+  connectionOnClose(): void {
+    clearTimeout(this.#timer)
+    this.#leaveRound()
+    this.#gaps = undefined
+    for (let next = this.#list.first; next !== undefined; next = this.#list.first) {
+      if (next.active) {
+        this.#list.end(next, this.#place)
+        next.channel.subscriptionOnEnd(next)
+      }
+      if (next === this.#list.first) this.#list.forget(next)
+    }
+  }
+
+  /** Whether a filter has answered what none may. */
+  get #hasFailed(): boolean {
+    return this.#selection?.hasFailed === true
+  }
+
+  /** What the client brought counts no more when the handler has settled and something was given. */
+  get #counting(): Resumption | undefined {
+    return this.#hasBegun && this.connection.isSettled ? undefined : this.#resumption
+  }
+
+  /** Where it stands to the connection's place, which the first ones determine. */
+  #position(subscription: LiveSubscription): void {
+    const { start } = subscription
+    const standpoint = this.#counting?.isTooLate ? undefined : this.#counting?.standpoint
+    if (!this.#hasBegun && this.#list.isEmpty) this.#place = standpoint?.place ?? start
+    else if (!this.#hasBegun && standpoint === undefined) this.#place = Math.min(this.#place, start)
+    if (start < this.#place) subscription.at = start
+    if (this.#gaps !== undefined) this.#gaps.place = undefined
+  }
+
+  #leaveRound(): undefined {
+    const round = this.#round
+    if (round === undefined) return
+    this.#round = undefined
+    this.shared.rounds.leave(round, this.#isWaiting)
+    this.#isWaiting = false
+  }
+
+  /** What comes after a gap is held until the application has answered, but nobody waits for that. */
+  #waitInRound(): undefined {
+    if (this.#round === undefined || this.#isWaiting) return
+    this.#isWaiting = true
+    this.shared.rounds.wait(this.#round)
+  }
+
+  #goOnInRound(): void {
+    if (!this.#isWaiting || this.#round === undefined) return
+    this.#isWaiting = false
+    this.shared.rounds.goOn(this.#round)
+  }
+
+  /** Whether the handler may still subscribe to something that belongs before what is there to be given. */
+  #mustWait(): boolean {
+    if (!this.#isHeld) return false
+    if (this.connection.isSettled || this.connection.state === 'closing') {
+      this.#isHeld = false
+      return false
+    }
+    this.#timer ??= setTimeout(() => this.#endHold(), HOLD_MS).unref()
+    return true
+  }
+
+  #endHold(): void {
+    this.#isHeld = false
+    this.#holdIsOver = true
+    this.#timer = setTimeout(() => {
+      if (this.#resumption !== undefined) this.#resumption.isTooLate = true
+    }, UNSETTLED_MS).unref()
+    this.connection.feedOnChange()
+  }
+
+  /** What the client brought is looked at for all subscriptions that there are. */
+  #begin(): void {
+    const resumption = this.#resumption
+    if (resumption === undefined) return
+    if (!this.#hasBegun) this.#meetStart(resumption)
+    if (!this.connection.isSettled) return
+    this.#resumption = undefined
+    clearTimeout(this.#timer)
+  }
+
+  #meetStart(resumption: Resumption): void {
+    this.#hasBegun = true
+    resumption.complete(this.subscriptions.map(({ channel }) => channel.name))
+    if (resumption.standpoint === undefined) {
+      this.#meetUnknown(resumption)
+      return
+    }
+    if (resumption.isCovered) return
+    for (const subscription of this.#list) {
+      if (!subscription.isReturning || !resumption.isUncertain(subscription.channel)) continue
+      subscription.dueGap = 'uncertain'
+      this.list(subscription)
+    }
+  }
+
+  /** A client with an id that nobody knows has a gap in all channels, and begins where a new one does. */
+  #meetUnknown(resumption: Resumption): void {
+    const { isSettled } = this.connection
+    const returning = [...this.#list].filter(({ isReturning }) => isReturning)
+    if (returning.length === 0 && isSettled) return
+    const asked = returning.filter(({ channel }) => channel.options.onGap !== undefined)
+    for (const subscription of asked) subscription.dueGap = 'unknown'
+    resumption.isUntold = isSettled && asked.length === returning.length
+    this.#ask(asked, this.#place, !resumption.isUntold)
+  }
+
+  /** The next batch of what is at or before a place. @param isLast whether something else comes then. */
+  #takeUpTo(upTo: Place, isLast: boolean): Batch | 'later' | undefined {
+    if (!this.#list.hasListed) return undefined
+    const only = this.#list.onlyListed
+    return only !== undefined && this.#isPlain(only)
+      ? this.#takeShared(only, upTo)
+      : this.#takeMerged(upTo, isLast)
+  }
+
+  /** Whether it is given all that comes, with ids that are the same for everybody. */
+  #isPlain({ at, filter, dueGap, isOldest, isBehind, channel, start }: LiveSubscription): boolean {
+    return (
+      at === undefined &&
+      filter === undefined &&
+      dueGap === undefined &&
+      !isOldest &&
+      this.#resumption === undefined &&
+      !(channel.options.slow === 'latest' && (this.#isBehind || isBehind)) &&
+      channel.window.dropped <= Math.max(start, this.#place)
+    )
+  }
+
+  #takeShared(subscription: LiveSubscription, upTo: Place): Batch | undefined {
+    const { channel, start, end } = subscription
+    const { window } = channel
+    const place = Math.max(this.#place, start)
+    const next = window.entryAfter(place)?.place ?? Infinity
+    if (next > end || next === Infinity) {
+      this.#list.unlist(subscription)
+      this.#list.forgetEnded()
+      return undefined
+    }
+    if (next > upTo) return undefined
+    const run = this.shared.batches.after(window, place, Math.min(upTo, end), channel.size > 1)
+    this.#place = run.last
+    this.#noteTold(run.last)
+    this.shared.counters.delivered += run.batch.messages
+    return run.batch
+  }
+
+  /** Takes what several subscriptions have, in the order of places, or one that does not share what it takes. */
+  #takeMerged(upTo: Place, isLast: boolean): Batch | 'later' | undefined {
+    this.#selection ??= new Selection(this.connection, this.shared, this.#list)
+    const isOver = this.#selection.clock()
+    for (;;) {
+      const items = this.#list.nextItems(this.#place)
+      const first = lowest(items)
+      if (first > upTo) return isLast ? this.#meetPartly(items, upTo) : undefined
+      const gaps = items.filter(({ place, entry }) => place === first && entry === undefined)
+      if (gaps.length > 0) {
+        const isAlone = items.every(({ place, entry }) => place !== first || entry === undefined)
+        const isMain = first !== FIRST && gaps[0]?.subscription.at === undefined
+        return this.#meetGaps(gaps.reverse(), isMain ? (isAlone ? first : undefined) : this.#place)
+      }
+      const taken = this.#takeMessages(items, upTo, this.#selection, isOver)
+      if (this.#hasFailed || taken !== undefined) return taken
+    }
+  }
+
+  /** Messages until there is a gap, or enough. @returns `undefined` if none of those that could be given was chosen. */
+  #takeMessages(
+    items: Item[],
+    upTo: Place,
+    selection: Selection,
+    isOver: () => boolean
+  ): Batch | 'later' | undefined {
+    let text = ''
+    let bytes = 0
+    let count = 0
+    let isLater = false
+    for (let place = lowest(items); place <= upTo && !isLater; place = lowest(items)) {
+      const here = items.filter((item) => item.place === place)
+      const entry = here[0]?.entry
+      if (entry === undefined || here.some((item) => item.entry === undefined)) break
+      const isGiven = selection.gives(here, entry, this.#isBehind, isOver)
+      if (this.#hasFailed) return undefined
+      isLater = isGiven === 'later'
+      if (isLater) break
+      const id = this.#passTo(here, entry)
+      if (isGiven === true) {
+        text += withId(id, entry.text)
+        bytes += entry.byteLength + id.length + ID_LINE_BYTES
+        count++
+      } else {
+        this.#passedBytes += entry.byteLength + id.length + ID_LINE_BYTES
+      }
+      if (bytes >= PIECE_BYTES || this.#passedBytes >= PIECE_BYTES) break
+      this.#list.refresh(items, here, this.#place)
+      isLater = isOver()
+    }
+    if (count > 0) {
+      this.#noteTold(this.#place)
+      this.shared.counters.delivered += count
+      return new Batch(text, count)
+    }
+    if (this.#passedBytes >= PIECE_BYTES) return this.#tell()
+    return isLater ? 'later' : undefined
+  }
+
+  /** Moves past a message. @returns the id of who has come there. */
+  #passTo(here: readonly Item[], { place, cursor }: Entry): string {
+    if (here[0]?.subscription.at === undefined) {
+      this.#place = place
+      return this.#idOf(cursor)
+    }
+    for (const { subscription } of here) subscription.at = place
+    return this.#idOfPlace()
+  }
+
+  /** @param told where the client stands who was told; `undefined`: something else is still to come there. */
+  #meetGaps(items: readonly Item[], told: Place | undefined): Batch | undefined {
+    for (const { subscription, place } of items) {
+      const { isIntact, dueGap, channel } = subscription
+      const { slow, afterGap } = channel.options
+      if (dueGap === undefined && isIntact && slow === 'disconnect') {
+        this.connection.evict('slow')
+        return undefined
+      }
+      if (dueGap !== undefined && dueGap !== 'uncertain') continue
+      subscription.skipTo(place)
+      if (afterGap === 'now') subscription.start = this.head
+    }
+    const subscriptions = items.map(({ subscription }) => subscription)
+    return this.#takeGaps(this.#ask(subscriptions, told, false))
+  }
+
+  /** Of a gap that goes beyond a place, something may have been before it, and is told before what was sent there. */
+  #meetPartly(items: readonly Item[], upTo: Place): Batch | undefined {
+    const gaps = items.filter(({ entry, subscription }) => entry === undefined && subscription.start < upTo)
+    return gaps.length === 0 ? undefined : this.#meetGaps(gaps, Math.max(upTo, this.#place))
+  }
+
+  #ask(subscriptions: readonly LiveSubscription[], told: Place | undefined, isOfAll: boolean): PendingGaps {
+    const gaps = new PendingGaps(this.shared, this.connection, told)
+    this.#gaps = gaps
+    gaps.ask(subscriptions, isOfAll, () => this.connection.flush())
+    return gaps
+  }
+
+  /** The id comes with the last of the frames: a client that is cut off before has not got over the gap. */
+  #takeGaps(gaps: PendingGaps): Batch | undefined {
+    const { texts, place } = gaps
+    if (texts === undefined || this.#gaps !== gaps) return this.#waitInRound()
+    this.#gaps = undefined
+    this.#goOnInRound()
+    gaps.skip(this.#place)
+    if (place === undefined) return new Batch(texts.join(''), texts.length)
+    this.#place = Math.max(this.#place, place)
+    const id = this.#idOfPlace()
+    this.#noteTold(this.#place)
+    const end = texts.length - 1
+    return new Batch(texts.map((text, i) => (i === end ? withId(id, text) : text)).join(''), texts.length)
+  }
+
+  /** Tells the client where it stands. */
+  #tell(): Batch {
+    const id = this.#idOfPlace()
+    this.#noteTold(this.#place)
+    return idBatch(id, this.connection.cursorEvent)
+  }
+
+  #noteTold(place: Place): void {
+    this.#hasBegun = true
+    this.#passedBytes = 0
+    if (this.#untold !== undefined && place >= this.#untold) this.#untold = undefined
+    if (!this.#hasOldest) return
+    this.#hasOldest = false
+    for (const subscription of this.#list) subscription.isOldest = false
+  }
+
+  #idOfPlace(): string {
+    return this.#idOf(this.shared.history.cursorAt(this.#place))
+  }
+
+  /** What says where the client stands in all its channels. @param cursor the connection's place. */
+  #idOf(cursor: string): string {
+    const resumption = this.#resumption
+    const exceptions = this.#exceptions()
+    if (resumption === undefined && exceptions === undefined) return cursor
+    const names = (): string[] => this.subscriptions.map(({ channel }) => channel.name)
+    const unused = resumption?.unusedExceptions(names) ?? []
+    return formatId(cursor, new Map([...unused, ...(exceptions ?? [])]), resumption?.uncertaintyWith(names))
+  }
+
+  /** The places of those that have not caught up with the connection's. */
+  #exceptions(): Map<string, Place> | undefined {
+    let exceptions: Map<string, Place> | undefined
+    for (const { at = Infinity, start, channel } of this.#list.hasListed ? this.#list : []) {
+      const place = Math.max(at, start)
+      if (place >= this.#place) continue
+      exceptions ??= new Map()
+      const hash = hashOf(channel.name)
+      exceptions.set(hash, Math.min(place, exceptions.get(hash) ?? place))
+    }
+    return exceptions
+  }
+}

@@ -1,0 +1,318 @@
+import { type Check, checkBoolean, checked, checkFunction, invalid } from '../base/check.ts'
+import { FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED } from '../base/errors.ts'
+import { isThenable } from '../base/thenable.ts'
+import { Connection } from '../connection/connection.ts'
+import type { AnyConnection } from '../connection/sse-connection.ts'
+import { type Cursor, type Place, placeOfTime, timeOfCursor } from '../history/place.ts'
+import type { Follower, Window } from '../history/window.ts'
+import { assertUndeclared } from '../wire/declared-events.ts'
+import type { Frame } from '../wire/frame.ts'
+import type {
+  ChannelInfo,
+  ChannelOptions,
+  From,
+  Gap,
+  GapAnswer,
+  Publishable,
+  PublishOptions,
+  ReadItem,
+  ReadOptions,
+  SubscribeOptions,
+  Subscription
+} from './channel.ts'
+import { type ResolvedChannelOptions, resolveChannelOptions } from './channel-options.ts'
+import { ConnectionCursor } from './connection-cursor.ts'
+import type { LiveSubscription, Start, SubscribedChannel } from './live-subscription.ts'
+import { read } from './read.ts'
+import type { NewsSource, Readership } from './rounds.ts'
+import { gapText, type Shared } from './shared.ts'
+
+/** What a channel needs of all of them. */
+export interface ChannelHost {
+  readonly shared: Shared
+  /** Whether the connection is of this registration. */
+  isOwn(connection: Connection): boolean
+  /** @throws what encoding a message throws, also if it has an id, or is none of the declared events. */
+  encode(message: Publishable, channel: ResolvedChannelOptions): Frame
+  publish(names: readonly string[], messages: unknown, options: PublishOptions | undefined): Promise<never>
+  /** It is used, or not any more. */
+  channelOnUse(channel: LiveChannel): void
+  channelOnIdle(channel: LiveChannel): void
+}
+
+const SUBSCRIBE_CHECKS: Readonly<Record<keyof SubscribeOptions, Check>> = {
+  from: checkFrom,
+  resume: checkBoolean,
+  notBefore: checkNotBefore,
+  filter: checkFilter
+}
+const READ_CHECKS: Readonly<Record<keyof ReadOptions, Check>> = { from: checkFrom, signal: checkSignal }
+const NO_OPTIONS: Readonly<object> = Object.freeze({})
+/** How long a connection waits for what `onGap` promises. */
+const GAP_WAIT_MS = 5_000
+
+type NamedGap = Gap & { readonly channel: string }
+
+export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
+  readonly name: string
+  readonly #host: ChannelHost
+  #options: ResolvedChannelOptions
+  #window: Window | undefined
+  readonly #subscriptions = new Map<Connection, LiveSubscription>()
+  /** Those that have ended and have something to give. */
+  readonly #ended = new Map<Connection, Set<LiveSubscription>>()
+  /** Those of no connection. */
+  readonly #readers = new Set<Readership>()
+  /** How many of all these there are. */
+  #uses = 0
+
+  constructor(host: ChannelHost, name: string, options: ResolvedChannelOptions) {
+    this.#host = host
+    this.name = name
+    this.#options = options
+  }
+
+  get options(): ResolvedChannelOptions {
+    return this.#options
+  }
+
+  get size(): number {
+    return this.#subscriptions.size
+  }
+
+  get subscriptions(): readonly LiveSubscription[] {
+    return [...this.#subscriptions.values()]
+  }
+
+  get window(): Window {
+    return this.#window ?? this.#host.shared.history.window(this.name, this.#options)
+  }
+
+  restsOf(connection: Connection): Iterable<LiveSubscription> {
+    return this.#ended.get(connection) ?? []
+  }
+
+  /** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION */
+  configure(given: ChannelOptions): void {
+    this.#options = resolveChannelOptions(this.#options, given)
+    if (this.#window !== undefined) this.#window.limits = this.#options
+  }
+
+  publish(message: Publishable, options?: PublishOptions): Promise<Cursor>
+  publish(messages: readonly Publishable[], options?: PublishOptions): Promise<readonly Cursor[]>
+  publish(messages: unknown, options?: PublishOptions): Promise<never> {
+    return this.#host.publish([this.name], messages, options)
+  }
+
+  subscribe(connection: AnyConnection, options: SubscribeOptions = NO_OPTIONS): Subscription {
+    const given = options === NO_OPTIONS ? options : checked(options, SUBSCRIBE_CHECKS)
+    if (!(connection instanceof Connection) || !this.#host.isOwn(connection)) {
+      throw invalid('the connection', 'what reply.sseStart() of the same registration returned', connection)
+    }
+    if (connection.state === 'closing' || connection.state === 'closed')
+      return endedSubscription(this, connection)
+    const known = this.#subscriptions.get(connection)
+    if (known !== undefined) {
+      if (known.isLike(given)) return known
+      throw new FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED(this.name)
+    }
+    assertUndeclared(this.#options.events, 'cursorEvent', connection.cursorEvent)
+    return this.#subscribe(connection, given)
+  }
+
+  read(options: ReadOptions = NO_OPTIONS): AsyncIterableIterator<ReadItem> {
+    const { from = 'oldest', signal } = checked(options, READ_CHECKS)
+    const { history, messages } = this.#host.shared
+    return read({
+      start: this.#startOf(from),
+      history,
+      messages,
+      signal,
+      open: (readership) => {
+        this.#readers.add(readership)
+        return this.#use()
+      },
+      close: (readership) => {
+        this.#readers.delete(readership)
+        this.#release()
+      }
+    })
+  }
+
+  async info(): Promise<ChannelInfo> {
+    const { window, size } = this
+    const { length, bytes, oldest, newest } = window
+    return { subscriptions: size, messages: length, bytes, oldest: oldest?.cursor, newest: newest?.cursor }
+  }
+
+  readerships(): Iterator<Readership> {
+    if (this.#ended.size === 0 && this.#readers.size === 0) return this.#subscriptions.values()
+    const ended = [...this.#ended.values()].flatMap((subscriptions) => [...subscriptions])
+    return [...this.#subscriptions.values(), ...ended, ...this.#readers].values()
+  }
+
+  windowOnAppend(): void {
+    this.#host.shared.rounds.add(this)
+  }
+
+  textsOf(gap: NamedGap, subscription: Subscription): readonly string[] | Promise<readonly string[]> {
+    try {
+      const answer = this.#options.onGap?.(gap, subscription)
+      if (!isThenable(answer)) return this.#encode(gap, answer)
+      return within(
+        GAP_WAIT_MS,
+        Promise.resolve(answer).then((given) => this.#encode(gap, given))
+      ).catch((err) => this.#fallback(gap, err))
+    } catch (err) {
+      return this.#fallback(gap, err)
+    }
+  }
+
+  subscriptionOnEnd(subscription: LiveSubscription): void {
+    this.#remove(subscription)
+    const { connection } = subscription
+    this.#ended.set(connection, (this.#ended.get(connection) ?? new Set()).add(subscription))
+    try {
+      this.#observe('onUnsubscribe', this.#options.onUnsubscribe?.(subscription))
+    } catch (err) {
+      this.#logFailed('onUnsubscribe', err)
+    }
+  }
+
+  subscriptionOnForget(subscription: LiveSubscription): void {
+    const { connection } = subscription
+    const ended = this.#ended.get(connection)
+    if (ended?.delete(subscription) && ended.size === 0) this.#ended.delete(connection)
+    this.#release()
+  }
+
+  #subscribe(connection: Connection, given: SubscribeOptions): LiveSubscription {
+    const { from = 'now', resume = true, notBefore, filter } = given
+    const cursor = this.#cursorOf(connection)
+    const earliest = notBefore === undefined ? 0 : this.#earliest(notBefore)
+    this.#use()
+    const subscription = cursor.subscribe(this, this.#startOf(from), resume, earliest, filter)
+    subscription.given = given
+    this.#subscriptions.set(connection, subscription)
+    this.#host.shared.counters.subscriptions++
+    try {
+      this.#observe('onSubscribe', this.#options.onSubscribe?.(subscription))
+    } catch (error) {
+      this.#remove(subscription)
+      cursor.undo(subscription)
+      throw error
+    }
+    connection.feedOnChange()
+    return subscription
+  }
+
+  #cursorOf(connection: Connection): ConnectionCursor {
+    const { feed } = connection
+    if (feed instanceof ConnectionCursor) return feed
+    const cursor = new ConnectionCursor(connection, this.#host.shared)
+    connection.attach(cursor)
+    return cursor
+  }
+
+  #startOf(from: From): Start {
+    const { history } = this.#host.shared
+    const { window } = this
+    const oldest = { place: window.dropped, isPast: true, isOldest: true, gap: undefined }
+    if (from === 'now') return { ...oldest, place: history.stamp(), isPast: false, isOldest: false }
+    if (from === 'oldest') return oldest
+    if (from === 'first') return { ...oldest, place: 0, isOldest: false }
+    if (typeof from === 'object') return { ...oldest, place: window.placeBefore(from.last), isOldest: false }
+    const place = history.placeOf(from)
+    return place === undefined ? { ...oldest, gap: 'unknown' } : { ...oldest, place, isOldest: false }
+  }
+
+  #earliest(notBefore: Cursor | Date): Place {
+    return typeof notBefore === 'string' ? Number(timeOfCursor(notBefore)) : placeOfTime(notBefore)
+  }
+
+  #use(): Window {
+    this.#uses++
+    if (this.#window === undefined) {
+      this.#window = this.window
+      this.#window.limits = this.#options
+      this.#window.follow(this)
+      this.#host.channelOnUse(this)
+    }
+    return this.#window
+  }
+
+  #release(): void {
+    this.#uses--
+    if (this.#uses > 0 || this.#window === undefined) return
+    const window = this.#window
+    this.#window = undefined
+    window.unfollow()
+    this.#host.shared.batches.drop(window)
+    this.#host.channelOnIdle(this)
+  }
+
+  #remove(subscription: LiveSubscription): void {
+    if (this.#subscriptions.get(subscription.connection) !== subscription) return
+    this.#subscriptions.delete(subscription.connection)
+    this.#host.shared.counters.subscriptions--
+  }
+
+  /** No messages: the gap event. */
+  #encode(gap: NamedGap, answer: GapAnswer): readonly string[] {
+    const messages = answer === undefined || answer === null ? [] : [answer].flat()
+    if (messages.length === 0) return [gapText(this.#options.gapEvent, gap)]
+    return messages.map((message) => this.#host.encode(message, this.#options).text)
+  }
+
+  #fallback(gap: NamedGap, err: unknown): readonly string[] {
+    this.#host.shared.log.error({ err, gap }, 'onGap failed')
+    return [gapText(this.#options.gapEvent, gap)]
+  }
+
+  #observe(hook: string, result: unknown): void {
+    if (isThenable(result)) result.then(undefined, (err: unknown) => this.#logFailed(hook, err))
+  }
+
+  #logFailed(hook: string, err: unknown): void {
+    this.#host.shared.log.error({ err, channel: this.name }, `${hook} failed`)
+  }
+}
+
+/** What `subscribe()` returns for a connection that has ended. */
+function endedSubscription(channel: LiveChannel, connection: Connection): Subscription {
+  return Object.freeze({ channel, connection, openedAt: Date.now(), active: false, unsubscribe() {} })
+}
+
+async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`it did not answer within ${ms} ms`)), ms).unref()
+  })
+  return Promise.race([promise, timeout]).finally(() => clearTimeout(timer))
+}
+
+function checkFrom(name: string, value: unknown): void {
+  if (typeof value === 'string' && value !== '') return
+  const last = typeof value === 'object' && value !== null ? Reflect.get(value, 'last') : undefined
+  if (!Number.isSafeInteger(last) || last < 0) {
+    throw invalid(name, "'now', 'oldest', 'first', { last: an integer } or a cursor", value)
+  }
+}
+
+function checkNotBefore(name: string, value: unknown): void {
+  const isTime = value instanceof Date && !Number.isNaN(value.getTime())
+  if (!isTime && !(typeof value === 'string' && timeOfCursor(value) !== undefined)) {
+    throw invalid(name, 'a cursor or a valid Date', value)
+  }
+}
+
+function checkFilter(name: string, value: unknown): void {
+  checkFunction(name, value)
+  if (Object.prototype.toString.call(value) === '[object AsyncFunction]') {
+    throw invalid(name, 'a function that returns true or false, not a promise', value)
+  }
+}
+
+function checkSignal(name: string, value: unknown): void {
+  if (!(value instanceof AbortSignal)) throw invalid(name, 'an AbortSignal', value)
+}

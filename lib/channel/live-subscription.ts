@@ -1,0 +1,167 @@
+import { monotonicMs, wallClockMs } from '../base/monotonic-ms.ts'
+import type { Connection } from '../connection/connection.ts'
+import type { Place } from '../history/place.ts'
+import type { Entry, Window } from '../history/window.ts'
+import type { Channel, ChannelMessage, Gap, GapReason, SubscribeOptions, Subscription } from './channel.ts'
+import type { ResolvedChannelOptions } from './channel-options.ts'
+import type { NewestOfKeys } from './newest-of-keys.ts'
+import type { Reader, Readership } from './rounds.ts'
+
+/** A channel as its subscriptions see it. */
+export interface SubscribedChannel extends Channel {
+  readonly window: Window
+  readonly options: ResolvedChannelOptions
+  /** Subscriptions of a connection that have ended and have something to give. */
+  restsOf(connection: Connection): Iterable<LiveSubscription>
+  /** The texts that tell a gap, at once or in bounded time. Neither throws nor rejects. */
+  textsOf(
+    gap: Gap & { readonly channel: string },
+    subscription: Subscription
+  ): readonly string[] | Promise<readonly string[]>
+  /** It is given nothing that comes from now on. */
+  subscriptionOnEnd(subscription: LiveSubscription): void
+  /** It is given nothing at all any more. */
+  subscriptionOnForget(subscription: LiveSubscription): void
+}
+
+/** Whose subscription it is. */
+export interface Subscriber extends Reader {
+  readonly connection: Connection
+  /** The subscription may have something to give. */
+  list(subscription: LiveSubscription): void
+  unsubscribe(subscription: LiveSubscription): void
+}
+
+/** Where a subscription begins, and what of that is to be told. */
+export interface Start {
+  readonly place: Place
+  /** Whether there may be something after it already. */
+  readonly isPast: boolean
+  /** Whether the oldest message is meant that is kept when something is first given. */
+  readonly isOldest: boolean
+  /** A gap that is told whatever the channel has dropped. */
+  readonly gap: GapReason | undefined
+}
+
+/** What a subscription has next. */
+export interface Item {
+  readonly subscription: LiveSubscription
+  readonly place: Place
+  /** `undefined`: a gap. */
+  readonly entry: Entry | undefined
+}
+
+/** The place of a gap that is told before anything else. */
+export const FIRST: Place = 1
+const NO_OPTIONS: SubscribeOptions = Object.freeze({})
+
+/** What a connection is given of one channel: what is after one place of the history, and at or before another. */
+export class LiveSubscription implements Subscription, Readership {
+  readonly channel: SubscribedChannel
+  readonly subscriber: Subscriber
+  start: Place
+  end: Place = Infinity
+  /** What is at or before this place was given, as long as that is behind the connection's cursor. */
+  at: Place | undefined
+  isOldest: boolean
+  /** Whether it began in the past and has not caught up since. */
+  isBehind: boolean
+  dueGap: GapReason | undefined
+  /** Whether it is to begin where the client said it stands, be that known or not. */
+  readonly isReturning: boolean
+  /** Whether nothing of it was lost, so that what is lost later is its reader's slowness. */
+  isIntact: boolean
+  readonly filter: ((message: ChannelMessage) => boolean) | undefined
+  readonly #openedMs = monotonicMs()
+  /** What `subscribe()` was given. */
+  given: SubscribeOptions
+  /** Whether it is among those that may have something to give, and which comes next there. */
+  isListed = false
+  nextListed: LiveSubscription | undefined
+  /** Of its connection, in the order in which they began. */
+  older: LiveSubscription | undefined
+  newer: LiveSubscription | undefined
+  /** While its connection is behind: which messages are the newest of their keys. */
+  newest: NewestOfKeys | undefined
+
+  constructor(
+    channel: SubscribedChannel,
+    subscriber: Subscriber,
+    { place, isPast, isOldest, gap }: Start,
+    isReturning: boolean,
+    filter: ((message: ChannelMessage) => boolean) | undefined
+  ) {
+    this.channel = channel
+    this.subscriber = subscriber
+    this.start = place
+    this.at = undefined
+    this.isOldest = isOldest
+    this.isBehind = isPast
+    this.dueGap = gap
+    this.isReturning = isReturning
+    this.isIntact = isOldest || channel.window.dropped <= place
+    this.filter = filter
+    this.given = NO_OPTIONS
+    this.nextListed = undefined
+    this.older = undefined
+    this.newer = undefined
+    this.newest = undefined
+  }
+
+  get connection(): Connection {
+    return this.subscriber.connection
+  }
+
+  get openedAt(): number {
+    return wallClockMs(this.#openedMs)
+  }
+
+  get active(): boolean {
+    return this.end === Infinity
+  }
+
+  /** What comes next. @param place what is at or before it was given, unless this one is behind that. */
+  next(place: Place): Item | undefined {
+    if (this.dueGap !== undefined) return { subscription: this, place: FIRST, entry: undefined }
+    const { window } = this.channel
+    if (this.isOldest) this.start = Math.max(this.start, window.dropped)
+    const after = Math.max(this.at ?? place, this.start)
+    if (after >= this.end) return undefined
+    if (window.dropped > after)
+      return { subscription: this, place: Math.min(window.dropped, this.end), entry: undefined }
+    const entry = window.entryAfter(after)
+    return entry === undefined || entry.place > this.end
+      ? undefined
+      : { subscription: this, place: entry.place, entry }
+  }
+
+  /** What is at or before a place is not given. */
+  skipTo(place: Place): void {
+    this.start = Math.max(this.start, place)
+    if (this.at !== undefined) this.at = Math.max(this.at, place)
+  }
+
+  /** Whether it was made with the same options. */
+  isLike(given: SubscribeOptions): boolean {
+    const { from, resume, notBefore, filter } = this.given
+    return (
+      given.filter === filter &&
+      given.resume === resume &&
+      isSame(given.from, from) &&
+      isSame(given.notBefore, notBefore)
+    )
+  }
+
+  unsubscribe(): void {
+    this.subscriber.unsubscribe(this)
+  }
+
+  noteNews(): Reader {
+    this.subscriber.list(this)
+    return this.subscriber
+  }
+}
+
+function isSame(one: unknown, other: unknown): boolean {
+  return one === other || JSON.stringify(one) === JSON.stringify(other)
+}

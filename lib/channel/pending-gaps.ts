@@ -1,0 +1,79 @@
+import type { AnyConnection } from '../connection/sse-connection.ts'
+import type { Place } from '../history/place.ts'
+import type { GapReason } from './channel.ts'
+import { gapChannel } from './diagnostics.ts'
+import type { LiveSubscription } from './live-subscription.ts'
+import { gapText, type Shared } from './shared.ts'
+
+/** Gaps of one connection that are told together, as soon as their texts are there. */
+export class PendingGaps {
+  /** Where the client stands who was told; `undefined`: something else is still to come there, or before. */
+  place: Place | undefined
+  readonly #shared: Shared
+  readonly #connection: AnyConnection
+  /** Those that have lost what their channels have dropped. */
+  readonly #losers: LiveSubscription[] = []
+  /** The newest place when they were met: the texts tell of all that is lost until then. */
+  readonly #head: Place
+  #texts: readonly string[] | undefined
+
+  constructor(shared: Shared, connection: AnyConnection, place: Place | undefined) {
+    this.place = place
+    this.#shared = shared
+    this.#connection = connection
+    this.#head = shared.history.head
+  }
+
+  /** The texts of the frames, the last of which tells the place; `undefined` if they are not there. */
+  get texts(): readonly string[] | undefined {
+    return this.#texts
+  }
+
+  /**
+   * Asks for what tells the gaps of subscriptions.
+   *
+   * @param isOfAll whether all other channels have a gap, too.
+   * @param onTexts is called when the texts are there, if that is later.
+   */
+  ask(subscriptions: readonly LiveSubscription[], isOfAll: boolean, onTexts: () => void): void {
+    const answers = subscriptions.map((subscription) => this.#ask(subscription))
+    if (isOfAll) answers.push([this.#tell(undefined, 'unknown')])
+    const isLater = answers.some((answer) => answer instanceof Promise)
+    if (!isLater) this.#texts = (answers as string[][]).flat()
+    else void this.#wait(answers, onTexts)
+  }
+
+  /** What was dropped while the application was asked is part of the gap. */
+  skip(place: Place): void {
+    for (const subscription of this.#losers) {
+      const lost = Math.min(subscription.channel.window.dropped, this.#head)
+      subscription.skipTo(subscription.at === undefined ? lost : Math.min(lost, place))
+    }
+  }
+
+  #ask(subscription: LiveSubscription): readonly string[] | Promise<readonly string[]> {
+    const { channel, isIntact, dueGap } = subscription
+    const reason = dueGap ?? (isIntact ? 'slow' : 'expired')
+    if (dueGap === undefined) this.#losers.push(subscription)
+    subscription.dueGap = undefined
+    subscription.isIntact = true
+    this.#tell(channel.name, reason)
+    return channel.textsOf({ channel: channel.name, reason }, subscription)
+  }
+
+  async #wait(
+    answers: readonly (readonly string[] | Promise<readonly string[]>)[],
+    onTexts: () => void
+  ): Promise<void> {
+    this.#texts = (await Promise.all(answers)).flat()
+    onTexts()
+  }
+
+  /** @returns the event of a gap that is no channel's. */
+  #tell(channel: string | undefined, reason: GapReason): string {
+    const gap = channel === undefined ? { reason } : { channel, reason }
+    this.#shared.counters.gaps++
+    if (gapChannel.hasSubscribers) gapChannel.publish({ connection: this.#connection, ...gap })
+    return gapText(this.#shared.gapEvent, gap)
+  }
+}

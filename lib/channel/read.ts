@@ -1,0 +1,101 @@
+import { Deferred } from '../base/deferred.ts'
+import type { History } from '../history/history.ts'
+import type { Place } from '../history/place.ts'
+import type { Entry, Window } from '../history/window.ts'
+import type { RecentMessages } from '../wire/received-message.ts'
+import type { ReadItem } from './channel.ts'
+import type { Start } from './live-subscription.ts'
+import type { Reader, Readership } from './rounds.ts'
+
+interface Reading {
+  readonly start: Start
+  readonly history: History
+  readonly messages: RecentMessages
+  readonly signal: AbortSignal | undefined
+  /** The channel has a reader more, or less. */
+  open(readership: Readership): Window
+  close(readership: Readership): void
+}
+
+/** Waits for news of one channel. */
+class Ear implements Readership, Reader {
+  /** What came in the turn in which it was waited for: what is not kept of that is gone after it. */
+  readonly heard: Entry[] = []
+  #news = new Deferred<void>()
+  #window: Window | undefined
+  #place: Place = 0
+
+  noteNews(): Reader {
+    return this
+  }
+
+  readerOnNews(): void {
+    for (let entry = this.#next(); entry !== undefined; entry = this.#next()) {
+      this.heard.push(entry)
+      this.#place = entry.place
+    }
+    this.wake()
+  }
+
+  /** Waits for what comes after a place, or for `wake()`. */
+  async wait(window: Window, place: Place): Promise<void> {
+    this.#window = window
+    this.#place = place
+    await this.#news.promise
+  }
+
+  wake(): void {
+    this.#window = undefined
+    this.#news.resolve()
+    this.#news = new Deferred()
+  }
+
+  #next(): Entry | undefined {
+    return this.#window?.entryAfter(this.#place)
+  }
+}
+
+/** What a channel has after a place, and then what it gets. Who asks too seldom has gaps. */
+export async function* read({
+  start,
+  history,
+  messages,
+  signal,
+  open,
+  close
+}: Reading): AsyncGenerator<ReadItem, void, undefined> {
+  const ear = new Ear()
+  const window = open(ear)
+  const wake = (): void => ear.wake()
+  signal?.addEventListener('abort', wake)
+  history.closing.addEventListener('abort', wake)
+  let { place, gap, isOldest } = start
+  let isIntact = isOldest || window.dropped <= place
+  try {
+    while (signal?.aborted !== true && !history.closing.aborted) {
+      if (isOldest) place = Math.max(place, window.dropped)
+      isOldest = false
+      if (gap !== undefined || (ear.heard.length === 0 && window.dropped > place)) {
+        const reason = gap ?? (isIntact ? 'slow' : 'expired')
+        gap = undefined
+        isIntact = true
+        place = Math.max(place, window.dropped)
+        yield { type: 'gap', reason }
+        continue
+      }
+      const entry = ear.heard.shift() ?? window.entryAfter(place)
+      if (entry === undefined) {
+        await ear.wait(window, place)
+        continue
+      }
+      place = entry.place
+      const message = messages.of(entry)
+      const { id, event, data, key } = message
+      yield { type: 'message', id, event, data, key, json: () => message.json() }
+    }
+  } finally {
+    signal?.removeEventListener('abort', wake)
+    history.closing.removeEventListener('abort', wake)
+    close(ear)
+  }
+}

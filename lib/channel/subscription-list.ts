@@ -1,0 +1,157 @@
+import type { Place } from '../history/place.ts'
+import { FIRST, type Item, type LiveSubscription } from './live-subscription.ts'
+
+/** A connection's subscriptions in the order in which they began, also those that have ended and have something to give. */
+export class SubscriptionList implements Iterable<LiveSubscription> {
+  #oldest: LiveSubscription | undefined
+  #newest: LiveSubscription | undefined
+  /** Those that may have something to give, as a list of their own. */
+  #listed: LiveSubscription | undefined
+  #active = 0
+  #ended = 0
+
+  get isEmpty(): boolean {
+    return this.#oldest === undefined
+  }
+
+  /** How many have not ended. */
+  get size(): number {
+    return this.#active
+  }
+
+  get active(): LiveSubscription[] {
+    return [...this].filter(({ active }) => active)
+  }
+
+  get first(): LiveSubscription | undefined {
+    return this.#oldest
+  }
+
+  /** Whether any may have something to give. */
+  get hasListed(): boolean {
+    return this.#listed !== undefined
+  }
+
+  /** The one that may have something to give, if there is no other. */
+  get onlyListed(): LiveSubscription | undefined {
+    return this.#listed?.nextListed === undefined ? this.#listed : undefined
+  }
+
+  *[Symbol.iterator](): Generator<LiveSubscription> {
+    for (let next = this.#oldest; next !== undefined; next = next.newer) yield next
+  }
+
+  add(subscription: LiveSubscription): void {
+    subscription.older = this.#newest
+    if (this.#newest === undefined) this.#oldest = subscription
+    else this.#newest.newer = subscription
+    this.#newest = subscription
+    this.#active++
+  }
+
+  end(subscription: LiveSubscription, place: Place): void {
+    subscription.end = place
+    this.#active--
+    this.#ended++
+  }
+
+  /** It has ended, and has nothing to give. */
+  forget(subscription: LiveSubscription): void {
+    this.unlist(subscription)
+    const { older, newer, channel } = subscription
+    if (older === undefined) this.#oldest = newer
+    else older.newer = newer
+    if (newer === undefined) this.#newest = older
+    else newer.older = older
+    subscription.older = undefined
+    subscription.newer = undefined
+    this.#ended--
+    channel.subscriptionOnForget(subscription)
+  }
+
+  list(subscription: LiveSubscription): void {
+    if (subscription.isListed) return
+    subscription.isListed = true
+    subscription.nextListed = this.#listed
+    this.#listed = subscription
+  }
+
+  unlist(subscription: LiveSubscription): void {
+    if (!subscription.isListed) return
+    const { nextListed } = subscription
+    subscription.isListed = false
+    subscription.isBehind = false
+    subscription.newest = undefined
+    subscription.nextListed = undefined
+    if (this.#listed === subscription) {
+      this.#listed = nextListed
+      return
+    }
+    for (let other = this.#listed; other !== undefined; other = other.nextListed) {
+      if (other.nextListed === subscription) other.nextListed = nextListed
+    }
+  }
+
+  /** What has ended is remembered as long as others catch up with what it may have given. */
+  forgetEnded(): void {
+    if (this.#ended === 0) return
+    for (const subscription of [...this]) {
+      if (!subscription.active && !subscription.isListed) this.forget(subscription)
+    }
+  }
+
+  /** Whether any that may have something to give is chosen by a filter. */
+  hasFilter(): boolean {
+    for (let next = this.#listed; next !== undefined; next = next.nextListed) {
+      if (next.filter !== undefined) return true
+    }
+    return false
+  }
+
+  /**
+   * What all have next that may have something; only those that are behind the connection's place, if any are.
+   *
+   * @param place the connection's.
+   */
+  nextItems(place: Place): Item[] {
+    const items: Item[] = []
+    let isCatchingUp = false
+    let next: LiveSubscription | undefined
+    for (let subscription = this.#listed; subscription !== undefined; subscription = next) {
+      next = subscription.nextListed
+      const item = this.#nextOf(subscription, place)
+      if (item === undefined) continue
+      items.push(item)
+      isCatchingUp ||= subscription.at !== undefined
+    }
+    if (!isCatchingUp) {
+      this.forgetEnded()
+      return items
+    }
+    return items.filter((item) => item.subscription.at !== undefined || item.place === FIRST)
+  }
+
+  /** Replaces what was passed by what comes next; not by what does not belong to those that are behind any more. */
+  refresh(items: Item[], passed: readonly Item[], place: Place): void {
+    for (const item of passed) {
+      const wasBehind = item.subscription.at !== undefined
+      const next = this.#nextOf(item.subscription, place)
+      const isOut = next === undefined || (wasBehind && next.subscription.at === undefined)
+      items.splice(items.indexOf(item), 1, ...(isOut ? [] : [next]))
+    }
+  }
+
+  #nextOf(subscription: LiveSubscription, place: Place): Item | undefined {
+    const item = subscription.next(place)
+    if (item === undefined || item.place > place) subscription.at = undefined
+    if (item === undefined) this.unlist(subscription)
+    return item
+  }
+}
+
+/** The place of what comes first; `Infinity` if there is nothing. */
+export function lowest(items: readonly Item[]): Place {
+  let place = Infinity
+  for (const item of items) if (item.place < place) place = item.place
+  return place
+}

@@ -1,0 +1,135 @@
+import type { Socket } from 'node:net'
+import type { FastifyRequest } from 'fastify'
+import type { EventMap, Sendable } from '../wire/event-types.ts'
+
+/** What `sendAll()` takes. Chunks of bytes are decoded as one UTF-8 text, wherever they were cut. */
+export type Source<Events extends object = EventMap> =
+  | AsyncIterable<Sendable<Events> | Uint8Array>
+  | Iterable<Sendable<Events> | Uint8Array>
+  | ReadableStream<Sendable<Events> | Uint8Array>
+
+/**
+ * Where a connection is: `opening` until the response's head is out, `closing` from the moment it takes no more
+ * messages, `closed` when its last byte has left or its client is gone.
+ */
+export type ConnectionState = 'opening' | 'open' | 'closing' | 'closed'
+
+/**
+ * Why a connection ended: the client left, `close()` or `destroy()` was called, the server shut down, the reader was
+ * too slow, the connection reached its age or expiry, or the handler or an `onSend` hook failed.
+ */
+export type CloseReason = 'client' | 'server' | 'shutdown' | 'slow' | 'expired' | 'error'
+
+/** A subscription, whatever its channel's events are. */
+export interface AnySubscription {
+  readonly channel: { readonly name: string }
+  /** When it began, in milliseconds since the Unix epoch. */
+  readonly openedAt: number
+  /** Until `unsubscribe()` or the connection's end. */
+  readonly active: boolean
+
+  /**
+   * Ends the subscription. What was published before is still given. Further calls do nothing.
+   */
+  unsubscribe(): void
+}
+
+/**
+ * One client's open event stream: what `reply.sseStart()` returns.
+ *
+ * Every promise it gives settles, also when the client is gone, and none becomes an unhandled rejection when nobody
+ * waits for it. Nothing is written after the end.
+ */
+export interface SSEConnection<Events extends object = EventMap> {
+  /** The request that the stream answers. */
+  readonly request: FastifyRequest
+
+  /** The raw socket. On HTTP/2 a stand-in for the session's, in `inject()` for none. */
+  readonly socket: Socket
+
+  /** What `sseStart({ context })` was given: whose it is, for pages of the application's own. */
+  readonly context: unknown
+
+  /** When `sseStart()` was called, in milliseconds since the Unix epoch. */
+  readonly openedAt: number
+
+  readonly state: ConnectionState
+
+  /** Why the connection ended, or is ending; `undefined` before. */
+  readonly reason: CloseReason | undefined
+
+  /**
+   * The id of the last message that a returning client has: its `Last-Event-ID` header, or else its `lastEventId` query
+   * parameter, the last of several. The client wrote it, so it can be anything. `undefined` when it brought none.
+   */
+  readonly lastEventId: string | undefined
+
+  /** Of the connection, in the order in which they began. */
+  readonly subscriptions: readonly AnySubscription[]
+
+  /** Bytes that were sent and that the operating system does not have yet. */
+  readonly bufferedBytes: number
+
+  /** Messages that were accepted so far. */
+  readonly messages: number
+
+  /** Bytes of messages and comments that were accepted so far, without what HTTP adds. */
+  readonly bytes: number
+
+  /**
+   * Aborts when the connection takes no more messages. Its `reason` is an `AbortError` whose own `reason` is the
+   * `CloseReason`, and whose `cause` is the error that ended the stream, if one did.
+   */
+  readonly signal: AbortSignal
+
+  /** Resolves with the reason when the last byte has left or the client is gone. Never rejects. */
+  readonly closed: Promise<CloseReason>
+
+  /**
+   * Sends a message; a string stands for `{ data: string }`. What is sent before the response's head is out waits in
+   * order, what is sent in one turn of the event loop leaves in one write, what is sent after the end is dropped.
+   *
+   * @returns a promise that resolves when more may be sent: at once, unless 64 KiB wait for the reader or for the end
+   * of this turn. It also resolves when the stream ends.
+   * @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE, FST_ERR_EVENTSTREAM_SERIALIZATION or
+   * FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE at the call, before a byte is written. The connection stays usable.
+   */
+  send(message: Sendable<Events>): Promise<void>
+
+  /**
+   * Sends what a source gives, no faster than the client reads. When the stream ends, the source's `return()`,
+   * `destroy()` or `cancel()` is called at once, also while the source is idle.
+   *
+   * @returns a promise that resolves when the source or the stream ends, and rejects with the source's error or that
+   * of a bad message. If nobody waits for it then, the error is logged and ends the stream with reason `error`.
+   * @throws FST_ERR_EVENTSTREAM_INVALID_SOURCE at the call.
+   */
+  sendAll(source: Source<Events>): Promise<void>
+
+  /**
+   * Sends a comment, which clients ignore.
+   *
+   * @defaultValue an empty one
+   * @returns a promise like that of `send()`.
+   * @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE or FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE at the call.
+   */
+  comment(text?: string): Promise<void>
+
+  /**
+   * Gives a client that comes back nothing of what it missed before the promise has settled, so that what is subscribed
+   * to by then is replayed in one order. The promise that a handler returns is waited for by itself.
+   */
+  waitFor(promise: PromiseLike<unknown>): void
+
+  /** Sends the farewell, then ends the stream when everything that was sent has left. Further calls do nothing. */
+  close(): void
+
+  /** Ends the stream now, and drops what the client has not taken. */
+  destroy(): void
+
+  /** `close()`, and resolves like `closed`. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** A connection, whatever events it was declared to send. */
+export type AnyConnection = Omit<SSEConnection, 'send' | 'sendAll'>

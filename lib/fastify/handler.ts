@@ -1,0 +1,43 @@
+import type { FastifyReply, RouteHandlerMethod } from 'fastify'
+import { isThenable } from '../base/thenable.ts'
+import { connectionOf } from './takeover.ts'
+
+/** What a route's handler returned, if it did before it started a stream. */
+const RETURNED: unique symbol = Symbol('fastify-eventstream.returned')
+
+type WatchedReply = FastifyReply & { [RETURNED]?: unknown }
+
+/**
+ * A handler that lets its connection know when it is done: when it has returned, or what it returned has settled. Fastify
+ * tells nobody of a handler whose reply was hijacked.
+ */
+export function watched(handler: RouteHandlerMethod): RouteHandlerMethod {
+  return function (request, reply) {
+    const returned: unknown = handler.call(this, request, reply)
+    const watchedReply: WatchedReply = reply
+    if (connectionOf(reply) === undefined) watchedReply[RETURNED] = returned ?? true
+    else watchReturned(reply, returned)
+    return returned
+  }
+}
+
+/** A stream has started. */
+export function watchHandler(reply: FastifyReply): void {
+  const { [RETURNED]: returned } = reply as WatchedReply
+  // Who returns the reply, or awaits it, waits for the end of the stream.
+  Object.defineProperty(reply, 'then', { configurable: true, value: replyThen })
+  if (returned !== undefined) watchReturned(reply, returned)
+}
+
+function watchReturned(reply: FastifyReply, returned: unknown): void {
+  const connection = connectionOf(reply)
+  const settle = (): void => connection?.handlerOnSettle()
+  if (isThenable(returned) && (returned as unknown) !== reply) returned.then(settle, settle)
+  else settle()
+}
+
+function replyThen(this: FastifyReply, ...listeners: Parameters<FastifyReply['then']>): void {
+  connectionOf(this)?.handlerOnSettle()
+  const { then } = Object.getPrototypeOf(this) as FastifyReply
+  then.apply(this, listeners)
+}

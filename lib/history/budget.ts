@@ -1,0 +1,66 @@
+import type { Entry, Window } from './window.ts'
+
+/** What a message takes in memory besides its text and its keys, and what a channel takes that has any. About. */
+const ENTRY_BYTES = 256
+const WINDOW_BYTES = 768
+
+/** An entry in the list of all entries of a history. */
+export interface ListedEntry extends Entry {
+  /** What it can be found by, when it is published again. */
+  readonly idempotencyKey: string | undefined
+  /** How many windows have it. */
+  keepers: number
+  older: ListedEntry | undefined
+  newer: ListedEntry | undefined
+}
+
+/** All messages that a history has in memory, from the oldest to the newest, and what they take. */
+export class Budget {
+  readonly #maxBytes: number
+  #oldest: ListedEntry | undefined
+  #newest: ListedEntry | undefined
+  #bytes = 0
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  /** The entry comes into its windows. */
+  add(entry: ListedEntry): void {
+    entry.older = this.#newest
+    if (this.#newest === undefined) this.#oldest = entry
+    else this.#newest.newer = entry
+    this.#newest = entry
+    this.#bytes += memoryBytesOf(entry)
+    for (const { length } of entry.windows) if (length === 0) this.#bytes += WINDOW_BYTES
+  }
+
+  /** The entry has left one of its windows. @returns whether that was the last one. */
+  remove(entry: ListedEntry, { length }: Window): boolean {
+    if (length === 0) this.#bytes -= WINDOW_BYTES
+    if (--entry.keepers > 0) return false
+    const { older, newer } = entry
+    if (older === undefined) this.#oldest = newer
+    else older.newer = newer
+    if (newer === undefined) this.#newest = older
+    else newer.older = older
+    entry.older = undefined
+    entry.newer = undefined
+    this.#bytes -= memoryBytesOf(entry)
+    return true
+  }
+
+  /** Drops the oldest messages as long as there are too many bytes, held or not, but not the newest one. */
+  trim(): void {
+    for (;;) {
+      const oldest = this.#oldest
+      if (oldest === undefined || oldest === this.#newest || this.#bytes <= this.#maxBytes) return
+      // It is the oldest of each window that has it still.
+      for (const window of oldest.windows) if (window.oldest === oldest) window.dropOldest()
+    }
+  }
+}
+
+function memoryBytesOf({ byteLength, key, idempotencyKey }: ListedEntry): number {
+  return byteLength + key.length + (idempotencyKey?.length ?? 0) + ENTRY_BYTES
+}

@@ -1,0 +1,278 @@
+import type { Expiring } from './expiry.ts'
+import type { Cursor, Place } from './place.ts'
+
+/** How much of a channel is kept. */
+export interface Limits {
+  readonly maxMessages: number
+  /** Of the text of messages. The newest one is kept whatever its size. */
+  readonly maxBytes: number
+  readonly maxAgeMs: number | false
+}
+
+/** A message as it is kept: everything of its frame but the `id` line, which is made from the cursor. */
+export interface Entry {
+  readonly place: Place
+  readonly cursor: Cursor
+  /** Well-formed text. */
+  readonly text: string
+  /** Bytes of `text` in UTF-8. */
+  readonly byteLength: number
+  readonly key: string
+  /** Whether it is kept for those who come later. */
+  readonly isKept: boolean
+  /** When it came, by the monotonic clock. */
+  readonly time: number
+  /** Those that it came into. */
+  readonly windows: readonly Window[]
+}
+
+/** What a window needs of its history. */
+export interface WindowHost {
+  /** All who keep up have been offered what is at or before this place. */
+  readonly offered: Place
+  windowOnDrop(window: Window, entry: Entry): void
+  /** It gets its first entry or a follower, and lasts until it has neither. */
+  windowOnUse(window: Window): void
+  /** It has neither entries nor a follower. */
+  windowOnIdle(window: Window): void
+  /** It wants to be told when its oldest entry is too old. */
+  windowOnAge(window: Window): void
+}
+
+/** Who is told that a window has got something. */
+export interface Follower {
+  windowOnAppend(): void
+}
+
+/** How many of the newest entries are looked through one by one. */
+const NEAR = 8
+
+/** The messages of one channel that are in memory, in order. */
+export class Window implements Expiring {
+  readonly channel: string
+  readonly #host: WindowHost
+  limits: Limits
+  /** From `#start` on; those before have been dropped. */
+  #entries: (Entry | undefined)[] = []
+  #start = 0
+  #bytes = 0
+  #dropped: Place
+  /** How many entries are there only for those who are here. They do not count for the limits. */
+  #passing = 0
+  bucket: number | undefined
+  #follower: Follower | undefined
+  /** The newest entry of each key, once somebody has asked. */
+  #latest: Map<string, Entry> | undefined
+
+  constructor(host: WindowHost, channel: string, limits: Limits, dropped: Place) {
+    this.#host = host
+    this.channel = channel
+    this.limits = limits
+    this.#dropped = dropped
+  }
+
+  get length(): number {
+    return this.#entries.length - this.#start
+  }
+
+  /** Of those that are kept. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** The place of the newest message that was dropped: who stands before it has lost something. */
+  get dropped(): Place {
+    return this.#dropped
+  }
+
+  get oldest(): Entry | undefined {
+    return this.#entries[this.#start]
+  }
+
+  get newest(): Entry | undefined {
+    return this.#entries.at(-1)
+  }
+
+  /** While somebody follows, what was not offered is kept beyond the limits. */
+  follow(follower: Follower): void {
+    this.#tellIfNew()
+    this.#follower = follower
+  }
+
+  unfollow(): void {
+    this.#follower = undefined
+    this.trim()
+    this.#dropPassing()
+    this.#tellIfIdle()
+  }
+
+  append(entry: Entry): void {
+    this.#tellIfNew()
+    this.#entries.push(entry)
+    if (entry.isKept) this.#bytes += entry.byteLength
+    else this.#passing++
+    if (entry.isKept) this.#latest?.set(entry.key, entry)
+    this.#age()
+    this.trim()
+    this.#follower?.windowOnAppend()
+  }
+
+  /** Whether it would have a reader for what is not kept. */
+  get isFollowed(): boolean {
+    return this.#follower !== undefined
+  }
+
+  /** What was offered need not be held any longer. */
+  release(): void {
+    this.trim()
+    this.#dropPassing()
+  }
+
+  /** Whether something waits for `release()`. */
+  get isOverfull(): boolean {
+    return this.#passing > 0 || this.#isOver
+  }
+
+  dropOldest(): void {
+    const entry = this.#entries[this.#start]
+    if (entry === undefined) return
+    this.#entries[this.#start] = undefined
+    this.#start++
+    if (entry.isKept) this.#dropped = entry.place
+    this.#forget(entry)
+    if (this.#start * 2 > this.#entries.length) this.#compact()
+    this.#tellIfIdle()
+  }
+
+  get expiresAt(): number | undefined {
+    const { oldest } = this
+    const { maxAgeMs } = this.limits
+    return oldest === undefined || maxAgeMs === false ? undefined : oldest.time + maxAgeMs
+  }
+
+  /** Stops at an entry that is held: it is about to be released, and all that follow are newer. */
+  expire(now: number): void {
+    while ((this.expiresAt ?? Infinity) <= now && !this.#isHeld) this.dropOldest()
+    this.#age()
+  }
+
+  clear(): void {
+    while (this.length > 0) this.dropOldest()
+  }
+
+  /** Drops what is over the limits and not held. */
+  trim(): void {
+    while (this.#isOver && !this.#isHeld) this.dropOldest()
+  }
+
+  /** The index of the first entry after a place, good until the next change. */
+  indexAfter(place: Place): number {
+    const entries = this.#entries
+    const near = Math.max(this.#start, entries.length - NEAR)
+    for (let i = entries.length - 1; i >= near; i--) {
+      if (this.#placeAt(i) <= place) return i + 1
+    }
+    return near === this.#start ? near : this.#search(place, near)
+  }
+
+  at(index: number): Entry | undefined {
+    return this.#entries[index]
+  }
+
+  /** The first entry after a place. */
+  entryAfter(place: Place): Entry | undefined {
+    return this.#entries[this.indexAfter(place)]
+  }
+
+  /** The last entry at or before a place. */
+  entryUntil(place: Place): Entry | undefined {
+    const index = this.indexAfter(place) - 1
+    return index < this.#start ? undefined : this.#entries[index]
+  }
+
+  /** The place before the newest `count` messages, or before all that are kept. */
+  placeBefore(count: number): Place {
+    let index = this.#entries.length - 1
+    for (let left = count; left > 0 && index >= this.#start; index--) {
+      if (this.#entries[index]?.isKept) left--
+    }
+    return this.#placeAt(index)
+  }
+
+  /** The newest entry that is kept and has a key. */
+  newestOf(key: string): Entry | undefined {
+    const kept = (): Entry[] => this.#kept().filter(({ isKept }) => isKept)
+    this.#latest ??= new Map(kept().map((entry) => [entry.key, entry]))
+    return this.#latest.get(key)
+  }
+
+  get #isOver(): boolean {
+    const { maxMessages, maxBytes } = this.limits
+    const count = this.length - this.#passing
+    return count > 1 && (count > maxMessages || this.#bytes > maxBytes)
+  }
+
+  get #isHeld(): boolean {
+    return this.#follower !== undefined && this.#placeAt(this.#start) > this.#host.offered
+  }
+
+  #age(): void {
+    if (this.bucket === undefined && this.expiresAt !== undefined) this.#host.windowOnAge(this)
+  }
+
+  #search(place: Place, end: number): number {
+    let low = this.#start
+    let high = end
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#placeAt(middle) <= place) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  /** What is not there any more was dropped. */
+  #placeAt(index: number): Place {
+    return this.#entries[index]?.place ?? this.#dropped
+  }
+
+  #kept(): Entry[] {
+    return this.#entries.slice(this.#start) as Entry[]
+  }
+
+  #forget(entry: Entry): void {
+    if (entry.isKept) this.#bytes -= entry.byteLength
+    else this.#passing--
+    if (this.#latest?.get(entry.key) === entry) this.#latest = undefined
+    this.#host.windowOnDrop(this, entry)
+  }
+
+  #dropPassing(): void {
+    if (this.#passing === 0) return
+    const { offered } = this.#host
+    const stays = (entry: Entry): boolean =>
+      entry.isKept || (this.#follower !== undefined && entry.place > offered)
+    const entries = this.#kept()
+    const gone = entries.filter((entry) => !stays(entry))
+    this.#entries = [...gone, ...entries.filter(stays)]
+    this.#start = 0
+    for (const entry of gone) {
+      this.#start++
+      this.#forget(entry)
+    }
+    this.#compact()
+  }
+
+  #compact(): void {
+    this.#entries = this.#entries.slice(this.#start)
+    this.#start = 0
+  }
+
+  #tellIfNew(): void {
+    if (this.length === 0 && this.#follower === undefined) this.#host.windowOnUse(this)
+  }
+
+  #tellIfIdle(): void {
+    if (this.length === 0 && this.#follower === undefined) this.#host.windowOnIdle(this)
+  }
+}

@@ -1,0 +1,78 @@
+import type { Transport } from '../../../lib/connection/transport/transport.ts'
+import type { Published } from '../run-log.ts'
+import type { Setup } from './setup.ts'
+
+/** What random schedules need of a library that they try: a server with fake transports. */
+export interface Library {
+  /** Whether ids that name many places may become uncertain. @defaultValue false */
+  readonly isVague?: boolean
+
+  start(setup: Setup, listener: LibraryListener): TriedServer
+}
+
+export interface LibraryListener {
+  /** A gap was met that will be told, of one channel, or of all. */
+  libraryOnGap(connection: TriedConnection, channel: string | undefined, reason: string): void
+}
+
+/** A server and its history. When it is closed, nothing may be left of it. */
+export interface TriedServer {
+  /** @param transport stands for the response until `TriedConnection.open()`. */
+  connect(lastEventId: string | undefined, transport: Transport): TriedConnection
+
+  /** Publishes to all of these channels. @returns what `publish()` does. */
+  publish(channels: readonly string[], message: Pick<Published, 'event' | 'data' | 'key'>): Promise<string>
+
+  /** How many messages of a channel are kept. */
+  keptOf(channel: string): number
+
+  stats(): { readonly subscriptions: number; readonly channels: number }
+  close(): void
+}
+
+export interface TriedConnection {
+  readonly state: 'opening' | 'open' | 'closing' | 'closed'
+  readonly reason: string | undefined
+  readonly bufferedBytes: number
+
+  /** The head is out. */
+  open(transport: Transport): void
+  subscribe(channel: string, options: TriedSubscribeOptions): TriedSubscription
+  /** Its handler has subscribed to all that it was to. */
+  settle(): void
+  send(message: EventMessage): unknown
+  close(): void
+  destroy(): void
+  beat(now: number): void
+  transportOnDrain(): void
+  transportOnClose(): void
+}
+
+export interface TriedSubscribeOptions {
+  /** `'oldest'`, `'now'` or a cursor. */
+  readonly from: string
+  readonly resume: boolean
+  readonly filter?: (message: Pick<Published, 'data' | 'key'>) => boolean
+}
+
+export interface TriedSubscription {
+  readonly active: boolean
+  /** @returns a cursor from which another subscription to the channel goes on. */
+  unsubscribe(): string
+}
+
+export interface EventMessage {
+  readonly event: string
+  readonly data: string | object
+}
+
+interface ToldGap {
+  readonly channel: string
+  readonly reason: string
+}
+
+export interface TriedChannelOptions {
+  readonly slow?: 'gap' | 'disconnect' | 'latest'
+  readonly afterGap?: 'oldest' | 'now'
+  readonly onGap?: (gap: ToldGap) => EventMessage[] | Promise<EventMessage[]>
+}

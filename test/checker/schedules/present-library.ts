@@ -1,0 +1,104 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { type GapEvent, gapChannel } from '../../../lib/channel/diagnostics.ts'
+import { Connection } from '../../../lib/connection/connection.ts'
+import type { Transport } from '../../../lib/connection/transport/transport.ts'
+import { Hub } from '../../../lib/fastify/hub.ts'
+import { type ResolvedOptions, resolveOptions } from '../../../lib/fastify/options.ts'
+import type { Published } from '../run-log.ts'
+import { channelOptions } from './channel-options.ts'
+import type {
+  Library,
+  LibraryListener,
+  TriedConnection,
+  TriedServer,
+  TriedSubscribeOptions,
+  TriedSubscription
+} from './library.ts'
+import { CHANNEL_NAMES, type Setup } from './setup.ts'
+
+/** What is in `lib/`. */
+export const presentLibrary: Library = { start: (setup, listener) => new PresentServer(setup, listener) }
+
+const silent = { error() {}, warn() {}, info() {} }
+
+class PresentServer implements TriedServer {
+  readonly #hub: Hub
+  readonly #options: ResolvedOptions
+  readonly #listener: LibraryListener
+  readonly #onGap = (event: unknown): void => this.#tellGap(event as GapEvent)
+
+  constructor({ channels, maxBufferedBytes, limits }: Setup, listener: LibraryListener) {
+    const instance = { server: {}, initialConfig: {}, log: silent } as unknown as FastifyInstance
+    const { maxTotalBytes, ...own } = limits
+    this.#options = resolveOptions({
+      history: { maxTotalBytes },
+      channels: { '*': own },
+      maxBufferedBytes,
+      heartbeatMs: 1_000,
+      stallMs: false
+    })
+    this.#hub = new Hub(instance, this.#options)
+    for (const [number, channel] of channels.entries()) {
+      this.#hub.channel(CHANNEL_NAMES[number] ?? '', channelOptions(channel))
+    }
+    this.#listener = listener
+    gapChannel.subscribe(this.#onGap)
+  }
+
+  connect(lastEventId: string | undefined, transport: Transport): TriedConnection {
+    const headers = lastEventId === undefined ? {} : { 'last-event-id': lastEventId }
+    const request = { headers, query: {}, raw: {}, log: silent } as unknown as FastifyRequest
+    return new PresentConnection(request, this.#options, transport, this.#hub)
+  }
+
+  publish(
+    channels: readonly string[],
+    { event, data, key }: Pick<Published, 'event' | 'data' | 'key'>
+  ): Promise<string> {
+    return this.#hub.publish(channels, event === 'message' ? { data } : { event, data }, { key })
+  }
+
+  keptOf(channel: string): number {
+    return this.#hub.shared.history.lengthOf(channel)
+  }
+
+  stats(): { readonly subscriptions: number; readonly channels: number } {
+    return this.#hub.stats()
+  }
+
+  close(): void {
+    gapChannel.unsubscribe(this.#onGap)
+    this.#hub.close()
+  }
+
+  #tellGap({ connection, channel, reason }: GapEvent): void {
+    this.#listener.libraryOnGap(connection as unknown as TriedConnection, channel, reason)
+  }
+}
+
+class PresentConnection extends Connection implements TriedConnection {
+  readonly #hub: Hub
+
+  constructor(request: FastifyRequest, options: ResolvedOptions, transport: Transport, hub: Hub) {
+    super(request, options, transport, hub, Math.floor(performance.now()))
+    this.#hub = hub
+  }
+
+  subscribe(channel: string, options: TriedSubscribeOptions): TriedSubscription {
+    const subscription = this.#hub.channel(channel).subscribe(this, options)
+    const { history } = this.#hub.shared
+    return {
+      get active() {
+        return subscription.active
+      },
+      unsubscribe() {
+        subscription.unsubscribe()
+        return history.cursorAt(history.head)
+      }
+    }
+  }
+
+  settle(): void {
+    this.handlerOnSettle()
+  }
+}

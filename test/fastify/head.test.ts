@@ -1,0 +1,153 @@
+import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
+import t, { type Test } from 'tap'
+import { request } from 'undici'
+import { Deferred } from '../../lib/base/deferred.ts'
+import eventStream, { type StartOptions } from '../../lib/index.ts'
+
+type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
+
+/** What the upstream of a handler says. */
+const TOO_MANY = Object.assign(new Error('too many'), { statusCode: 429 })
+
+interface Answer {
+  readonly status: number
+  readonly type: string
+  readonly body: string
+  /** What `onResponse` hooks see. */
+  readonly seen: number
+}
+
+async function ask(
+  t: Test,
+  handler: Handler,
+  setUp?: (app: ReturnType<typeof Fastify>) => void
+): Promise<Answer> {
+  const app = Fastify()
+  await app.register(eventStream)
+  const seen = new Deferred<number>()
+  app.addHook('onResponse', async (_, reply) => seen.resolve(reply.statusCode))
+  setUp?.(app)
+  app.get('/', handler as never)
+  t.teardown(() => app.close())
+  const base = await app.listen({ port: 0, host: '127.0.0.1' })
+  const { statusCode, headers, body } = await request(base)
+  const text = await body.text()
+  return { status: statusCode, type: String(headers['content-type']), body: text, seen: await seen.promise }
+}
+
+const start = (reply: FastifyReply, options?: StartOptions) => reply.sseStart(options)
+
+t.test('head › what is thrown in the turn of sseStart() is an ordinary error', async (t) => {
+  const { status, type, body, seen } = await ask(t, (_, reply) => {
+    start(reply).send('never seen')
+    throw TOO_MANY
+  })
+  t.same({ status, seen }, { status: 429, seen: 429 })
+  t.match(type, /^application\/json/)
+  t.notMatch(body, 'never seen')
+})
+
+t.test('head › so is what an async handler rejects with in that turn', async (t) => {
+  const { status, seen } = await ask(t, async (_, reply) => {
+    start(reply)
+    throw TOO_MANY
+  })
+  t.same({ status, seen }, { status: 429, seen: 429 })
+})
+
+t.test('head › a first message that is bad is an ordinary error', async (t) => {
+  const { status, body } = await ask(t, async (_, reply) => {
+    await start(reply).send({ id: 'a b', data: '' })
+  })
+  t.equal(status, 500)
+  t.match(body, 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE')
+})
+
+t.test('head › what onSubscribe throws is an ordinary error', async (t) => {
+  const onSubscribe = (): never => {
+    throw TOO_MANY
+  }
+  const { status } = await ask(
+    t,
+    async (request, reply) => request.server.sse.channel('news').subscribe(start(reply)),
+    (app) => app.sse.channel('news', { onSubscribe })
+  )
+  t.equal(status, 429)
+})
+
+t.test("head › 'message': an error is an ordinary one until something is sent", async (t) => {
+  const { status } = await ask(t, async (_, reply) => {
+    start(reply, { head: 'message' })
+    await new Promise((resolve) => setImmediate(resolve))
+    throw TOO_MANY
+  })
+  t.equal(status, 429)
+})
+
+t.test("head › 'turn': it is out after the turn, and the stream ends", async (t) => {
+  const { status, type, seen } = await ask(t, async (_, reply) => {
+    start(reply)
+    await new Promise((resolve) => setImmediate(resolve))
+    await new Promise((resolve) => setImmediate(resolve))
+    throw TOO_MANY
+  })
+  t.same({ status, type, seen }, { status: 200, type: 'text/event-stream; charset=utf-8', seen: 200 })
+})
+
+for (const [name, use] of Object.entries<(reply: FastifyReply) => unknown>({
+  'a message': (reply) => start(reply, { head: 'message' }).send('a'),
+  'a comment': (reply) => start(reply, { head: 'message' }).comment('a'),
+  'a subscription': (reply) => reply.server.sse.channel('news').subscribe(start(reply, { head: 'message' })),
+  'the end': (reply) => start(reply, { head: 'message' }).close()
+})) {
+  t.test(`head › 'message': ${name} lets it go out`, async (t) => {
+    const opened = new Deferred<number>()
+    const { status } = await ask(t, async (_, reply) => {
+      use(reply)
+      reply.raw.once('close', () => opened.resolve(0))
+      setImmediate(() => setImmediate(() => reply.server.sse.closeWhere(() => true)))
+    })
+    t.equal(status, 200)
+  })
+}
+
+t.test("head › 'message': a heartbeat lets it go out", async (t) => {
+  const { status, body } = await ask(t, (_, reply) => {
+    const sse = start(reply, { head: 'message', heartbeatMs: 10 })
+    const watching = setInterval(() => {
+      if (sse.state !== 'open') return
+      clearInterval(watching)
+      sse.close()
+    }, 5)
+  })
+  t.equal(status, 200)
+  t.match(body, 'event: close')
+})
+
+t.test('head › headers that are set in the turn are in it', async (t) => {
+  const { type } = await ask(t, (_, reply) => {
+    const sse = start(reply)
+    reply.header('content-type', 'text/event-stream; charset=utf-8; v=1')
+    sse.close()
+  })
+  t.equal(type, 'text/event-stream; charset=utf-8; v=1')
+})
+
+t.test('head › another status than 200 is an error', async (t) => {
+  const { status, body } = await ask(t, (_, reply) => {
+    reply.code(201)
+    start(reply).close()
+  })
+  t.equal(status, 500)
+  t.match(body, 'FST_ERR_EVENTSTREAM_INVALID_STATUS')
+})
+
+t.test('head › once it is out, a failing handler does not change what hooks and logs see', async (t) => {
+  const { status, seen } = await ask(t, async (_, reply) => {
+    const sse = start(reply)
+    await sse.send('a')
+    while (sse.state === 'opening') await new Promise((resolve) => setImmediate(resolve))
+    throw TOO_MANY
+  })
+  t.same({ status, seen }, { status: 200, seen: 200 })
+})

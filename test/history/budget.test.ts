@@ -1,0 +1,118 @@
+import t from 'tap'
+import { Bench } from './bench.ts'
+
+/** What counts besides the text: for each message, and for each channel that has any. */
+const MESSAGE = 256
+const CHANNEL = 768
+
+/** What so many messages of one character take in one channel. */
+function bytesOf(messages: number): number {
+  return CHANNEL + messages * (MESSAGE + 1)
+}
+
+t.test('maxTotalBytes', async (t) => {
+  t.test('the oldest messages go, whatever channels they are in', async (t) => {
+    const bench = new Bench({ maxTotalBytes: bytesOf(4) + CHANNEL })
+    bench.append('a', ['1'])
+    bench.append('b', ['2'])
+    bench.append('a', ['3', '4'])
+    t.same([bench.texts('a'), bench.texts('b')], [['1', '3', '4'], ['2']])
+    bench.publish('a', '5')
+    t.same([bench.texts('a'), bench.texts('b')], [['3', '4', '5'], ['2']])
+    bench.publish('a', '6')
+    t.same([bench.texts('a'), bench.texts('b')], [['3', '4', '5', '6'], []], 'and what channel b took')
+  })
+
+  t.test('counts text, and keys of both kinds', async (t) => {
+    const key = 'k'.repeat(100)
+    const large = { text: 'x'.repeat(100), byteLength: 100, key }
+    const maxTotalBytes = CHANNEL + 2 * (MESSAGE + 200)
+    const fits = new Bench({ maxTotalBytes })
+    fits.append('a', [large, large])
+    t.equal(fits.history.lengthOf('a'), 2)
+    const tooMuch = new Bench({ maxTotalBytes })
+    tooMuch.append('a', [large, { ...large, byteLength: 101 }])
+    t.equal(tooMuch.history.lengthOf('a'), 1)
+    const withKeys = new Bench({ maxTotalBytes })
+    withKeys.append('a', [large, large], { idempotencyKey: 'k' })
+    t.equal(withKeys.history.lengthOf('a'), 1)
+  })
+
+  t.test('counts a message of several channels once, and the channels', async (t) => {
+    const channels = ['a', 'b', 'c']
+    const bench = new Bench({ maxTotalBytes: bytesOf(2) + 2 * CHANNEL })
+    bench.append(channels, ['1', '2'])
+    for (const channel of channels) t.same(bench.texts(channel), ['1', '2'], channel)
+    bench.publish('b', '3')
+    t.same(
+      channels.map((channel) => bench.texts(channel)),
+      [['2'], ['2', '3'], ['2']]
+    )
+  })
+
+  t.test('drops no more than it must when a channel has dropped the message before', async (t) => {
+    const bench = new Bench({ maxTotalBytes: bytesOf(4) + CHANNEL, maxMessages: 3 })
+    bench.publish(['a', 'b'], 'x')
+    bench.append('b', ['1', '2', '3'])
+    t.same([bench.texts('a'), bench.texts('b')], [['x'], ['1', '2', '3']])
+    bench.publish('c', '4')
+    t.same([bench.texts('a'), bench.texts('b'), bench.texts('c')], [[], ['1', '2', '3'], ['4']])
+  })
+
+  t.test('keeps the newest message, whatever it takes', async (t) => {
+    const bench = new Bench({ maxTotalBytes: 1 })
+    bench.publish(['a', 'b'], 'x'.repeat(1_000))
+    t.same([bench.history.lengthOf('a'), bench.history.lengthOf('b')], [1, 1])
+    bench.publish('b', '1')
+    t.same([bench.texts('a'), bench.texts('b')], [[], ['1']])
+  })
+
+  t.test('keeps all that came in one step only as far as it fits', async (t) => {
+    const bench = new Bench({ maxTotalBytes: bytesOf(2) })
+    t.equal(bench.append('a', ['1', '2', '3']).length, 3)
+    t.same(bench.texts('a'), ['2', '3'])
+  })
+
+  t.test('does not wait for followers', async (t) => {
+    const bench = new Bench({ maxTotalBytes: bytesOf(2) })
+    bench.follow('a')
+    const [first = ''] = bench.append('a', ['1', '2', '3'])
+    t.same(bench.texts('a'), ['2', '3'])
+    t.equal(bench.window('a').dropped, bench.placeOf(first), 'who had not been offered it can be told')
+  })
+
+  t.test('counts what is not kept as long as it is there', async (t) => {
+    const bench = new Bench({ maxTotalBytes: bytesOf(2) })
+    bench.follow('a')
+    bench.publish('a', '1')
+    bench.pass('a', '2')
+    t.same(bench.texts('a'), ['1', '2'])
+    bench.pass('a', '3')
+    t.same(bench.texts('a'), ['2', '3'])
+  })
+
+  t.test('is as large as before when something has come and gone', async (t) => {
+    const bench = new Bench({ maxTotalBytes: bytesOf(5) })
+    const come = {
+      kept: () => bench.append('a', ['1', '2', '3', '4', '5', '6', '7']),
+      passing: () => ['1', '2', '3'].map((text) => bench.pass('a', text)),
+      mixed: () => {
+        bench.pass('a', '1')
+        bench.publish('a', '2')
+        bench.pass('a', '3')
+      }
+    }
+    bench.follow('a')
+    for (const [name, run] of Object.entries(come)) {
+      for (let i = 0; i < 10; i++) {
+        run()
+        bench.offerAll()
+      }
+      bench.append(
+        'a',
+        Array.from({ length: 10 }, (_, i) => `${i}`)
+      )
+      t.equal(bench.history.lengthOf('a'), 5, name)
+    }
+  })
+})
