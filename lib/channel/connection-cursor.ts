@@ -307,7 +307,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   #takeShared(subscription: LiveSubscription, upTo: Place): Batch | undefined {
-    const { channel, start, end } = subscription
+    const { channel, start, end, active } = subscription
     const { window } = channel
     const place = Math.max(this.#place, start)
     const next = window.entryAfter(place)?.place ?? Infinity
@@ -320,6 +320,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     const run = this.shared.batches.after(window, place, Math.min(upTo, end), channel.size > 1)
     this.#place = run.last
     this.#noteTold(run.last)
+    if (window.newest?.place === run.last && active) this.#list.unlist(subscription)
     this.shared.counters.delivered += run.batch.messages
     return run.batch
   }

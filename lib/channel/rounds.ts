@@ -6,7 +6,7 @@ import { PIECE_BYTES } from '../wire/batch.ts'
 
 /** Who takes what is published. */
 export interface Reader {
-  /** A channel of its own has news. It is told so once in each round. */
+  /** A channel of its own has news. It is told so once for each of them. */
   readerOnNews(round: Round): void
 }
 
@@ -45,7 +45,8 @@ export class Rounds implements Work {
   /** Of the round that is being told: how far it goes, who is still to be found, and who was. */
   #place: Place | undefined
   #searches: Iterator<Readership>[] = []
-  readonly #found = new Set<Reader>()
+  /** Some may be there more than once. */
+  readonly #found: Reader[] = []
   /** Those that some who keep up have not taken, in order. */
   readonly #open: Round[] = []
   #unofferedBytes = 0
@@ -105,7 +106,7 @@ export class Rounds implements Work {
     this.#mark = round.place
     this.#open.push(round)
     for (const reader of this.#found) reader.readerOnNews(round)
-    this.#found.clear()
+    this.#found.length = 0
     this.#settle()
     return this.#news.size > 0 && this.#again()
   }
@@ -138,7 +139,7 @@ export class Rounds implements Work {
       if (search === undefined) return true
       const { done, value } = search.next()
       if (done) this.#searches.pop()
-      else this.#found.add(value.noteNews())
+      else this.#found.push(value.noteNews())
     }
     return false
   }
