@@ -87,8 +87,16 @@ export function optionsFor(
 }
 
 function fits(name: string, pattern: string): boolean {
-  const parts = pattern.split('*').map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'))
-  return parts.length > 1 && new RegExp(`^${parts.join('.*')}$`, 's').test(name)
+  const [first = '', ...others] = pattern.split('*')
+  const last = others.pop()
+  if (last === undefined || !name.startsWith(first)) return false
+  let end = first.length
+  for (const part of others) {
+    const start = name.indexOf(part, end)
+    if (start < 0) return false
+    end = start + part.length
+  }
+  return name.length - last.length >= end && name.endsWith(last)
 }
 
 function byLength(one: string, other: string): number {

@@ -19,6 +19,7 @@ import type {
 import { type ChannelPatterns, LIMITS, optionsFor, type ResolvedChannelOptions } from './channel-options.ts'
 import { publishChannel } from './diagnostics.ts'
 import { type ChannelHost, LiveChannel } from './live-channel.ts'
+import type { LiveSubscription } from './live-subscription.ts'
 import type { Shared } from './shared.ts'
 
 const MAX_NAME_BYTES = 256
@@ -76,14 +77,18 @@ export class Channels implements ChannelHost {
   }
 
   subscribe(connection: AnyConnection, names: readonly string[], options?: SubscribeOptions): Subscription[] {
-    const subscriptions: Subscription[] = []
+    const before = new Set<unknown>(connection?.subscriptions)
+    const subscribed: [LiveChannel, Subscription][] = []
     try {
-      for (const name of namesOf(names)) subscriptions.push(this.get(name).subscribe(connection, options))
+      for (const channel of namesOf(names).map((name) => this.get(name)))
+        subscribed.push([channel, channel.subscribe(connection, options)])
     } catch (error) {
-      for (const subscription of subscriptions) subscription.unsubscribe()
+      for (const [channel, subscription] of subscribed) {
+        if (!before.has(subscription)) channel.withdraw(subscription as LiveSubscription)
+      }
       throw error
     }
-    return subscriptions
+    return subscribed.map(([, subscription]) => subscription)
   }
 
   publish(
@@ -141,12 +146,15 @@ export class Channels implements ChannelHost {
   ): Promise<readonly Cursor[]> {
     const { history, rounds, counters } = this.shared
     const windows = channels.map(({ window }) => window)
+    const { head } = history
     const cursors = history.append(windows, frames, { idempotencyKey, isKept })
-    counters.published += frames.length
-    if (publishChannel.hasSubscribers) {
+    const isNew = history.head !== head
+    if (isNew) counters.published += frames.length
+    if (isNew && publishChannel.hasSubscribers) {
       const names = channels.map(({ name }) => name)
       for (const [i, cursor] of cursors.entries()) {
-        publishChannel.publish({ channels: names, cursor, byteLength: frames[i]?.byteLength ?? 0 })
+        const { byteLength } = frames[i] as Frame
+        publishChannel.publish({ channels: names, cursor, byteLength })
       }
     }
     await rounds.publish(byteLength)

@@ -99,8 +99,6 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     const isReturning = resumption !== undefined
     const subscription = new LiveSubscription(channel, this, { ...start, place, gap }, isReturning, filter)
     this.#position(subscription)
-    // What is left of a subscription to the same channel is given by the new one, from where it begins.
-    for (const rest of channel.restsOf(this.connection)) rest.end = Math.min(rest.end, place)
     this.#list.add(subscription)
     this.#resumption?.setOnChange()
     this.#untold = start.isPast ? this.shared.history.stamp() : start.place
@@ -124,8 +122,8 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   /** As if it had never been. */
   undo(subscription: LiveSubscription): void {
-    this.#list.end(subscription, subscription.start)
-    this.#list.forget(subscription)
+    if (subscription.active) this.#list.end(subscription, subscription.start)
+    if (this.#list.has(subscription)) this.#list.forget(subscription)
   }
 
   list(subscription: LiveSubscription): void {
@@ -136,19 +134,19 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     if (!this.connection.feedOnChange() || this.#round !== undefined) return
     this.#round = round
     round.pending++
-    if (this.#gaps !== undefined) this.#waitInRound()
+    if (this.#gaps !== undefined || this.#isHeld) this.#waitInRound()
   }
 
   take(limit: Place): Batch | 'later' | 'held' | undefined {
     if (this.#list.isEmpty || this.#hasFailed) return this.#leaveRound()
-    if (this.#mustWait()) return this.#leaveRound() ?? 'held'
+    if (this.#mustWait()) return this.#waitInRound()
     this.#begin()
     if (this.#gaps !== undefined) return this.#takeGaps(this.#gaps)
+    this.#goOnInRound()
     const { mark } = this.shared.rounds
     const upTo = Math.min(limit, mark)
     const taken = this.#takeUpTo(upTo, limit <= mark)
     if (taken !== undefined) return taken
-    if (this.#gaps !== undefined) return this.#waitInRound()
     if (this.#hasFailed || this.connection.state === 'closed') return this.#leaveRound()
     this.#place = Math.max(this.#place, upTo)
     if (upTo === mark) this.#leaveRound()
@@ -200,8 +198,9 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   /** Where it stands to the connection's place, which the first ones determine. */
   #position(subscription: LiveSubscription): void {
     const { start } = subscription
-    const standpoint = this.#counting?.isTooLate ? undefined : this.#counting?.standpoint
-    if (!this.#hasBegun && this.#list.isEmpty) this.#place = standpoint?.place ?? start
+    const standpoint = this.#counting?.standpoint
+    // `notBefore` may be in the future, where no cursor is.
+    if (!this.#hasBegun && this.#list.isEmpty) this.#place = standpoint?.place ?? Math.min(start, this.head)
     else if (!this.#hasBegun && standpoint === undefined) this.#place = Math.min(this.#place, start)
     if (start < this.#place) subscription.at = start
     if (this.#gaps !== undefined) this.#gaps.place = undefined
@@ -215,11 +214,12 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     this.#isWaiting = false
   }
 
-  /** What comes after a gap is held until the application has answered, but nobody waits for that. */
-  #waitInRound(): undefined {
-    if (this.#round === undefined || this.#isWaiting) return
+  /** What is to come is held until the application has answered, but no publisher waits for that. */
+  #waitInRound(): 'held' {
+    if (this.#round === undefined || this.#isWaiting) return 'held'
     this.#isWaiting = true
     this.shared.rounds.wait(this.#round)
+    return 'held'
   }
 
   #goOnInRound(): void {
@@ -243,7 +243,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     this.#isHeld = false
     this.#holdIsOver = true
     this.#timer = setTimeout(() => {
-      if (this.#resumption !== undefined) this.#resumption.isTooLate = true
+      this.#resumption = undefined
     }, UNSETTLED_MS).unref()
     this.connection.feedOnChange()
   }
@@ -285,7 +285,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   /** The next batch of what is at or before a place. @param isLast whether something else comes then. */
-  #takeUpTo(upTo: Place, isLast: boolean): Batch | 'later' | undefined {
+  #takeUpTo(upTo: Place, isLast: boolean): Batch | 'later' | 'held' | undefined {
     if (!this.#list.hasListed) return undefined
     const only = this.#list.onlyListed
     return only !== undefined && this.#isPlain(only)
@@ -326,7 +326,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   /** Takes what several subscriptions have, in the order of places, or one that does not share what it takes. */
-  #takeMerged(upTo: Place, isLast: boolean): Batch | 'later' | undefined {
+  #takeMerged(upTo: Place, isLast: boolean): Batch | 'later' | 'held' | undefined {
     this.#selection ??= new Selection(this.connection, this.shared, this.#list)
     const isOver = this.#selection.clock()
     for (;;) {
@@ -395,7 +395,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   /** @param told where the client stands who was told; `undefined`: something else is still to come there. */
-  #meetGaps(items: readonly Item[], told: Place | undefined): Batch | undefined {
+  #meetGaps(items: readonly Item[], told: Place | undefined): Batch | 'held' | undefined {
     for (const { subscription, place } of items) {
       const { isIntact, dueGap, channel } = subscription
       const { slow, afterGap } = channel.options
@@ -412,7 +412,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   /** Of a gap that goes beyond a place, something may have been before it, and is told before what was sent there. */
-  #meetPartly(items: readonly Item[], upTo: Place): Batch | undefined {
+  #meetPartly(items: readonly Item[], upTo: Place): Batch | 'held' | undefined {
     const gaps = items.filter(({ entry, subscription }) => entry === undefined && subscription.start < upTo)
     return gaps.length === 0 ? undefined : this.#meetGaps(gaps, Math.max(upTo, this.#place))
   }
@@ -425,9 +425,10 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   /** The id comes with the last of the frames: a client that is cut off before has not got over the gap. */
-  #takeGaps(gaps: PendingGaps): Batch | undefined {
+  #takeGaps(gaps: PendingGaps): Batch | 'held' {
+    if (this.connection.state === 'closing') gaps.giveUp()
     const { texts, place } = gaps
-    if (texts === undefined || this.#gaps !== gaps) return this.#waitInRound()
+    if (texts === undefined) return this.#waitInRound()
     this.#gaps = undefined
     this.#goOnInRound()
     gaps.skip(this.#place)

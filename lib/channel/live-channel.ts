@@ -88,8 +88,11 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
     return this.#window ?? this.#host.shared.history.window(this.name, this.#options)
   }
 
-  restsOf(connection: Connection): Iterable<LiveSubscription> {
-    return this.#ended.get(connection) ?? []
+  /** Ends a subscription, which is given nothing. */
+  withdraw(subscription: LiveSubscription): void {
+    subscription.unsubscribe()
+    subscription.end = subscription.start
+    subscription.dueGap = undefined
   }
 
   /** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION */
@@ -202,6 +205,11 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
       cursor.undo(subscription)
       throw error
     }
+    // What is left of an earlier one is given by the new one, from where it begins.
+    for (const rest of this.#ended.get(connection) ?? []) {
+      if (rest !== subscription) rest.end = Math.min(rest.end, subscription.start)
+    }
+    connection.startHead()
     connection.feedOnChange()
     return subscription
   }
@@ -292,7 +300,9 @@ async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
 }
 
 function checkFrom(name: string, value: unknown): void {
-  if (typeof value === 'string' && value !== '') return
+  if (value === 'now' || value === 'oldest' || value === 'first') return
+  // What a client brings may be anything, but a word is a slip of the pen.
+  if (typeof value === 'string' && value !== '' && !/^[A-Za-z]+$/.test(value)) return
   const last = typeof value === 'object' && value !== null ? Reflect.get(value, 'last') : undefined
   if (!Number.isSafeInteger(last) || last < 0) {
     throw invalid(name, "'now', 'oldest', 'first', { last: an integer } or a cursor", value)

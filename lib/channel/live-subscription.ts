@@ -11,8 +11,6 @@ import type { Reader, Readership } from './rounds.ts'
 export interface SubscribedChannel extends Channel {
   readonly window: Window
   readonly options: ResolvedChannelOptions
-  /** Subscriptions of a connection that have ended and have something to give. */
-  restsOf(connection: Connection): Iterable<LiveSubscription>
   /** The texts that tell a gap, at once or in bounded time. Neither throws nor rejects. */
   textsOf(
     gap: Gap & { readonly channel: string },
@@ -146,8 +144,8 @@ export class LiveSubscription implements Subscription, Readership {
     const { from, resume, notBefore, filter } = this.given
     return (
       given.filter === filter &&
-      given.resume === resume &&
-      isSame(given.from, from) &&
+      (given.resume ?? true) === (resume ?? true) &&
+      isSame(given.from ?? 'now', from ?? 'now') &&
       isSame(given.notBefore, notBefore)
     )
   }

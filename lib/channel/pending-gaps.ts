@@ -16,6 +16,8 @@ export class PendingGaps {
   /** The newest place when they were met: the texts tell of all that is lost until then. */
   readonly #head: Place
   #texts: readonly string[] | undefined
+  /** What tells them if the application does not. */
+  readonly #events: string[] = []
 
   constructor(shared: Shared, connection: AnyConnection, place: Place | undefined) {
     this.place = place
@@ -37,10 +39,19 @@ export class PendingGaps {
    */
   ask(subscriptions: readonly LiveSubscription[], isOfAll: boolean, onTexts: () => void): void {
     const answers = subscriptions.map((subscription) => this.#ask(subscription))
-    if (isOfAll) answers.push([this.#tell(undefined, 'unknown')])
+    if (isOfAll) {
+      const event = this.#tell(undefined, 'unknown', this.#shared.gapEvent)
+      this.#events.push(event)
+      answers.push([event])
+    }
     const isLater = answers.some((answer) => answer instanceof Promise)
     if (!isLater) this.#texts = (answers as string[][]).flat()
     else void this.#wait(answers, onTexts)
+  }
+
+  /** There is no time to wait for the application. */
+  giveUp(): void {
+    this.#texts ??= this.#events
   }
 
   /** What was dropped while the application was asked is part of the gap. */
@@ -57,7 +68,7 @@ export class PendingGaps {
     if (dueGap === undefined) this.#losers.push(subscription)
     subscription.dueGap = undefined
     subscription.isIntact = true
-    this.#tell(channel.name, reason)
+    this.#events.push(this.#tell(channel.name, reason, channel.options.gapEvent))
     return channel.textsOf({ channel: channel.name, reason }, subscription)
   }
 
@@ -65,15 +76,17 @@ export class PendingGaps {
     answers: readonly (readonly string[] | Promise<readonly string[]>)[],
     onTexts: () => void
   ): Promise<void> {
-    this.#texts = (await Promise.all(answers)).flat()
+    const texts = (await Promise.all(answers)).flat()
+    if (this.#texts !== undefined) return
+    this.#texts = texts
     onTexts()
   }
 
-  /** @returns the event of a gap that is no channel's. */
-  #tell(channel: string | undefined, reason: GapReason): string {
+  /** @returns the event that tells a gap. */
+  #tell(channel: string | undefined, reason: GapReason, event: string): string {
     const gap = channel === undefined ? { reason } : { channel, reason }
     this.#shared.counters.gaps++
     if (gapChannel.hasSubscribers) gapChannel.publish({ connection: this.#connection, ...gap })
-    return gapText(this.#shared.gapEvent, gap)
+    return gapText(event, gap)
   }
 }

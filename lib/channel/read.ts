@@ -55,24 +55,36 @@ class Ear implements Readership, Reader {
   }
 }
 
-/** What a channel has after a place, and then what it gets. Who asks too seldom has gaps. */
-export async function* read({
-  start,
-  history,
-  messages,
-  signal,
-  open,
-  close
-}: Reading): AsyncGenerator<ReadItem, void, undefined> {
+/** What a channel has after a place, and then what it gets. Who asks too seldom has gaps. May be given up at any time. */
+export function read(reading: Reading): AsyncIterableIterator<ReadItem> {
+  const leaving = new AbortController()
+  const items = readUntil(reading, leaving.signal)
+  return {
+    next: () => items.next(),
+    return: () => {
+      leaving.abort()
+      return items.return()
+    },
+    [Symbol.asyncIterator]() {
+      return this
+    }
+  }
+}
+
+async function* readUntil(
+  { start, history, messages, signal, open, close }: Reading,
+  left: AbortSignal
+): AsyncGenerator<ReadItem, void, undefined> {
   const ear = new Ear()
   const window = open(ear)
   const wake = (): void => ear.wake()
   signal?.addEventListener('abort', wake)
+  left.addEventListener('abort', wake)
   history.closing.addEventListener('abort', wake)
   let { place, gap, isOldest } = start
   let isIntact = isOldest || window.dropped <= place
   try {
-    while (signal?.aborted !== true && !history.closing.aborted) {
+    while (signal?.aborted !== true && !left.aborted && !history.closing.aborted) {
       if (isOldest) place = Math.max(place, window.dropped)
       isOldest = false
       if (gap !== undefined || (ear.heard.length === 0 && window.dropped > place)) {

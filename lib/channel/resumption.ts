@@ -16,8 +16,6 @@ export class Resumption {
   readonly standpoint: Standpoint | undefined
   /** Whether nobody knows the id, and the client was not told so for all channels. */
   isUntold: boolean
-  /** Whether it counts no more, though the handler may not have subscribed to everything. */
-  isTooLate = false
   /** Names of channels that it was used for, and that were left. */
   readonly #left = new Set<string>()
   #uncertainty: Uncertainty | undefined
@@ -36,23 +34,21 @@ export class Resumption {
 
   /** Where a first subscription to a channel goes on; `undefined`: where it would begin without. */
   placeOf(name: string): Place | undefined {
-    if (this.standpoint === undefined || this.isTooLate) return undefined
+    if (this.standpoint === undefined) return undefined
     const { place, exceptions } = this.standpoint
     return exceptions.size === 0 ? place : (exceptions.get(hashOf(name)) ?? place)
   }
 
   /** The channel's next subscription is not the first. */
   leave(name: string): void {
-    if (!this.isTooLate) this.#left.add(name)
+    this.#left.add(name)
     this.setOnChange()
   }
 
   /** What is told of a channel that is subscribed to when something was given already. */
   lateGap(channel: LiveSubscription['channel']): GapReason | undefined {
     if (this.isUntold) return 'unknown'
-    const { place = Infinity } = this.standpoint ?? {}
-    const isMissed = this.isTooLate && hadAny(channel.window, place, Infinity)
-    return isMissed || this.isUncertain(channel) ? 'uncertain' : undefined
+    return this.isUncertain(channel) ? 'uncertain' : undefined
   }
 
   /** The subscriptions are complete: from now on it is known of which channels the id tells for certain. */
@@ -70,7 +66,7 @@ export class Resumption {
 
   /** What ids must say as long as the handler may still subscribe to something. */
   uncertaintyWith(names: () => Iterable<string>): Uncertainty | undefined {
-    if (this.standpoint === undefined || this.isTooLate) return undefined
+    if (this.standpoint === undefined) return undefined
     const { place, uncertainty } = this.standpoint
     this.#uncertainty ??= { since: Math.min(place, uncertainty?.since ?? place), sum: sumOf(names()) }
     return this.#uncertainty
@@ -78,7 +74,7 @@ export class Resumption {
 
   /** Where channels stand that the handler has not subscribed to, by the hashes of their names. */
   unusedExceptions(names: () => Iterable<string>): ReadonlyMap<string, Place> {
-    const unused = new Map(this.isTooLate ? [] : this.standpoint?.exceptions)
+    const unused = new Map(this.standpoint?.exceptions)
     if (unused.size > 0) for (const name of names()) unused.delete(hashOf(name))
     return unused
   }

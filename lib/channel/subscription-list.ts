@@ -41,6 +41,10 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
     for (let next = this.#oldest; next !== undefined; next = next.newer) yield next
   }
 
+  has(subscription: LiveSubscription): boolean {
+    return subscription.older !== undefined || this.#oldest === subscription
+  }
+
   add(subscription: LiveSubscription): void {
     subscription.older = this.#newest
     if (this.#newest === undefined) this.#oldest = subscription

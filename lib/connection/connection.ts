@@ -1,8 +1,13 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { Deferred } from '../base/deferred.ts'
-import { expected, FST_ERR_EVENTSTREAM_INVALID_MESSAGE } from '../base/errors.ts'
+import {
+  expected,
+  FST_ERR_EVENTSTREAM_INVALID_MESSAGE,
+  FST_ERR_EVENTSTREAM_INVALID_OPTION
+} from '../base/errors.ts'
 import { monotonicMs, wallClockMs } from '../base/monotonic-ms.ts'
+import { isThenable } from '../base/thenable.ts'
 import type { Place } from '../history/place.ts'
 import { Batch, PIECE_BYTES } from '../wire/batch.ts'
 import { encodeComment, encodeMessage, encodeRetry, type Frame, type FrameOptions } from '../wire/frame.ts'
@@ -220,6 +225,9 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   }
 
   waitFor(promise: PromiseLike<unknown>): void {
+    if (!isThenable(promise)) {
+      throw new FST_ERR_EVENTSTREAM_INVALID_OPTION(expected('what is waited for', 'a promise', promise))
+    }
     this.#waits++
     const done = (): void => this.#settleOne()
     promise.then(done, done)
@@ -299,7 +307,6 @@ export class Connection implements SSEConnection, TransportListener, Sink, Work 
   /** Takes from `feed` from now on. */
   attach(feed: Feed): void {
     this.#feed = feed
-    this.startHead()
   }
 
   /** The feed may have something. @returns whether it is asked for it in this turn. */

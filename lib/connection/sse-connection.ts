@@ -118,6 +118,8 @@ export interface SSEConnection<Events extends object = EventMap> {
   /**
    * Gives a client that comes back nothing of what it missed before the promise has settled, so that what is subscribed
    * to by then is replayed in one order. The promise that a handler returns is waited for by itself.
+   *
+   * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for what is no promise.
    */
   waitFor(promise: PromiseLike<unknown>): void
 

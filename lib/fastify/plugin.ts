@@ -31,7 +31,7 @@ import {
   type StartOptions
 } from './options.ts'
 import { declareRoute } from './route-events.ts'
-import { carriesStream, connectionOf, giveBack, hasHead, keepGivenBack } from './takeover.ts'
+import { carriesStream, connectionOf, giveBack, hasHead, keepGivenBack, letAnswer } from './takeover.ts'
 
 declare module 'fastify' {
   interface FastifyInstance<
@@ -150,6 +150,7 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
     }
     if (!hasHead(reply)) {
       giveBack(reply, error)
+      letAnswer(reply)
       return
     }
     reply.raw.statusCode = 200

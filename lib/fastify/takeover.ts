@@ -33,6 +33,9 @@ const kConnection: unique symbol = Symbol('fastify-eventstream.connection')
 /** Whether the head of a stream has begun to go out. */
 const kHead: unique symbol = Symbol('fastify-eventstream.head')
 
+/** What `reply.hijack()` sets. */
+const HIJACKED = 'fastify.reply.hijacked'
+
 /** A socket of HTTP/1, from `sseStart()` until the response has closed. */
 type CarryingSocket = Socket & { [kConnection]?: Connection | undefined }
 
@@ -167,6 +170,12 @@ export function giveBack(reply: FastifyReply, error: unknown): void {
   if (connection === undefined || reply.raw.headersSent) return
   connection.abandon('error', error)
   Object.defineProperty(reply, 'sent', { configurable: true, get: () => reply.raw.writableEnded })
+}
+
+/** What an error handler returns is an answer, too, which Fastify does not send for a reply that is hijacked. */
+export function letAnswer(reply: FastifyReply): void {
+  const hijacked = Object.getOwnPropertySymbols(reply).find(({ description }) => description === HIJACKED)
+  if (hijacked !== undefined) Reflect.set(reply, hijacked, false)
 }
 
 function isGivenBack(reply: FastifyReply): boolean {

@@ -48,6 +48,8 @@ export class ReceivedMessage {
     this.event = valuesOf('event', lines).join('')
     this.data = valuesOf('data', lines).join('\n')
     this.key = key
+    // It is the same for all filters.
+    Object.freeze(this)
   }
 
   /** A value of its own for each who asks, who may change it. */

@@ -394,6 +394,26 @@ t.test('Subscription › onGap', async (t) => {
     t.same(reader.told, ['!small expired', 'newest', 'both'])
   })
 
+  t.test(
+    'what is sent and the farewell wait for the answer, too; at the end the event is told instead',
+    async (t) => {
+      const answer = deferred<GapAnswer>()
+      const { bench, channel, comeBack } = await withLost({ onGap: () => answer.promise })
+      const [reader, closed] = [comeBack(), comeBack()]
+      bench.endTurn()
+      reader.connection.send('sent')
+      channel.publish('6')
+      closed.connection.close()
+      bench.endTurn()
+      t.same(reader.told, [])
+      t.match(closed.told, ['!news expired', '4', '5', '6'])
+      answer.resolve('state')
+      await nextTurn()
+      bench.endTurn()
+      t.same(reader.told, ['state', '4', '5', 'sent', '6'])
+    }
+  )
+
   t.test('a reader that is blocked while it waits for an answer holds nothing', async (t) => {
     const answer = deferred<GapAnswer>()
     const { bench, channel, comeBack } = await withLost({ onGap: () => answer.promise })
@@ -402,8 +422,8 @@ t.test('Subscription › onGap', async (t) => {
     channel.publish('6')
     bench.endTurn()
     reader.block()
-    reader.connection.comment()
-    bench.endTurn()
+    reader.connection.beat(0)
+    reader.connection.beat(20_000)
     for (const data of ['7', '8', '9']) {
       channel.publish(data)
       bench.endTurn()

@@ -492,12 +492,8 @@ t.test('Channel › publish › tells node:diagnostics_channel', async (t) => {
     }))
   )
   bench.channels.publish(names, 'é', { idempotencyKey: 'k' })
-  t.same(
-    events.slice(2),
-    cursors.map((cursor, i) => ({ channels: names, cursor, byteLength: i === 0 ? 10 : 0 })),
-    'a retry as what it was'
-  )
+  t.same([events.length, bench.counters.published], [2, 3], 'nothing is new that was published again')
   bench.channels.close()
   await t.rejects(bench.channel().publish('rejected'))
-  t.equal(events.length, 4, 'but not what was not kept')
+  t.equal(events.length, 2)
 })

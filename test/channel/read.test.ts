@@ -74,7 +74,7 @@ t.test('Channel › read()', async (t) => {
       [{ from: { last: 2 } }, ['4', '5']],
       [{ from: third }, ['4', '5']],
       [{ from: lost }, ['!expired', '3', '4', '5']],
-      [{ from: 'nonsense' }, ['!unknown', '3', '4', '5']],
+      [{ from: 'no-cursor' }, ['!unknown', '3', '4', '5']],
       [{ from: 'now' }, []]
     ]
     for (const [options, expected] of table) {

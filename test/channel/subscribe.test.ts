@@ -117,7 +117,7 @@ t.test('Channel › subscribe › where a client starts', async (t) => {
 
   t.test('from: a cursor that the history does not know is a gap', async (t) => {
     const { bench } = await published()
-    t.same(bench.given(['news'], undefined, { from: 'nonsense' }), ['!news unknown', '1', '2', '3'])
+    t.same(bench.given(['news'], undefined, { from: 'no-cursor' }), ['!news unknown', '1', '2', '3'])
   })
 })
 

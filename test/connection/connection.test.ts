@@ -642,6 +642,7 @@ t.test('Connection › #waitFor', async (t) => {
   t.test('and every promise that was to be waited for', async (t) => {
     const { connection } = Bench.open()
     const [one, other] = [deferred(), deferred()]
+    t.throws(() => connection.waitFor(5 as never), { code: 'FST_ERR_EVENTSTREAM_INVALID_OPTION' })
     connection.waitFor(one.promise)
     connection.waitFor(other.promise)
     connection.handlerOnSettle()

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
+import { Outbox } from '../../lib/connection/outbox.ts'
 import { PIECE_BYTES } from '../../lib/wire/batch.ts'
 import type { Frame } from '../../lib/wire/frame.ts'
-import { Outbox } from '../../lib/connection/outbox.ts'
 
 /** FC_SEED=… repeats a run. */
 const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || Math.floor(Math.random() * 2 ** 31)

@@ -75,6 +75,51 @@ t.test('head › what onSubscribe throws is an ordinary error', async (t) => {
   t.equal(status, 429)
 })
 
+t.test('head › what an error handler returns, or its promise, is the answer', async (t) => {
+  type Fail = (error: unknown, request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
+  const handlers: Fail[] = [
+    async (_error, _request, reply) => reply.code(418).send('teapot'),
+    async (_error, _request, reply) => {
+      reply.code(418)
+      return 'teapot'
+    }
+  ]
+  for (const fail of handlers) {
+    for (const isAsync of [true, false]) {
+      const { status, body } = await ask(
+        t,
+        (_, reply) => {
+          start(reply)
+          if (isAsync) return Promise.reject(TOO_MANY)
+          throw TOO_MANY
+        },
+        (app) => app.setErrorHandler(fail)
+      )
+      t.same({ status, body }, { status: 418, body: 'teapot' })
+    }
+  }
+})
+
+t.test("head › 'message': a subscription that is refused does not let it go out", async (t) => {
+  const onSubscribe = (): never => {
+    throw new Error('no')
+  }
+  const { status } = await ask(
+    t,
+    async (_, reply) => {
+      const sse = start(reply, { head: 'message' })
+      try {
+        reply.server.sse.channel('news').subscribe(sse)
+      } catch {
+        await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+        throw TOO_MANY
+      }
+    },
+    (app) => app.sse.channel('news', { onSubscribe })
+  )
+  t.equal(status, 429)
+})
+
 t.test("head › 'message': an error is an ordinary one until something is sent", async (t) => {
   const { status } = await ask(t, async (_, reply) => {
     start(reply, { head: 'message' })

@@ -1,5 +1,5 @@
-import type { Batch } from '../../../lib/wire/batch.ts'
 import type { Transport } from '../../../lib/connection/transport/transport.ts'
+import type { Batch } from '../../../lib/wire/batch.ts'
 import type { Moment } from '../run-log.ts'
 
 /**

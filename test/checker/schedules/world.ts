@@ -294,6 +294,14 @@ export class World implements LibraryListener {
 
   /** Nothing is to be done in this turn, so that nothing is kept for those who keep up. */
   #takeSamples(): void {
+    for (const { streams, setup } of this.clients) {
+      const sample = streams.at(-1)?.sampleOf(this.#largestMessage, this.setup.maxBufferedBytes, setup)
+      if (sample !== undefined) this.#note(sample)
+    }
+    // What is published meanwhile is held for those whose handlers have not settled.
+    const isHolding = ({ connection, settledAt }: Stream): boolean =>
+      connection.state !== 'closed' && settledAt === undefined
+    if (this.streams.some(isHolding)) return
     const { maxMessages, maxBytes, maxTotalBytes } = this.setup.limits
     let total = 0
     let totalCount = 0
@@ -308,10 +316,6 @@ export class World implements LibraryListener {
       if (count > 1) this.#sample(`bytes kept of ${log.name}`, bytes, maxBytes)
     }
     if (totalCount > 1) this.#sample('bytes kept of all channels', total, maxTotalBytes)
-    for (const { streams, setup } of this.clients) {
-      const sample = streams.at(-1)?.sampleOf(this.#largestMessage, this.setup.maxBufferedBytes, setup)
-      if (sample !== undefined) this.#note(sample)
-    }
   }
 
   #sample(name: string, value: number, bound: number): void {

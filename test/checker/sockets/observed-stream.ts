@@ -127,6 +127,11 @@ export class ObservedStream {
     return answer
   }
 
+  /** Whether something is held for it, because the application has not answered or not subscribed to everything. */
+  get isHeldFor(): boolean {
+    return this.#asked > 0 || !this.isSettled
+  }
+
   /** Whether everything that it may have was written and has left, if nothing is about to be written. */
   get isAtHead(): boolean {
     const { state, bufferedBytes } = this.connection

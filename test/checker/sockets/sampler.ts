@@ -55,7 +55,8 @@ export class Sampler {
     const at = now()
     for (const [stream, place] of standing) if (after.get(stream) === place) stream.noteStanding(at)
     this.#sampleStreams()
-    await this.#sampleHistory()
+    // What comes after a gap is held until the application has answered, and until a handler has settled.
+    if ([...this.#streams].every(({ isHeldFor }) => !isHeldFor)) await this.#sampleHistory()
     return true
   }
 
