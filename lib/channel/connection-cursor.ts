@@ -3,7 +3,7 @@ import type { Feed } from '../connection/feed.ts'
 import type { Place } from '../history/place.ts'
 import type { Entry } from '../history/window.ts'
 import { Batch, ID_LINE_BYTES, idBatch, PIECE_BYTES, withId } from '../wire/batch.ts'
-import type { ChannelMessage } from './channel.ts'
+import type { SubscribeOptions } from './channel.ts'
 import { formatId, hashOf } from './last-event-id.ts'
 import {
   FIRST,
@@ -82,22 +82,23 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   /**
    * @param from where it begins if what the client brought does not count.
    * @param notBefore where it begins at the earliest.
+   * @param given what `subscribe()` was given.
    */
   subscribe(
     channel: SubscribedChannel,
     from: Start,
-    resumes: boolean,
     notBefore: Place,
-    filter: ((message: ChannelMessage) => boolean) | undefined
+    given: SubscribeOptions
   ): LiveSubscription {
-    const resumption = resumes && this.#counting?.isFor(channel.name) ? this.#counting : undefined
+    const { resume = true } = given
+    const resumption = resume && this.#counting?.isFor(channel.name) ? this.#counting : undefined
     const brought = resumption?.placeOf(channel.name)
     const start =
       brought === undefined ? from : { place: brought, isPast: true, isOldest: false, gap: undefined }
     const place = Math.max(start.place, notBefore)
     const gap = this.#hasBegun ? (resumption?.lateGap(channel) ?? start.gap) : start.gap
     const isReturning = resumption !== undefined
-    const subscription = new LiveSubscription(channel, this, { ...start, place, gap }, isReturning, filter)
+    const subscription = new LiveSubscription(channel, this, { ...start, place, gap }, isReturning, given)
     this.#position(subscription)
     this.#list.add(subscription)
     this.#resumption?.setOnChange()
@@ -242,9 +243,6 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   #endHold(): void {
     this.#isHeld = false
     this.#holdIsOver = true
-    this.#timer = setTimeout(() => {
-      this.#resumption = undefined
-    }, UNSETTLED_MS).unref()
     this.connection.feedOnChange()
   }
 
@@ -252,8 +250,16 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   #begin(): void {
     const resumption = this.#resumption
     if (resumption === undefined) return
-    if (!this.#hasBegun) this.#meetStart(resumption)
-    if (!this.connection.isSettled) return
+    const isFirst = !this.#hasBegun
+    if (isFirst) this.#meetStart(resumption)
+    if (this.connection.isSettled) this.#useUp()
+    else if (isFirst) {
+      clearTimeout(this.#timer)
+      this.#timer = setTimeout(() => this.#useUp(), UNSETTLED_MS).unref()
+    }
+  }
+
+  #useUp(): void {
     this.#resumption = undefined
     clearTimeout(this.#timer)
   }

@@ -88,11 +88,12 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
     return this.#window ?? this.#host.shared.history.window(this.name, this.#options)
   }
 
-  /** Ends a subscription, which is given nothing. */
+  /** Ends a subscription, which is given nothing: what its client brought is not used up by it. */
   withdraw(subscription: LiveSubscription): void {
-    subscription.unsubscribe()
-    subscription.end = subscription.start
-    subscription.dueGap = undefined
+    if (!subscription.active) return
+    this.#remove(subscription)
+    subscription.subscriber.undo(subscription)
+    this.#tellEnded(subscription)
   }
 
   /** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION */
@@ -175,11 +176,7 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
     this.#remove(subscription)
     const { connection } = subscription
     this.#ended.set(connection, (this.#ended.get(connection) ?? new Set()).add(subscription))
-    try {
-      this.#observe('onUnsubscribe', this.#options.onUnsubscribe?.(subscription))
-    } catch (err) {
-      this.#logFailed('onUnsubscribe', err)
-    }
+    this.#tellEnded(subscription)
   }
 
   subscriptionOnForget(subscription: LiveSubscription): void {
@@ -190,12 +187,11 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
   }
 
   #subscribe(connection: Connection, given: SubscribeOptions): LiveSubscription {
-    const { from = 'now', resume = true, notBefore, filter } = given
+    const { from = 'now', notBefore } = given
     const cursor = this.#cursorOf(connection)
     const earliest = notBefore === undefined ? 0 : this.#earliest(notBefore)
     this.#use()
-    const subscription = cursor.subscribe(this, this.#startOf(from), resume, earliest, filter)
-    subscription.given = given
+    const subscription = cursor.subscribe(this, this.#startOf(from), earliest, given)
     this.#subscriptions.set(connection, subscription)
     this.#host.shared.counters.subscriptions++
     try {
@@ -275,6 +271,14 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
   #fallback(gap: NamedGap, err: unknown): readonly string[] {
     this.#host.shared.log.error({ err, gap }, 'onGap failed')
     return [gapText(this.#options.gapEvent, gap)]
+  }
+
+  #tellEnded(subscription: LiveSubscription): void {
+    try {
+      this.#observe('onUnsubscribe', this.#options.onUnsubscribe?.(subscription))
+    } catch (err) {
+      this.#logFailed('onUnsubscribe', err)
+    }
   }
 
   #observe(hook: string, result: unknown): void {

@@ -27,6 +27,8 @@ export interface Subscriber extends Reader {
   readonly connection: Connection
   /** The subscription may have something to give. */
   list(subscription: LiveSubscription): void
+  /** As if it had never been. */
+  undo(subscription: LiveSubscription): void
   unsubscribe(subscription: LiveSubscription): void
 }
 
@@ -51,7 +53,6 @@ export interface Item {
 
 /** The place of a gap that is told before anything else. */
 export const FIRST: Place = 1
-const NO_OPTIONS: SubscribeOptions = Object.freeze({})
 
 /** What a connection is given of one channel: what is after one place of the history, and at or before another. */
 export class LiveSubscription implements Subscription, Readership {
@@ -71,8 +72,7 @@ export class LiveSubscription implements Subscription, Readership {
   isIntact: boolean
   readonly filter: ((message: ChannelMessage) => boolean) | undefined
   readonly #openedMs = monotonicMs()
-  /** What `subscribe()` was given. */
-  given: SubscribeOptions
+  readonly #given: SubscribeOptions
   /** Whether it is among those that may have something to give, and which comes next there. */
   isListed = false
   nextListed: LiveSubscription | undefined
@@ -87,7 +87,7 @@ export class LiveSubscription implements Subscription, Readership {
     subscriber: Subscriber,
     { place, isPast, isOldest, gap }: Start,
     isReturning: boolean,
-    filter: ((message: ChannelMessage) => boolean) | undefined
+    given: SubscribeOptions
   ) {
     this.channel = channel
     this.subscriber = subscriber
@@ -98,8 +98,8 @@ export class LiveSubscription implements Subscription, Readership {
     this.dueGap = gap
     this.isReturning = isReturning
     this.isIntact = isOldest || channel.window.dropped <= place
-    this.filter = filter
-    this.given = NO_OPTIONS
+    this.filter = given.filter
+    this.#given = given
     this.nextListed = undefined
     this.older = undefined
     this.newer = undefined
@@ -141,7 +141,7 @@ export class LiveSubscription implements Subscription, Readership {
 
   /** Whether it was made with the same options. */
   isLike(given: SubscribeOptions): boolean {
-    const { from, resume, notBefore, filter } = this.given
+    const { from, resume, notBefore, filter } = this.#given
     return (
       given.filter === filter &&
       (given.resume ?? true) === (resume ?? true) &&

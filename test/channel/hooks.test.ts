@@ -71,6 +71,26 @@ t.test('onSubscribe', async (t) => {
   )
 })
 
+t.test('a set that is refused does not use up what its client brought', async (t) => {
+  const ended: string[] = []
+  const onUnsubscribe = ({ channel }: Subscription): number => ended.push(channel.name)
+  const bench = new ChannelBench({ onUnsubscribe })
+  bench.channel('forbidden', {
+    onSubscribe: ({ connection }) => {
+      connection.subscriptions.find(({ channel }) => channel.name === 'b')?.unsubscribe()
+      throw new Error('no')
+    }
+  })
+  const id = bench.cursor()
+  await bench.publishEach('a1')
+  const reader = bench.reader(id)
+  t.throws(() => bench.channels.subscribe(reader.connection, ['a', 'b', 'forbidden']), /no/)
+  t.same(ended.sort(), ['a', 'b'], 'each is told once that it has ended')
+  bench.channel('a').subscribe(reader.connection)
+  bench.endTurn()
+  t.same(reader.told, ['a1'])
+})
+
 t.test('filter › cannot change what the filters of others see', async (t) => {
   const bench = new ChannelBench()
   const reader = bench.reader()

@@ -242,6 +242,24 @@ t.test('Connection › what a returning client missed', async (t) => {
     }
   })
 
+  t.test('counts for a reader that was blocked for all that time, and was told nothing', async (t) => {
+    await FakeClock.run(async (clock) => {
+      const bench = new ChannelBench()
+      await bench.publishEach('news1')
+      const reader = bench.unsettled('lost')
+      bench.channel().subscribe(reader.connection, { from: 'oldest' })
+      bench.endTurn()
+      reader.block()
+      reader.connection.beat(0)
+      reader.connection.beat(20_000)
+      clock.advance(HOLD_MS + UNSETTLED_MS)
+      reader.unblock()
+      bench.endTurn()
+      t.match(reader.told, [/unknown/, 'news1'])
+      reader.connection.handlerOnSettle()
+    })
+  })
+
   t.test('is used up when the handler has settled: later subscriptions begin at their from', async (t) => {
     FakeClock.install(t)
     const { bench, reader, subscribe, connection } = await away(['a'])
