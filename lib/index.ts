@@ -27,9 +27,15 @@ export type {
 } from './connection/sse-connection.ts'
 export type { CloseEvent, DiagnosticsEvents, OpenEvent } from './fastify/diagnostics.ts'
 export type { EventStreamStats, EventStreams } from './fastify/event-streams.ts'
-export type { EventStreamOptions, HistoryOptions, StartOptions, StreamOptions } from './fastify/options.ts'
+export type {
+  EventStreamOptions,
+  HistoryOptions,
+  RouteStreamOptions,
+  StartOptions,
+  StreamOptions
+} from './fastify/options.ts'
 export { default, default as eventStream } from './fastify/plugin.ts'
-export { eventStreamTransform } from './fastify/route-events.ts'
+export { eventStreamTransform } from './fastify/route-options.ts'
 export type { Cursor } from './history/place.ts'
 export type { EventMap, EventSchemas, EventsOf, Sendable, TypedMessage } from './wire/event-types.ts'
 export type { Message, MessageId, Serializer } from './wire/message.ts'

@@ -31,7 +31,7 @@ import type { AnyConnection, SSEConnection } from '../connection/sse-connection.
 import { Heartbeat } from '../connection/watchdog.ts'
 import { History } from '../history/history.ts'
 import type { Cursor } from '../history/place.ts'
-import { assertUndeclared, DeclaredEvents } from '../wire/declared-events.ts'
+import { DeclaredEvents } from '../wire/declared-events.ts'
 import type { EventMap, EventSchemas } from '../wire/event-types.ts'
 import { encodeMessage, type Frame } from '../wire/frame.ts'
 import { acceptsEventStream } from './accept.ts'
@@ -45,7 +45,7 @@ import {
   type StartOptions
 } from './options.ts'
 import { requestLogging } from './request-logging.ts'
-import { eventsOfRoute } from './route-events.ts'
+import { optionsOfRoute } from './route-options.ts'
 import { Sessions } from './sessions.ts'
 import {
   assertNotPipelined,
@@ -203,13 +203,11 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams {
 
   /** What `reply.sseStart()` does. */
   start(request: FastifyRequest, reply: FastifyReply, given?: StartOptions): Connection {
-    const options = resolveStartOptions(this.#options, given)
+    const options = resolveStartOptions(optionsOfRoute(request) ?? this.#options, given)
     this.#assertStartable(request, reply, options)
     const isLogged = this.#isLogged(request)
     const response: RawResponse = reply.raw
-    const events = options.events ?? eventsOfRoute(request)
-    assertUndeclared(events, 'cursorEvent', options.cursorEvent)
-    const declared = this.#declarationOf(events, reply.server)
+    const declared = this.#declarationOf(options.events, reply.server)
     const transport = transportBeforeHead(response, () => this.#scheduleHead(reply, connection))
     const connection: Connection = new Connection(request, options, transport, this, monotonicMs(), declared)
     if (!isLogged) this.#unlogged.add(connection)

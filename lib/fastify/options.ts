@@ -22,12 +22,12 @@ import {
   type LIMITS,
   type ResolvedChannelOptions
 } from '../channel/channel-options.ts'
-import { checkEvents } from '../wire/declared-events.ts'
+import { assertUndeclared, checkEvents } from '../wire/declared-events.ts'
 import type { EventSchemas } from '../wire/event-types.ts'
 import { encodeMessage, type Frame } from '../wire/frame.ts'
 import { assertNoId, type Message, type Serializer } from '../wire/message.ts'
 
-/** What one stream may set for itself in `reply.sseStart(options)`; the rest comes from the plugin's options. */
+/** What a stream may have set for itself, for its route or for all streams of the plugin. */
 export interface StreamOptions {
   /**
    * Turns data that is neither a string nor bytes into text.
@@ -94,14 +94,19 @@ export interface StreamOptions {
   farewell?: Message | false
 }
 
-/** Options of `reply.sseStart()`. */
-export interface StartOptions extends StreamOptions {
+/** The route option `eventStream`: what the streams of one route have in place of the plugin's options. */
+export interface RouteStreamOptions extends StreamOptions {
   /**
    * The events that the stream sends, each with the schema of its data. `send()` throws for any other, and for data that
-   * does not fit. They are compiled once: declare them outside of the handler.
-   * @defaultValue those of the route's option `events`
+   * does not fit. Those of a route are part of its response schema, as `text/event-stream` (OpenAPI 3.2, section 4.14.4).
+   * They are compiled once: declare them outside of the handler.
+   * @defaultValue none
    */
   events?: EventSchemas
+}
+
+/** Options of `reply.sseStart()`, in place of the route's. */
+export interface StartOptions extends RouteStreamOptions {
   /**
    * When the stream ends with reason `expired`: a `Date`, or milliseconds since the epoch. For a token's expiry.
    * @defaultValue none
@@ -203,11 +208,14 @@ const STREAM_CHECKS: Readonly<Record<keyof StreamOptions, Check>> = {
   head: oneOf('turn', 'message'),
   farewell: checkNothing
 }
-const START_CHECKS: Readonly<Record<keyof StartOptions, Check>> = {
+const ROUTE_CHECKS: Readonly<Record<keyof RouteStreamOptions, Check>> = {
   ...STREAM_CHECKS,
-  expiresAt: checkTime,
-  context: checkNothing,
   events: checkEvents
+}
+const START_CHECKS: Readonly<Record<keyof StartOptions, Check>> = {
+  ...ROUTE_CHECKS,
+  expiresAt: checkTime,
+  context: checkNothing
 }
 const HISTORY_CHECKS: Readonly<Record<keyof HistoryOptions, Check>> = { maxTotalBytes: checkBytes }
 const { events: _, maxMessages: _1, maxBytes: _2, maxAgeMs: _3, ...ALL_CHANNELS_CHECKS } = CHANNEL_CHECKS
@@ -240,11 +248,24 @@ export function resolveOptions(given: EventStreamOptions): ResolvedOptions {
 }
 
 /**
- * One stream's options, over the plugin's.
+ * A route's options, over the plugin's.
  *
  * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for an unknown name or a wrong value.
  */
-export function resolveStartOptions(base: ResolvedOptions, given: StartOptions = {}): ResolvedStartOptions {
+export function resolveRouteOptions(base: ResolvedOptions, given: RouteStreamOptions): ResolvedStartOptions {
+  checkObject('eventStream', given)
+  return merge(base, given, ROUTE_CHECKS)
+}
+
+/**
+ * One stream's options, over its route's or the plugin's.
+ *
+ * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for an unknown name or a wrong value.
+ */
+export function resolveStartOptions(
+  base: ResolvedStartOptions,
+  given: StartOptions = {}
+): ResolvedStartOptions {
   checkObject('the options', given)
   return Object.keys(given).length === 0 ? base : merge(base, given, START_CHECKS)
 }
@@ -254,7 +275,11 @@ function merge(
   given: Omit<EventStreamOptions & StartOptions, 'history'>,
   checks: Readonly<Record<string, Check>>
 ): ResolvedStartOptions {
-  const options = { ...base, ...checked(given, checks) }
+  const options: Omit<ResolvedStartOptions, 'farewellFrame' | 'shutdownFrame'> = {
+    ...base,
+    ...checked(given, checks)
+  }
+  assertUndeclared(options.events, 'cursorEvent', options.cursorEvent)
   const farewellFrame = farewellOf('farewell', options)
   const shutdownFrame = farewellOf('shutdownFarewell', options)
   return Object.freeze({ ...options, farewellFrame, shutdownFrame })

@@ -27,10 +27,12 @@ import { Hub } from './hub.ts'
 import {
   type EventStreamOptions,
   type ResolvedOptions,
+  type RouteStreamOptions,
   resolveOptions,
+  resolveRouteOptions,
   type StartOptions
 } from './options.ts'
-import { declareRoute } from './route-events.ts'
+import { setRouteOptions } from './route-options.ts'
 import { carriesStream, connectionOf, giveBack, hasHead, keepGivenBack, letAnswer } from './takeover.ts'
 
 declare module 'fastify' {
@@ -55,11 +57,8 @@ declare module 'fastify' {
     TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
     Logger extends FastifyBaseLogger = FastifyBaseLogger
   > {
-    /**
-     * The events of the route's streams, each with the schema of its data. They are part of the route's response schema,
-     * as `text/event-stream` (OpenAPI 3.2, section 4.14.4), and checked as `sseStart({ events })` does.
-     */
-    events?: EventSchemas
+    /** What the route's streams have in place of the plugin's options, and the events that they send. */
+    eventStream?: RouteStreamOptions
   }
 
   interface FastifyRequest {
@@ -119,8 +118,10 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
   const declarations: [EventSchemas, FastifyInstance][] = []
   app.addHook('onRoute', function (this: FastifyInstance, route) {
     route.handler = watched(route.handler)
-    const events = declareRoute(route, this)
-    if (events !== undefined) declarations.push([events, this])
+    if (route.eventStream === undefined) return
+    const routeOptions = resolveRouteOptions(options, route.eventStream)
+    setRouteOptions(route, routeOptions, this)
+    if (routeOptions.events !== undefined) declarations.push([routeOptions.events, this])
   })
   app.addHook('onRequest', refuseBehindStream)
   app.addHook('onError', giveBackOnError)

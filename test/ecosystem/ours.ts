@@ -5,7 +5,9 @@ export const ours: Contestant = {
   name: 'fastify-eventstream',
   isPlugin: true,
   routeOptions: {},
-  documentedOptions: { events: { message: { type: 'string', description: 'A greeting' } } },
+  documentedOptions: {
+    eventStream: { events: { message: { type: 'string', description: 'A greeting' } } }
+  },
   register: async (app) => {
     await app.register(eventStream)
   },

@@ -55,7 +55,7 @@ export async function main(): Promise<string> {
   const app = Fastify()
   await app.register(eventStream, { heartbeatMs: 5_000 })
   await app.register(named, { history: { maxTotalBytes: 1_000_000 } })
-  app.get('/', { events: { tick: { type: 'object' } } }, async (request, reply) => {
+  app.get('/', { eventStream: { events: { tick: { type: 'object' } } } }, async (request, reply) => {
     const sse: SSEConnection<{ tick: number }> = reply.sseStart<{ tick: number }>()
     await sse.send({ event: 'tick', data: 1 })
     // @ts-expect-error the data is a number

@@ -180,6 +180,7 @@ const PLUGIN_ROWS: readonly Row[] = [
 
 const START_ROWS: readonly Row[] = [
   ...STREAM_ROWS,
+  ['events', 'at least one event', [{ quote: { type: 'object' } }], [[{}, '{} (object)']]],
   [
     'expiresAt',
     TIME_RULE,
@@ -195,8 +196,7 @@ const START_ROWS: readonly Row[] = [
       [{}, '{} (object)']
     ]
   ],
-  ['context', 'anything', [null, false, 1, 'Ann', { user: 1 }, [], () => 1], []],
-  ['events', 'at least one event', [{ quote: { type: 'object' } }], [[{}, '{} (object)']]]
+  ['context', 'anything', [null, false, 1, 'Ann', { user: 1 }, [], () => 1], []]
 ]
 
 for (const [title, rows, resolveOne] of [
@@ -336,7 +336,7 @@ t.test('resolveOptions', async (t) => {
       t.throws(() => resolveStart({ [name]: value }), {
         code: CODE,
         message: new RegExp(
-          `^Expected ${name} to be one of serializer, .*, farewell, expiresAt, context, events, got `
+          `^Expected ${name} to be one of serializer, .*, farewell, events, expiresAt, context, got `
         )
       })
     }

@@ -41,7 +41,7 @@ export const swaggerRows: readonly Row[] = [
       const documented = operation?.responses?.['200']?.content?.['text/event-stream']
       assert.deepEqual(documented?.schema, { type: 'string' })
       assert.deepEqual(documented.itemSchema?.oneOf?.[0], {
-        properties: { event: { const: 'message' }, data: documentedOptions.events?.message },
+        properties: { event: { const: 'message' }, data: documentedOptions.eventStream?.events?.message },
         required: ['data']
       })
       await stage.open(`${url}/events`)

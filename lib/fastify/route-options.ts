@@ -1,8 +1,9 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
-import { checkEvents, jsonSchemaOf } from '../wire/declared-events.ts'
+import { jsonSchemaOf } from '../wire/declared-events.ts'
 import type { EventSchemas } from '../wire/event-types.ts'
+import type { ResolvedStartOptions } from './options.ts'
 
-const EVENTS: unique symbol = Symbol('fastify-eventstream.events')
+const kOptions: unique symbol = Symbol('fastify-eventstream.options')
 const OK_KEYS = ['200', '2xx', '2XX', 'default']
 
 /** What `@fastify/swagger` gives a `transform`, as far as it is used. */
@@ -19,26 +20,24 @@ interface ResponseSchema {
   readonly content?: Readonly<Record<string, object>>
 }
 
-/** The events that a request's route was declared to send. */
-export function eventsOfRoute({ routeOptions }: FastifyRequest): EventSchemas | undefined {
-  return eventsIn(routeOptions.config)
+/** What the streams of a request's route have for options, if it sets some. */
+export function optionsOfRoute({ routeOptions }: FastifyRequest): ResolvedStartOptions | undefined {
+  return optionsIn(routeOptions.config)
 }
 
 /**
- * Makes the events of a route known to its requests, and a part of its response schema. Where schemas are none of JSON,
- * because the server has another compiler for them, only `eventStreamTransform()` does that.
- *
- * @returns them, if it has any.
- * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION
+ * Makes the options of a route known to its requests, and its events a part of its response schema. Where schemas are none
+ * of JSON, because the server has another compiler for them, only `eventStreamTransform()` does that.
  */
-export function declareRoute(route: RouteOptions, app: FastifyInstance): EventSchemas | undefined {
-  const { events } = route
-  if (events === undefined) return undefined
-  checkEvents('events', events)
-  route.config = Object.assign({}, route.config, { [EVENTS]: events })
+export function setRouteOptions(
+  route: RouteOptions,
+  options: ResolvedStartOptions,
+  app: FastifyInstance
+): void {
+  route.config = Object.assign({}, route.config, { [kOptions]: options })
   const compiler = route.serializerCompiler ?? app.serializerCompiler
-  if (compiler === undefined) route.schema = withEventStream(route.schema, events)
-  return events
+  if (options.events === undefined || compiler !== undefined) return
+  route.schema = withEventStream(route.schema, options.events)
 }
 
 /**
@@ -52,15 +51,15 @@ export function eventStreamTransform<Document extends RouteDocument>(
 ): (document: Document) => { schema: FastifySchema; url: string } {
   return (document) => {
     const transformed = transform(document)
-    const events = eventsIn(document.route.config)
+    const events = optionsIn(document.route.config)?.events
     return events === undefined
       ? transformed
       : { ...transformed, schema: withEventStream(transformed.schema, events) }
   }
 }
 
-function eventsIn(config: object | undefined): EventSchemas | undefined {
-  return config === undefined ? undefined : Reflect.get(config, EVENTS)
+function optionsIn(config: object | undefined): ResolvedStartOptions | undefined {
+  return config === undefined ? undefined : Reflect.get(config, kOptions)
 }
 
 function withEventStream(schema: FastifySchema = {}, events: EventSchemas): FastifySchema {

@@ -143,11 +143,42 @@ t.test('channel(name, { events })', async (t) => {
   })
 })
 
-t.test('the route option events', async (t) => {
+t.test('the route option eventStream', async (t) => {
+  t.test("comes over the plugin's options, and sseStart()'s over it", async (t) => {
+    const app = await build(t, { heartbeatMs: 1_000, farewell: { data: 'bye' } })
+    const eventStream = { farewell: { data: 'so long' }, checkAccept: false }
+    const routes = { '/plugin': {}, '/route': { eventStream }, '/start': { eventStream } }
+    for (const [path, options] of Object.entries(routes)) {
+      app.get(path, options, (_request, reply) =>
+        reply.sseStart(path === '/start' ? { farewell: false } : {}).close()
+      )
+    }
+    const headers = { accept: 'application/json' }
+    t.equal((await app.inject({ url: '/plugin', headers })).statusCode, 406)
+    t.equal((await app.inject('/plugin')).body, 'data: bye\n\n')
+    t.equal((await app.inject({ url: '/route', headers })).body, 'data: so long\n\n')
+    t.equal((await app.inject({ url: '/start', headers })).body, '')
+  })
+
+  t.test('that is wrong fails at registration', async (t) => {
+    const app = await build(t)
+    for (const [name, eventStream] of [
+      ['stallMs', { stallMs: -1 }],
+      ['drainMs', { drainMs: 1 }],
+      ['expiresAt', { expiresAt: 1 }],
+      ['eventStream', true]
+    ] as const) {
+      const refused = { code: INVALID_OPTION, message: new RegExp(`^Expected ${name} to be `) }
+      t.throws(() => app.get('/', { eventStream } as never, () => {}), refused, name)
+    }
+  })
+})
+
+t.test('the route option eventStream: { events }', async (t) => {
   t.test('is checked when a stream of the route sends', async (t) => {
     const app = await build(t)
     const errors: unknown[] = []
-    app.get('/', { events: EVENTS, config: { own: 1 } as object }, (request, reply) => {
+    app.get('/', { eventStream: { events: EVENTS }, config: { own: 1 } as object }, (request, reply) => {
       const sse = reply.sseStart()
       try {
         void sse.send({ event: 'other', data: null })
@@ -157,7 +188,7 @@ t.test('the route option events', async (t) => {
       void sse.send({ event: 'quote', data: { symbol: 'a', price: 1, secret: 1 } })
       void sse.send(JSON.stringify(request.routeOptions.config))
     })
-    app.get('/own', { events: EVENTS }, (_request, reply) => {
+    app.get('/own', { eventStream: { events: EVENTS } }, (_request, reply) => {
       void reply.sseStart({ events: OTHERS }).send({ event: 'other', data: null })
     })
     const stream = await injectStream(app, '/')
@@ -171,14 +202,16 @@ t.test('the route option events', async (t) => {
 
   t.test('that is wrong fails at registration', async (t) => {
     const app = await build(t)
-    t.throws(() => app.get('/', { events: {} }, () => {}), { code: INVALID_OPTION })
-    app.get('/late', { events: { a: { $ref: 'price#' } } }, () => {})
+    t.throws(() => app.get('/', { eventStream: { events: {} } }, () => {}), { code: INVALID_OPTION })
+    const reserved = { eventStream: { events: { 'sse-cursor': {} } } }
+    t.throws(() => app.get('/', reserved, () => {}), { code: INVALID_OPTION })
+    app.get('/late', { eventStream: { events: { a: { $ref: 'price#' } } } }, () => {})
     await t.rejects(async () => await app.ready(), { code: INVALID_OPTION, message: /events\.a .*price/ })
   })
 
   t.test('may refer to schemas that are added later', async (t) => {
     const app = await build(t)
-    app.get('/', { events: { price: { $ref: 'price#' } } }, (_request, reply) => {
+    app.get('/', { eventStream: { events: { price: { $ref: 'price#' } } } }, (_request, reply) => {
       void reply.sseStart().send({ event: 'price', data: 5 })
     })
     app.addSchema({ $id: 'price', type: 'number' })
@@ -188,7 +221,7 @@ t.test('the route option events', async (t) => {
 
   t.test('is in the OpenAPI document: OpenAPI 3.2, section 4.14.4.4', async (t) => {
     const app = await documented(t)
-    app.get('/', { events: EVENTS }, () => {})
+    app.get('/', { eventStream: { events: EVENTS } }, () => {})
     await app.ready()
     t.same(responseOf(app), { description: 'Event stream', content: { 'text/event-stream': STREAM } })
   })
@@ -196,7 +229,7 @@ t.test('the route option events', async (t) => {
   t.test('without schemas whose references lead nowhere there', async (t) => {
     const app = await documented(t)
     const events = { a: { definitions: { n: { type: 'number' } }, $ref: '#/definitions/n' } }
-    app.get('/', { events }, () => {})
+    app.get('/', { eventStream: { events } }, () => {})
     await app.ready()
     const { itemSchema } =
       (responseOf(app).content as Record<string, typeof STREAM>)['text/event-stream'] ?? {}
@@ -211,18 +244,31 @@ t.test('the route option events', async (t) => {
     const app = await documented(t)
     const json = { type: 'object', description: 'All quotes', properties: { a: { type: 'string' } } }
     const content = { 'text/csv': { schema: { type: 'string' } } }
-    app.get('/json', { events: EVENTS, schema: { response: { 200: json } } }, () => ({ a: 'b', c: 'd' }))
-    app.get('/any', { events: EVENTS, schema: { response: { '2xx': json, 404: json } } }, () => ({}))
-    app.get('/csv', { events: EVENTS, schema: { summary: 'x', response: { 200: { content } } } }, () => '')
+    app.get('/json', { eventStream: { events: EVENTS }, schema: { response: { 200: json } } }, () => ({
+      a: 'b',
+      c: 'd'
+    }))
+    app.get(
+      '/any',
+      { eventStream: { events: EVENTS }, schema: { response: { '2xx': json, 404: json } } },
+      () => ({})
+    )
+    app.get(
+      '/csv',
+      { eventStream: { events: EVENTS }, schema: { summary: 'x', response: { 200: { content } } } },
+      () => ''
+    )
     app.get('/none', { schema: { response: { 200: json } } }, () => ({}))
-    app.get('/api', { events: EVENTS, schema: { response: { 200: json } } }, (_request, reply) =>
-      reply.type('application/vnd.api+json').send({ a: 'b', c: 'd' })
+    app.get(
+      '/api',
+      { eventStream: { events: EVENTS }, schema: { response: { 200: json } } },
+      (_request, reply) => reply.type('application/vnd.api+json').send({ a: 'b', c: 'd' })
     )
     const own = {
       headers: { 'x-a': { type: 'string' } },
       content: { 'text/event-stream': { example: 'data: a' } }
     }
-    app.get('/own', { events: EVENTS, schema: { response: { 200: own } } }, () => ({}))
+    app.get('/own', { eventStream: { events: EVENTS }, schema: { response: { 200: own } } }, () => ({}))
     await app.ready()
     for (const path of ['/json', '/any']) {
       const response = responseOf(app, path)
@@ -274,7 +320,7 @@ t.test('scopes that share other schemas compile the same events anew', async (t)
   ] as const) {
     await app.register(async (scope) => {
       scope.addSchema({ $id: 'price', type: 'object', properties: { [property]: { type: 'number' } } })
-      scope.get(path, { events }, (_request, reply) => {
+      scope.get(path, { eventStream: { events } }, (_request, reply) => {
         void reply.sseStart().send({ event: 'v', data: { price: { all: 2, net: 1 } } })
       })
     })
@@ -293,7 +339,7 @@ t.test('type providers', async (t) => {
     const app = Fastify().withTypeProvider<TypeBoxTypeProvider>()
     t.teardown(() => app.close())
     await app.register(eventStream)
-    app.get('/', { events: EVENTS }, (_request, reply) => {
+    app.get('/', { eventStream: { events: EVENTS } }, (_request, reply) => {
       const sse = reply.sseStart({ events: EVENTS })
       void sse.send({ event: 'quote', data: { symbol: 'a', price: 1 } })
       // @ts-expect-error the price is a number
@@ -318,7 +364,7 @@ t.test('type providers', async (t) => {
     await app.register(eventStream)
     const events = { quote: z.object({ symbol: z.string(), price: z.number() }), message: z.string() }
     const schema = { querystring: z.object({ symbol: z.string() }) }
-    app.get('/', { events, schema }, (request, reply) => {
+    app.get('/', { eventStream: { events }, schema }, (request, reply) => {
       const sse = reply.sseStart({ events })
       void sse.send({ event: 'quote', data: { symbol: request.query.symbol, price: 1 } })
       // @ts-expect-error the price is a number
