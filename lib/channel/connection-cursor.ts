@@ -118,7 +118,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     this.#resumption?.leave(channel.name)
     channel.subscriptionOnEnd(subscription)
     this.list(subscription)
-    this.connection.feedOnChange()
+    this.connection.output.feedOnChange()
   }
 
   /** As if it had never been. */
@@ -132,7 +132,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   readerOnNews(round: Round): void {
-    if (!this.connection.feedOnChange() || this.#round !== undefined) return
+    if (!this.connection.output.feedOnChange() || this.#round !== undefined) return
     this.#round = round
     round.pending++
     if (this.#gaps !== undefined || this.#isHeld) this.#waitInRound()
@@ -170,7 +170,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   connectionOnSettle(): void {
     clearTimeout(this.#timer)
-    if (this.#isHeld) this.connection.feedOnChange()
+    if (this.#isHeld) this.connection.output.feedOnChange()
   }
 
   connectionOnClose(): void {
@@ -243,7 +243,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   #endHold(): void {
     this.#isHeld = false
     this.#holdIsOver = true
-    this.connection.feedOnChange()
+    this.connection.output.feedOnChange()
   }
 
   /** What the client brought is looked at for all subscriptions that there are. */
@@ -426,7 +426,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   #ask(subscriptions: readonly LiveSubscription[], told: Place | undefined, isOfAll: boolean): PendingGaps {
     const gaps = new PendingGaps(this.shared, this.connection, told)
     this.#gaps = gaps
-    gaps.ask(subscriptions, isOfAll, () => this.connection.flush())
+    gaps.ask(subscriptions, isOfAll, () => this.connection.output.flush())
     return gaps
   }
 

@@ -206,15 +206,15 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
       if (rest !== subscription) rest.end = Math.min(rest.end, subscription.start)
     }
     connection.startHead()
-    connection.feedOnChange()
+    connection.output.feedOnChange()
     return subscription
   }
 
   #cursorOf(connection: Connection): ConnectionCursor {
-    const { feed } = connection
+    const { feed } = connection.output
     if (feed instanceof ConnectionCursor) return feed
     const cursor = new ConnectionCursor(connection, this.#host.shared)
-    connection.attach(cursor)
+    connection.output.attach(cursor)
     return cursor
   }
 

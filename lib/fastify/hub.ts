@@ -25,7 +25,7 @@ import {
 import { Channels, type ChannelsHost } from '../channel/channels.ts'
 import { Shared } from '../channel/shared.ts'
 import { Connection, type ConnectionHost } from '../connection/connection.ts'
-import { Flush } from '../connection/flush.ts'
+import { Flush, type Work } from '../connection/flush.ts'
 import { nextTurn } from '../connection/next-turn.ts'
 import type { AnyConnection, SSEConnection } from '../connection/sse-connection.ts'
 import { Heartbeat } from '../connection/watchdog.ts'
@@ -259,12 +259,12 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams {
     this.#channels.close()
   }
 
-  scheduleFlush(connection: Connection): void {
-    this.#flush.schedule(connection)
+  scheduleFlush(work: Work): void {
+    this.#flush.schedule(work)
   }
 
   isOwn(connection: Connection): boolean {
-    return connection.isOf(this)
+    return connection.output.isOf(this)
   }
 
   encode(message: Publishable, schemas: EventSchemas | undefined): Frame {

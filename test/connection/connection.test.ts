@@ -14,7 +14,7 @@ t.test('Connection › #send', async (t) => {
     connection.send({ event: 'x', data: 1 })
     connection.comment('c')
     t.same(transport.writes, [])
-    connection.flush()
+    connection.output.flush()
     t.same(transport.writes, ['data: a\n\nevent: x\ndata: 1\n\n: c\n\n'])
   })
 
@@ -32,7 +32,7 @@ t.test('Connection › #send', async (t) => {
     const { connection, transport, beforeHead } = new Bench()
     connection.send('1')
     connection.send('2')
-    connection.flush()
+    connection.output.flush()
     t.same(beforeHead.writes, [])
     connection.open(transport)
     t.equal(transport.text, 'data: 1\n\ndata: 2\n\n')
@@ -92,7 +92,7 @@ t.test('Connection › #send', async (t) => {
       code: 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE'
     })
     connection.send('good')
-    connection.flush()
+    connection.output.flush()
     t.equal(transport.text, 'data: good\n\n')
   })
 
@@ -104,7 +104,7 @@ t.test('Connection › #send', async (t) => {
       const late = [connection.send('late'), connection.comment('late')]
       t.notOk(await hasSettled(Promise.race(late)), 'not in this turn, which a producer would never let go')
       await Promise.all(late)
-      connection.flush()
+      connection.output.flush()
       t.equal(transport.text, text, end)
     }
   })
@@ -208,7 +208,7 @@ t.test('Connection › maxBufferedBytes', async (t) => {
   t.test('one message that is larger is sent when nothing waits', async (t) => {
     const { connection, transport } = Bench.open({ maxBufferedBytes: 1000 })
     connection.send('a'.repeat(5000))
-    connection.flush()
+    connection.output.flush()
     t.equal(connection.state, 'open')
     t.equal(transport.text.length, 5008)
   })

@@ -63,7 +63,7 @@ class FakeFeed implements Feed {
 function openWithFeed(options?: ConstructorParameters<typeof Bench>[0]): { bench: Bench; feed: FakeFeed } {
   const bench = Bench.open(options)
   const feed = new FakeFeed()
-  bench.connection.attach(feed)
+  bench.connection.output.attach(feed)
   return { bench, feed }
 }
 
@@ -77,7 +77,7 @@ t.test('feed › is what a connection takes from', async (t) => {
     const { bench, feed } = openWithFeed()
     feed.publish('a')
     feed.publish('b')
-    bench.connection.feedOnChange()
+    bench.connection.output.feedOnChange()
     t.same(bench.transport.writes, [], 'at the end of the turn')
     bench.endTurn()
     t.same(bench.transport.writes, ['data: a\n\n', 'data: b\n\n'])
@@ -88,7 +88,7 @@ t.test('feed › is what a connection takes from', async (t) => {
     const { bench, feed } = openWithFeed()
     for (const text of ['a', 'b', 'c']) {
       feed.publish(text)
-      t.equal(bench.connection.feedOnChange(), true)
+      t.equal(bench.connection.output.feedOnChange(), true)
     }
     t.equal(bench.scheduled, 1)
   })
@@ -105,9 +105,9 @@ t.test('feed › is what a connection takes from', async (t) => {
   t.test('gives up to four batches before others have their turn', async (t) => {
     const { bench, feed } = openWithFeed()
     for (let i = 0; i < 9; i++) feed.publish(String(i))
-    bench.connection.feedOnChange()
+    bench.connection.output.feedOnChange()
     const counts: number[] = []
-    while (bench.connection.work()) counts.push(bench.transport.writes.length)
+    while (bench.connection.output.work()) counts.push(bench.transport.writes.length)
     t.same(counts, [4, 8])
     t.equal(bench.transport.writes.length, 9)
   })
@@ -115,11 +115,11 @@ t.test('feed › is what a connection takes from', async (t) => {
   t.test('is not asked before the head is out, nor by a change then', async (t) => {
     const bench = new Bench()
     const feed = new FakeFeed()
-    bench.connection.attach(feed)
+    bench.connection.output.attach(feed)
     feed.publish('a')
-    t.equal(bench.connection.feedOnChange(), false)
+    t.equal(bench.connection.output.feedOnChange(), false)
     t.equal(bench.scheduled, 0)
-    bench.connection.flush()
+    bench.connection.output.flush()
     t.same(feed.limits, [])
     bench.connection.open(bench.transport)
     bench.endTurn()
@@ -164,7 +164,7 @@ t.test('feed › what is sent comes in the order of the calls', async (t) => {
     feed.head = 1
     feed.isLearning = true
     bench.connection.send('2')
-    t.equal(bench.connection.work(), true, 'the connection comes again in this turn')
+    t.equal(bench.connection.output.work(), true, 'the connection comes again in this turn')
     t.same(dataOf(bench), [])
     feed.isLearning = false
     bench.endTurn()
@@ -177,9 +177,9 @@ t.test("feed › 'later' lets others have their turn", async (t) => {
     const { bench, feed } = openWithFeed()
     feed.publish('a')
     feed.mood = 'later'
-    bench.connection.feedOnChange()
-    t.equal(bench.connection.work(), true)
-    t.equal(bench.connection.work(), true)
+    bench.connection.output.feedOnChange()
+    t.equal(bench.connection.output.work(), true)
+    t.equal(bench.connection.output.work(), true)
     feed.mood = undefined
     bench.endTurn()
     t.same(dataOf(bench), ['a'])
@@ -190,7 +190,7 @@ t.test("feed › 'later' lets others have their turn", async (t) => {
     feed.publish('1')
     feed.mood = 'later'
     bench.connection.send('2')
-    t.equal(bench.connection.work(), true)
+    t.equal(bench.connection.output.work(), true)
     t.same(dataOf(bench), [])
     feed.mood = undefined
     bench.endTurn()
@@ -202,16 +202,16 @@ t.test("feed › 'held' waits for something that is no turn's", async (t) => {
   t.test('the head goes out, and nobody asks again before it has changed', async (t) => {
     const bench = new Bench()
     const feed = new FakeFeed()
-    bench.connection.attach(feed)
+    bench.connection.output.attach(feed)
     feed.publish('1')
     feed.mood = 'held'
     bench.connection.send('2')
     bench.connection.open(bench.transport)
-    t.equal(bench.connection.work(), false)
+    t.equal(bench.connection.output.work(), false)
     t.equal(bench.transport.started, true)
     t.same(bench.transport.writes, [])
     feed.mood = undefined
-    bench.connection.feedOnChange()
+    bench.connection.output.feedOnChange()
     bench.endTurn()
     t.same(dataOf(bench), ['1', '2'])
   })
@@ -229,7 +229,7 @@ t.test("feed › 'held' waits for something that is no turn's", async (t) => {
     bench.endTurn()
     t.equal(await hasSettled(sent), false)
     feed.mood = undefined
-    bench.connection.feedOnChange()
+    bench.connection.output.feedOnChange()
     bench.endTurn()
     t.equal(await hasSettled(sent), true)
   })
@@ -241,11 +241,11 @@ t.test('feed › is told what becomes of its connection', async (t) => {
     bench.transport.capacity = 0
     feed.publish('a')
     feed.publish('b')
-    bench.connection.feedOnChange()
+    bench.connection.output.feedOnChange()
     bench.endTurn()
     t.same(feed.told, ['block'])
     t.same(dataOf(bench), ['a'])
-    t.equal(bench.connection.feedOnChange(), false, 'and it is not asked before the drain')
+    t.equal(bench.connection.output.feedOnChange(), false, 'and it is not asked before the drain')
     bench.transport.capacity = Infinity
     bench.drain()
     t.same(dataOf(bench), ['a', 'b'])
@@ -279,7 +279,7 @@ t.test('feed › the end', async (t) => {
     feed.publish('1')
     feed.publish('2')
     bench.transport.capacity = 0
-    bench.connection.feedOnChange()
+    bench.connection.output.feedOnChange()
     bench.endTurn()
     bench.connection.close()
     feed.publish('3')
@@ -308,7 +308,7 @@ t.test('feed › the end', async (t) => {
     const { bench, feed } = openWithFeed()
     feed.publish('a')
     feed.onTake = () => bench.connection.evict('slow')
-    bench.connection.feedOnChange()
+    bench.connection.output.feedOnChange()
     bench.endTurn()
     t.same(bench.transport.writes, [])
     t.equal(bench.connection.reason, 'slow')
@@ -320,9 +320,9 @@ t.test('feed › the end', async (t) => {
     feed.onTake = () => {
       feed.onTake = undefined
       bench.connection.send('b')
-      bench.connection.flush()
+      bench.connection.output.flush()
     }
-    bench.connection.feedOnChange()
+    bench.connection.output.feedOnChange()
     bench.endTurn()
     t.same(dataOf(bench), ['a', 'b'])
   })

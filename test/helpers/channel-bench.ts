@@ -159,7 +159,7 @@ export class Reader extends Bench {
   }
 
   override scheduleFlush(): void {
-    this.#hub.schedule(this.connection)
+    this.#hub.schedule(this.connection.output)
   }
 
   override endTurn(): void {

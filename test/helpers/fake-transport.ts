@@ -109,7 +109,7 @@ export class Bench implements ConnectionHost {
   /** Ends the turn of the event loop. */
   endTurn(): void {
     this.scheduled = 0
-    while (this.connection.work());
+    while (this.connection.output.work());
   }
 
   /** The reader takes everything, and the transport says so. */

@@ -1,0 +1,82 @@
+/** The times that a connection keeps, in milliseconds. */
+export interface DeadlineOptions {
+  readonly heartbeatMs: number | false
+  readonly stallMs: number | false
+  readonly maxAgeMs: number | false
+  /** A `Date`, or milliseconds since the Unix epoch. */
+  readonly expiresAt?: Date | number
+}
+
+/** What one connection has to do at which time, by the monotonic clock. */
+export class Deadlines {
+  readonly startedAt: number
+  /** When the head was asked for. */
+  #headAt: number | undefined
+  readonly #options: DeadlineOptions
+  readonly #expiresAt: number | undefined
+  #quietSince: number
+  /** How many there were when it became quiet. */
+  #bytes = -1
+  #progressAt: number
+  #flushedBytes = 0
+
+  constructor(options: DeadlineOptions, now: number) {
+    this.#options = options
+    this.startedAt = now
+    this.#quietSince = now
+    this.#progressAt = now
+    this.#expiresAt = expiryOf(options, now)
+  }
+
+  get hasHeadStarted(): boolean {
+    return this.#headAt !== undefined
+  }
+
+  startHead(now: number): void {
+    this.#headAt = now
+  }
+
+  isExpired(now: number): boolean {
+    return this.#expiresAt !== undefined && now >= this.#expiresAt
+  }
+
+  /** Whether a head that waits for the first message goes out without one. */
+  isHeadDue(now: number): boolean {
+    const { heartbeatMs } = this.#options
+    return this.#headAt === undefined && heartbeatMs !== false && now - this.startedAt >= heartbeatMs
+  }
+
+  /** Whether an `onSend` hook has held the head back for too long: it would hold the client for ever. */
+  isHeadOverdue(now: number): boolean {
+    const { stallMs } = this.#options
+    return this.#headAt !== undefined && stallMs !== false && now - this.#headAt >= stallMs
+  }
+
+  /** Whether a reader that is behind makes no progress. @param flushedBytes what it has taken so far. */
+  hasStalled(now: number, flushedBytes: number): boolean {
+    if (flushedBytes > this.#flushedBytes) {
+      this.#flushedBytes = flushedBytes
+      this.#progressAt = now
+    }
+    const { stallMs } = this.#options
+    return stallMs !== false && now - this.#progressAt >= stallMs
+  }
+
+  /** Whether a reader that has everything was sent nothing for too long. @param bytes what it was sent so far. */
+  isSilent(now: number, bytes: number): boolean {
+    this.#progressAt = now
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes
+      this.#quietSince = now
+    }
+    const { heartbeatMs } = this.#options
+    return heartbeatMs !== false && now - this.#quietSince >= heartbeatMs
+  }
+}
+
+function expiryOf({ maxAgeMs, expiresAt }: DeadlineOptions, now: number): number | undefined {
+  if (maxAgeMs === false && expiresAt === undefined) return undefined
+  const age = maxAgeMs === false ? Infinity : now + Math.floor(maxAgeMs * (1 - Math.random() / 10))
+  const expiry = expiresAt === undefined ? Infinity : now + Number(expiresAt) - Date.now()
+  return Math.min(age, expiry)
+}

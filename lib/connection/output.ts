@@ -1,0 +1,281 @@
+import { Deferred } from '../base/deferred.ts'
+import type { Place } from '../history/place.ts'
+import { Batch, PIECE_BYTES } from '../wire/batch.ts'
+import type { Frame } from '../wire/frame.ts'
+import type { Feed } from './feed.ts'
+import type { Work } from './flush.ts'
+import { Outbox } from './outbox.ts'
+import type { Transport } from './transport/transport.ts'
+
+const SETTLED: Promise<void> = Promise.resolve()
+const HEARTBEAT = new Batch(': \n\n', 0)
+/** How many batches one connection writes before others have their turn. */
+const MAX_BATCHES = 4
+
+/** What an output needs from whoever holds its connection. */
+export interface OutputHost {
+  /** While true, streams that end give their sockets up instead of leaving them to a next request. */
+  readonly closing: boolean
+
+  /** Asks for one call of `work()` at the end of this turn of the event loop. */
+  scheduleFlush(work: Work): void
+}
+
+/**
+ * What a connection writes. What is sent to it alone waits in the outbox, where it is counted; what is published stays
+ * where it is until the transport takes it. Both leave in the order of the calls, by their places in the history.
+ */
+export class Output implements Work {
+  // What a broadcast touches comes first: in the cache lines of 10,000 connections, the order of fields can be measured.
+  #feed: Feed | undefined
+  /** From the first message on that is sent to this connection alone. */
+  #outbox: Outbox | undefined
+  #transport: Transport
+  /** The last place that is still written, once the end has come; 0 when last words are the last. */
+  #lastPlace: Place | undefined
+  /** Whether the transport takes a write now. */
+  #isReady = false
+  /** Whether 64 KiB were written in this turn, so that senders who wait let others run first. */
+  #isYielding = false
+  /** Whether a share is being written: what the application is asked meanwhile may ask for another. */
+  #isWriting = false
+  #isScheduled = false
+  #messages = 0
+  #bytes = 0
+  #drained: Deferred<void> | undefined
+  readonly #host: OutputHost
+  #isOpen = false
+  #isEnded = false
+
+  /** @param transport stands for the response until `open()`; only its `start()`, `destroy()` and `end()` are called. */
+  constructor(transport: Transport, host: OutputHost) {
+    this.#transport = transport
+    this.#host = host
+  }
+
+  /** Whether the head is out. */
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  get messages(): number {
+    return this.#messages
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get bufferedBytes(): number {
+    return this.#pendingBytes + this.#transport.bufferedBytes
+  }
+
+  get flushedBytes(): number {
+    return this.#transport.flushedBytes
+  }
+
+  get feed(): Feed | undefined {
+    return this.#feed
+  }
+
+  /** Takes from `feed` from now on. */
+  attach(feed: Feed): void {
+    this.#feed = feed
+  }
+
+  isOf(host: OutputHost): boolean {
+    return this.#host === host
+  }
+
+  /** Lets the head go out. */
+  start(): void {
+    this.#transport.start()
+  }
+
+  /** From here on `transport` takes the stream. */
+  open(transport: Transport): void {
+    this.#transport = transport
+    this.#isOpen = true
+    this.#isReady = true
+  }
+
+  /** Writes what has come before the head was out. */
+  begin(): void {
+    if (this.#lastPlace === undefined && this.#pendingBytes === 0) this.#schedule()
+    else this.flush()
+  }
+
+  /** Whether more than this waits for a reader that is behind. */
+  isBehindBy(bytes: number): boolean {
+    return !this.#isReady && this.bufferedBytes > bytes
+  }
+
+  /** @param messages how many it counts for. */
+  append(frame: Frame, messages: number): void {
+    this.#messages += messages
+    this.#outbox ??= new Outbox()
+    const outbox = this.#outbox
+    if (this.#isReady && outbox.isEmpty) this.#schedule()
+    if (this.#feed === undefined) outbox.append(frame)
+    else outbox.appendAfter(this.#feed.head, frame)
+    this.#bytes += frame.byteLength
+    if (this.#isReady && outbox.byteLength >= PIECE_BYTES) this.#flushEarly()
+  }
+
+  /** Resolves when more may be appended. */
+  mayContinue(): Promise<void> {
+    const isWaiting = this.#isYielding || (this.#isOpen && !this.#isReady)
+    if (!isWaiting && this.#pendingBytes < PIECE_BYTES) return SETTLED
+    this.#drained ??= new Deferred()
+    return this.#drained.promise
+  }
+
+  /** The feed may have something. @returns whether it is asked for it in this turn. */
+  feedOnChange(): boolean {
+    if (this.#isReady) this.#schedule()
+    return this.#isReady
+  }
+
+  /** What keeps proxies from cutting a stream that is quiet. */
+  writeHeartbeat(): void {
+    if (this.#isReady) this.#writeBatch(this.#feed?.takeHeartbeat() ?? HEARTBEAT)
+  }
+
+  /** Writes what is pending, as far as the transport takes it: a share now, and the rest in turn with others. */
+  flush(): void {
+    if (this.#writeShare()) this.#schedule()
+  }
+
+  /** The share of a flush that was scheduled. */
+  work(): boolean {
+    this.#isScheduled = false
+    if (this.#writeShare()) this.#isScheduled = true
+    return this.#isScheduled
+  }
+
+  /** The transport takes bytes again. */
+  resume(): void {
+    this.#isReady = true
+    this.flush()
+  }
+
+  /** Nothing is appended any more. @param hasLastWords whether what was appended last is the last that is written. */
+  end(hasLastWords: boolean): void {
+    this.#lastPlace = hasLastWords ? 0 : (this.#feed?.head ?? 0)
+  }
+
+  /** Gives up a socket that was left to a next request when the response ended. */
+  giveUpSocket(): void {
+    if (this.#isEnded) this.#endTransport()
+  }
+
+  /** Nothing is written any more. */
+  close(): void {
+    this.#isReady = false
+    this.#outbox = undefined
+    this.#lastPlace = undefined
+  }
+
+  /** The connection is closed: nobody waits any more. */
+  settle(): void {
+    this.#feed?.connectionOnClose()
+    this.#settleDrained()
+  }
+
+  destroy(): void {
+    this.#transport.destroy()
+  }
+
+  get #pendingBytes(): number {
+    return this.#outbox === undefined ? 0 : this.#outbox.byteLength
+  }
+
+  /** The last place that may be written now. */
+  get #limit(): Place {
+    if (this.#outbox !== undefined && !this.#outbox.isEmpty) return this.#outbox.place
+    return this.#lastPlace ?? Infinity
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.#host.scheduleFlush(this)
+  }
+
+  /** Writes a share of what is pending. @returns whether there is more that the transport takes now. */
+  #writeShare(): boolean {
+    if (this.#isWriting) return false
+    this.#isWriting = true
+    this.#isYielding = false
+    let batches = 0
+    let hasMore = false
+    try {
+      while (this.#isReady && batches < MAX_BATCHES) {
+        const step = this.#writeNext()
+        hasMore = step === 'later'
+        if (step !== 'written') break
+        batches++
+      }
+    } finally {
+      this.#isWriting = false
+    }
+    if (batches === MAX_BATCHES || (hasMore && this.#isReady)) return true
+    if (this.#pendingBytes > 0 || (this.#feed !== undefined && !this.#isReady)) return false
+    if (this.#lastPlace !== undefined) this.#endTransport()
+    else if (this.#isReady) this.#settle()
+    return false
+  }
+
+  #writeNext(): 'written' | 'later' | 'nothing' {
+    const limit = this.#limit
+    const outbox = this.#outbox
+    const batch = outbox?.isCut ? undefined : this.#feed?.take(limit)
+    if (!this.#isReady) return 'nothing'
+    if (batch === 'later') return 'later'
+    if (batch === 'held') {
+      this.#transport.start()
+      return 'nothing'
+    }
+    if (batch !== undefined) this.#writeBatch(batch)
+    else if (limit !== Infinity && !outbox?.isCut && this.#feed?.isDue(limit)) return 'later'
+    else if (outbox === undefined || outbox.isEmpty) return 'nothing'
+    else this.#noteWrite(this.#transport.write(outbox.take()))
+    return 'written'
+  }
+
+  #writeBatch(batch: Batch): void {
+    this.#messages += batch.messages
+    this.#bytes += batch.byteLength
+    this.#noteWrite(this.#transport.writeBatch(batch))
+  }
+
+  #noteWrite(mayContinue: boolean): void {
+    this.#isReady = mayContinue
+    if (!mayContinue) this.#feed?.connectionOnBlock()
+  }
+
+  /** More than one turn's share: writes it now, and lets those who wait go on in the next turn. */
+  #flushEarly(): void {
+    this.flush()
+    this.#isYielding = true
+    this.#schedule()
+  }
+
+  /** Nothing is pending. */
+  #settle(): void {
+    this.#transport.start()
+    this.#settleDrained()
+  }
+
+  #settleDrained(): void {
+    this.#drained?.resolve()
+    this.#drained = undefined
+  }
+
+  #endTransport(): void {
+    this.#isEnded = true
+    this.#isReady = false
+    this.#feed?.connectionOnBlock()
+    this.#transport.end({ reuse: !this.#host.closing })
+  }
+}
