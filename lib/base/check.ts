@@ -1,4 +1,4 @@
-import { expected, FST_ERR_EVENTSTREAM_INVALID_OPTION } from './errors.ts'
+import { errorOf, FST_ERR_EVENTSTREAM_INVALID_OPTION } from './errors.ts'
 
 /** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for a value that the option of this name cannot have. */
 export type Check = (name: string, value: unknown) => void
@@ -94,5 +94,5 @@ function isInteger(value: unknown): value is number {
 }
 
 export function invalid(name: string, rule: string, value: unknown): Error {
-  return new FST_ERR_EVENTSTREAM_INVALID_OPTION(expected(name, rule, value))
+  return errorOf(FST_ERR_EVENTSTREAM_INVALID_OPTION, [name, rule, value])
 }

@@ -1,10 +1,10 @@
-import { inspect } from 'node:util'
+import { inspect, types } from 'node:util'
 import createError, { type FastifyErrorConstructor } from '@fastify/error'
 
 type Constructor<Args extends unknown[] = []> = FastifyErrorConstructor<{ code: string }, Args>
 
 /** An option of `register()` or `sseStart()` has a wrong name, type or range. Thrown before anything is started. */
-export const FST_ERR_EVENTSTREAM_INVALID_OPTION: Constructor<[string, { cause: unknown }?]> = createError(
+export const FST_ERR_EVENTSTREAM_INVALID_OPTION: Constructor<[string]> = createError(
   'FST_ERR_EVENTSTREAM_INVALID_OPTION',
   '%s'
 )
@@ -16,7 +16,7 @@ export const FST_ERR_EVENTSTREAM_INVALID_MESSAGE: Constructor<[string]> = create
 )
 
 /** The serializer threw (see `cause`) or returned something that is not a string. */
-export const FST_ERR_EVENTSTREAM_SERIALIZATION: Constructor<[string, { cause: unknown }]> = createError(
+export const FST_ERR_EVENTSTREAM_SERIALIZATION: Constructor<[string]> = createError(
   'FST_ERR_EVENTSTREAM_SERIALIZATION',
   'The data cannot be serialized: %s'
 )
@@ -91,27 +91,66 @@ export const FST_ERR_EVENTSTREAM_HISTORY_CLOSED: Constructor = createError(
   503
 )
 
-/** The wording of everything that is checked: *Expected `name` to be …, got `value` (type)*. */
+/**
+ * The wording of everything that is checked: *Expected `name` to be …, got a string*. It has names and rules, but no value:
+ * who reads an error's text may be somebody who must not read the data.
+ */
 export function expected(name: string, rule: string, value: unknown): string {
-  return `Expected ${name} to be ${rule}, got ${describe(value)}`
+  return `Expected ${name} to be ${rule}, got ${kindOf(value)}`
+}
+
+/** An error whose `cause` is its value's description: for debuggers, and for no serializer, logger or response. */
+export function errorOf(
+  Type: new (message: string) => Error,
+  [name, rule, value]: readonly [name: string, rule: string, value: unknown],
+  detail = ''
+): Error {
+  return withCause(new Type(expected(name, rule, value)), describe(value) + cut(detail))
+}
+
+/** Gives an error a cause that is not enumerable. */
+export function withCause<T extends Error>(error: T, cause: unknown): T {
+  return Object.defineProperty(error, 'cause', { configurable: true, writable: true, value: cause })
+}
+
+/** What a value is, without what it holds. */
+export function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (Array.isArray(value)) return 'an array'
+  if (types.isPromise(value)) return 'a promise'
+  return `${typeof value === 'object' ? 'an' : 'a'} ${typeof value}`
 }
 
 const MAX_SHOWN = 120
+const MAX_KEYS = 100
 
-/** A value and its type, short enough for a log line, and without running the value's own code. */
+/** A value and its type, in few characters, in little time, and without running the value's own code. */
 export function describe(value: unknown): string {
   try {
     const type = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value
-    const options = {
-      depth: 0,
-      breakLength: Infinity,
-      maxArrayLength: 5,
-      maxStringLength: 80,
-      customInspect: false
-    }
-    const shown = inspect(value, options)
-    return `${shown.length > MAX_SHOWN ? `${shown.slice(0, MAX_SHOWN)}…` : shown} (${type})`
+    return `${cut(show(value))} (${type})`
   } catch {
     return `a value that cannot be shown (${typeof value})`
   }
+}
+
+/** `inspect()` looks at every key of an object, and at every digit of a bigint. */
+function show(value: unknown): string {
+  if (typeof value === 'bigint' && BigInt.asIntN(65_536, value) !== value) return 'a large bigint'
+  if (hasKeys(value) && Object.keys(value).length > MAX_KEYS) return '{…}'
+  return inspect(value, {
+    depth: 0,
+    breakLength: Infinity,
+    maxArrayLength: 5,
+    maxStringLength: 80,
+    customInspect: false
+  })
+}
+
+function hasKeys(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value)
+}
+
+function cut(text: string): string {
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
 }

@@ -1,5 +1,5 @@
 import { type Check, checkBoolean, checked, invalid } from '../base/check.ts'
-import { expected, FST_ERR_EVENTSTREAM_INVALID_MESSAGE } from '../base/errors.ts'
+import { errorOf, FST_ERR_EVENTSTREAM_INVALID_MESSAGE } from '../base/errors.ts'
 import { ObservedPromise } from '../base/observed-promise.ts'
 import { ownText } from '../base/own-text.ts'
 import type { Connection } from '../connection/connection.ts'
@@ -181,7 +181,7 @@ export class Channels implements ChannelHost {
     )
       return
     const rule = 'none of the events by which gaps and cursors are told'
-    throw new FST_ERR_EVENTSTREAM_INVALID_MESSAGE(expected('message.event', rule, event))
+    throw errorOf(FST_ERR_EVENTSTREAM_INVALID_MESSAGE, ['message.event', rule, event])
   }
 
   #create(name: string): LiveChannel {

@@ -1,11 +1,8 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
+import { invalid } from '../base/check.ts'
 import { Deferred } from '../base/deferred.ts'
-import {
-  expected,
-  FST_ERR_EVENTSTREAM_INVALID_MESSAGE,
-  FST_ERR_EVENTSTREAM_INVALID_OPTION
-} from '../base/errors.ts'
+import { errorOf, FST_ERR_EVENTSTREAM_INVALID_MESSAGE } from '../base/errors.ts'
 import { monotonicMs, wallClockMs } from '../base/monotonic-ms.ts'
 import { isThenable } from '../base/thenable.ts'
 import { encodeComment, encodeMessage, encodeRetry, type Frame, type FrameOptions } from '../wire/frame.ts'
@@ -173,7 +170,7 @@ export class Connection implements SSEConnection, TransportListener, Sink {
 
   waitFor(promise: PromiseLike<unknown>): void {
     if (!isThenable(promise)) {
-      throw new FST_ERR_EVENTSTREAM_INVALID_OPTION(expected('what is waited for', 'a promise', promise))
+      throw invalid('what is waited for', 'a promise', promise)
     }
     this.#waits++
     const done = (): void => this.#settleOne()
@@ -357,5 +354,5 @@ function assertOwn(message: Message | string, feed: Feed): void {
   assertNoId(message, 'absent on a connection that is subscribed to a channel')
   if (typeof message !== 'object' || message === null || !feed.isReserved(message.event)) return
   const rule = 'none of the events by which the connection tells gaps and cursors'
-  throw new FST_ERR_EVENTSTREAM_INVALID_MESSAGE(expected('message.event', rule, message.event))
+  throw errorOf(FST_ERR_EVENTSTREAM_INVALID_MESSAGE, ['message.event', rule, message.event])
 }

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { TextDecoder } from 'node:util'
-import { describe, FST_ERR_EVENTSTREAM_INVALID_SOURCE } from '../base/errors.ts'
+import { describe, FST_ERR_EVENTSTREAM_INVALID_SOURCE, kindOf, withCause } from '../base/errors.ts'
 import { ObservedPromise } from '../base/observed-promise.ts'
 import type { Message } from '../wire/message.ts'
 
@@ -77,7 +77,7 @@ function openSource(source: unknown): SourceReader {
   if (source instanceof ReadableStream) return streamSource(source)
   if (isAsyncIterable(source)) return iteratorSource(source[Symbol.asyncIterator]())
   if (isIterable(source)) return iteratorSource(source[Symbol.iterator]())
-  throw new FST_ERR_EVENTSTREAM_INVALID_SOURCE(describe(source))
+  throw withCause(new FST_ERR_EVENTSTREAM_INVALID_SOURCE(kindOf(source)), describe(source))
 }
 
 function isAsyncIterable(source: unknown): source is AsyncIterable<unknown> {

@@ -9,10 +9,11 @@ import {
   checkMsRange,
   checkObject,
   checkTime,
+  invalid,
   oneOf,
   orFalse
 } from '../base/check.ts'
-import { expected, FST_ERR_EVENTSTREAM_INVALID_OPTION } from '../base/errors.ts'
+import { withCause } from '../base/errors.ts'
 import type { ChannelOptions } from '../channel/channel.ts'
 import {
   CHANNEL_CHECKS,
@@ -292,7 +293,7 @@ function farewellOf(name: 'farewell' | 'shutdownFarewell', options: OwnOptions):
     if (message?.id !== '') assertNoId(message, "absent, or '' for clients to forget theirs")
     return encodeMessage(message, options)
   } catch (cause) {
-    throw new FST_ERR_EVENTSTREAM_INVALID_OPTION(expected(name, 'a message or false', message), { cause })
+    throw withCause(invalid(name, 'a message or false', message), cause)
   }
 }
 

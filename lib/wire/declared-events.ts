@@ -1,7 +1,7 @@
-import { Ajv } from 'ajv'
+import { Ajv, type ErrorObject } from 'ajv'
 import fastJsonStringify, { type Schema } from 'fast-json-stringify'
 import { checkEventName, checkObject, invalid } from '../base/check.ts'
-import { expected, FST_ERR_EVENTSTREAM_INVALID_MESSAGE } from '../base/errors.ts'
+import { describe, errorOf, FST_ERR_EVENTSTREAM_INVALID_MESSAGE } from '../base/errors.ts'
 import type { EventSchemas } from './event-types.ts'
 import { type Declaration, formatEvent, formatText } from './message.ts'
 
@@ -30,10 +30,22 @@ const META = new Ajv({ strict: false, logger: false })
 const JSON_OPTIONS = { strict: false, logger: false, validateFormats: false } as const
 /** Types whose values are no objects, which might turn into something else in JSON. */
 const PRIMITIVES: readonly unknown[] = ['string', 'number', 'integer', 'boolean', 'null']
+/** How many of its mistakes are told of one value. */
+const MAX_ISSUES = 10
 const FLAT_KEYS: readonly string[] = ['type', 'properties', 'required', '$id', 'title', 'description']
 
-/** The text of data that fits. @throws Error that says what does not. */
+/** The text of data that fits. @throws Misfit, or whatever a validator throws, whose text may hold the data. */
 type Writer = (data: unknown) => string
+
+/** What the schema forbids, by its names and rules, and in detail, which may hold some of the data. */
+class Misfit extends Error {
+  readonly detail: string
+
+  constructor(rule: string, detail = '') {
+    super(rule)
+    this.detail = detail
+  }
+}
 
 /** Events that were declared, each with how its data becomes text. */
 export class DeclaredEvents implements Declaration {
@@ -61,7 +73,7 @@ export class DeclaredEvents implements Declaration {
     const declared = this.#events.get(event === undefined || event === '' ? 'message' : event)
     if (declared === undefined) {
       const names = [...this.#events.keys()].join(', ')
-      throw new FST_ERR_EVENTSTREAM_INVALID_MESSAGE(expected('message.event', `one of ${names}`, event))
+      throw errorOf(FST_ERR_EVENTSTREAM_INVALID_MESSAGE, ['message.event', `one of ${names}`, event])
     }
     return declared.field + formatText(textOf(declared, data))
   }
@@ -69,12 +81,17 @@ export class DeclaredEvents implements Declaration {
 
 function textOf({ name, write }: { name: string; write: Writer }, data: unknown): string {
   try {
-    if (data instanceof Uint8Array) throw new Error('bytes have no schema')
+    if (data instanceof Uint8Array) throw new Misfit('bytes have no schema')
     return write(data)
   } catch (error) {
-    const rule = `what the schema of "${name}" allows: ${error instanceof Error ? error.message : error}`
-    throw new FST_ERR_EVENTSTREAM_INVALID_MESSAGE(expected('message.data', rule, data))
+    const rule = `what the schema of "${name}" allows${error instanceof Misfit ? ` (${error.message})` : ''}`
+    const detail = error instanceof Misfit ? error.detail : textOfError(error)
+    throw errorOf(FST_ERR_EVENTSTREAM_INVALID_MESSAGE, ['message.data', rule, data], ` ${detail}`)
   }
+}
+
+function textOfError(error: unknown): string {
+  return error instanceof Error ? error.message : describe(error)
 }
 
 /** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION */
@@ -114,11 +131,14 @@ export function jsonSchemaOf(schema: object): object {
 class JsonCompiler {
   readonly #ajv = new Ajv({ ...JSON_OPTIONS, strictNumbers: true, meta: false, validateSchema: false })
   readonly #shared: readonly (readonly [string, object])[]
+  /** Of properties, which schemas name, and are no data. */
+  readonly #names: ReadonlySet<string>
   #hasShared = false
 
   constructor(schemas: readonly object[], shared: SharedSchemas) {
     const own = new Set(schemas.map((schema) => Reflect.get(schema, '$id')))
     this.#shared = Object.entries(shared).filter(([id]) => !own.has(id)) as [string, object][]
+    this.#names = namesIn([...schemas, ...Object.values(shared)])
   }
 
   writer(schema: object): Writer {
@@ -142,12 +162,21 @@ class JsonCompiler {
       const given = isOther(data) ? asJson(data) : data
       const text = write(given)
       if (text !== undefined) return text
-      const reason = validate.errors ? this.#ajv.errorsText(validate.errors) : 'there is no JSON of it'
+      const misfit = validate.errors ? this.#misfit(validate.errors) : new Misfit('there is no JSON of it')
       const plain = asJson(data)
       const other = plain === undefined ? undefined : write(plain)
-      if (other === undefined) throw new Error(reason)
+      if (other === undefined) throw misfit
       return other
     }
+  }
+
+  #misfit(errors: readonly ErrorObject[]): Misfit {
+    const some = errors.slice(0, MAX_ISSUES)
+    const named = some.map((error) => {
+      const instancePath = namedPath(error.instancePath.split('/'), this.#names)
+      return { ...error, instancePath }
+    })
+    return new Misfit(this.#ajv.errorsText(named), this.#ajv.errorsText(some))
   }
 
   #addShared(): void {
@@ -206,24 +235,48 @@ function asJson(data: unknown): unknown {
   }
 }
 
-function standardWriter({ '~standard': standard }: StandardSchema): Writer {
+function standardWriter(schema: StandardSchema): Writer {
+  const { '~standard': standard } = schema
+  const names = namesIn(jsonSchemaOf(schema))
   return (data) => {
     const result = standard.validate(data)
     if (result instanceof Promise) {
       result.catch(() => {})
-      throw new Error('it has thrown, or answers later, and events cannot wait')
+      throw new Misfit('it has thrown, or answers later, and events cannot wait')
     }
-    if (result.issues !== undefined) throw new Error(result.issues.map(issueText).join(', '))
+    if (result.issues !== undefined) {
+      const issues = result.issues.slice(0, MAX_ISSUES)
+      const paths = issues.map(({ path = [] }) => `data${namedPath(['', ...path.map(keyOf)], names)}`)
+      throw new Misfit([...new Set(paths)].join(', '), issues.map(issueText).join(', '))
+    }
     if (typeof result.value === 'string') return result.value
     const text = JSON.stringify(result.value)
-    if (text === undefined) throw new Error('there is no JSON of it')
+    if (text === undefined) throw new Misfit('there is no JSON of it')
     return text
   }
 }
 
 function issueText({ message, path = [] }: StandardIssue): string {
-  const keys = path.map((part) => `/${String(typeof part === 'object' ? part.key : part)}`)
-  return `data${keys.join('')} ${message}`
+  return `data${['', ...path.map(keyOf)].join('/')} ${message}`
+}
+
+function keyOf(part: PropertyKey | { readonly key: PropertyKey }): string {
+  return String(typeof part === 'object' ? part.key : part)
+}
+
+/** The names of all properties that schemas declare. */
+function namesIn(schema: unknown, names = new Set<string>()): ReadonlySet<string> {
+  if (typeof schema !== 'object' || schema === null) return names
+  for (const [keyword, value] of Object.entries(schema)) {
+    if (keyword === 'properties') for (const name of Object.keys(value ?? {})) names.add(name)
+    namesIn(value, names)
+  }
+  return names
+}
+
+/** A path in data: keys that no schema declares are data too. */
+function namedPath(keys: readonly string[], names: ReadonlySet<string>): string {
+  return keys.map((key) => (key === '' || names.has(key) ? key : '*')).join('/')
 }
 
 function isStandard(schema: object): schema is StandardSchema {

@@ -1,8 +1,10 @@
 import {
-  describe,
+  errorOf,
   expected,
   FST_ERR_EVENTSTREAM_INVALID_MESSAGE,
-  FST_ERR_EVENTSTREAM_SERIALIZATION
+  FST_ERR_EVENTSTREAM_SERIALIZATION,
+  kindOf,
+  withCause
 } from '../base/errors.ts'
 
 /** Turns a message's `data` into text. Called once per message whose data is neither a string nor bytes. */
@@ -90,7 +92,7 @@ function checkShape(message: unknown): asserts message is object {
   }
   for (const field in message) {
     if (field !== 'id' && field !== 'event' && field !== 'data' && field !== 'retry') {
-      throw invalid('a field of the message', 'id, event, data or retry', field)
+      throw invalid('each field of the message', 'id, event, data or retry', field)
     }
   }
 }
@@ -136,11 +138,11 @@ function dataText(data: unknown, serialize: Serializer): string {
   try {
     text = serialize(data)
   } catch (cause) {
-    throw new FST_ERR_EVENTSTREAM_SERIALIZATION(describe(data), { cause })
+    throw withCause(new FST_ERR_EVENTSTREAM_SERIALIZATION(kindOf(data)), cause)
   }
   if (typeof text === 'string') return text
   const cause = new TypeError(expected("the serializer's result", 'a string', text))
-  throw new FST_ERR_EVENTSTREAM_SERIALIZATION(describe(data), { cause })
+  throw withCause(new FST_ERR_EVENTSTREAM_SERIALIZATION(kindOf(data)), cause)
 }
 
 function decode(bytes: Uint8Array): string {
@@ -159,5 +161,5 @@ function lines(text: string, name: string, separator: string): string {
 }
 
 function invalid(name: string, rule: string, value: unknown): Error {
-  return new FST_ERR_EVENTSTREAM_INVALID_MESSAGE(expected(name, rule, value))
+  return errorOf(FST_ERR_EVENTSTREAM_INVALID_MESSAGE, [name, rule, value])
 }

@@ -4,6 +4,7 @@ import type { ChannelOptions, EventStreamOptions } from '../../lib/index.ts'
 import { ChannelBench } from '../helpers/channel-bench.ts'
 import { collectGarbage, gc, heapBytes } from '../helpers/garbage.ts'
 import { nextTurn } from '../helpers/server.ts'
+import { refusal } from '../helpers/refusal.ts'
 
 const CODE = 'FST_ERR_EVENTSTREAM_INVALID_OPTION'
 /** Less than 3,000 names take, of 200 bytes each. */
@@ -65,8 +66,8 @@ t.test('Channels › a name is text of up to 256 bytes', async (t) => {
     [{ toString: () => 'news' }, '{ toString: [Function: toString] } (object)']
   ]
   for (const [name, got] of refused) {
-    const message = `Expected ${rule}, got ${got}`
-    t.throws(() => Reflect.apply(bench.channels.get, bench.channels, [name]), { code: CODE, message }, got)
+    const error = { code: CODE, ...refusal(rule, got) }
+    t.throws(() => Reflect.apply(bench.channels.get, bench.channels, [name]), error, got)
   }
 })
 

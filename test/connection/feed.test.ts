@@ -347,7 +347,7 @@ t.test('feed › what is its own to say', async (t) => {
     const rule = 'absent on a connection that is subscribed to a channel'
     t.throws(() => bench.connection.send({ id: 1, data: '' }), {
       ...reserved,
-      message: `Expected message.id to be ${rule}, got 1 (number)`
+      message: `Expected message.id to be ${rule}, got a number`
     })
     bench.connection.send({ data: 'a' })
     feed.isActive = false
@@ -361,7 +361,7 @@ t.test('feed › what is its own to say', async (t) => {
     const rule = 'none of the events by which the connection tells gaps and cursors'
     t.throws(() => bench.connection.send({ event: 'gap', data: '' }), {
       ...reserved,
-      message: `Expected message.event to be ${rule}, got 'gap' (string)`
+      message: `Expected message.event to be ${rule}, got a string`
     })
     bench.connection.send({ event: 'Gap', data: 'a' })
     bench.connection.send('gap')

@@ -5,6 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { type Sink, sendFrom } from '../../lib/connection/source.ts'
 import type { Message } from '../../lib/wire/message.ts'
+import { kindIn } from '../helpers/refusal.ts'
 
 /** A sink that takes everything at once, or, while it is full, nothing until it is drained or aborted. */
 class FakeSink implements Sink {
@@ -641,9 +642,13 @@ t.test('source › what is none is refused at the call', async (t) => {
     [{ next: 1 }, '{ next: 1 } (object)'],
     [async function* generate() {}, '[AsyncGeneratorFunction: generate] (function)']
   ] as const) {
-    const message = `Expected the source to be an iterable, an async iterable, a Readable or a ReadableStream, got ${got}`
+    const message = `Expected the source to be an iterable, an async iterable, a Readable or a ReadableStream, got ${kindIn(got)}`
     const sink = new FakeSink()
-    t.throws(() => sink.from(source), { code: 'FST_ERR_EVENTSTREAM_INVALID_SOURCE', message }, got)
+    t.throws(
+      () => sink.from(source),
+      { code: 'FST_ERR_EVENTSTREAM_INVALID_SOURCE', message, cause: got },
+      got
+    )
   }
 
   t.test('so is a ReadableStream that somebody else reads', async (t) => {

@@ -59,11 +59,11 @@ t.test('app.sse.publish()', async (t) => {
   t.test('throws at the call for what is no channel', async (t) => {
     const app = await build(t)
     const rows: [unknown, string][] = [
-      [[], 'Expected the channels to be at least one name, got [] (array)'],
-      [undefined, 'Expected the channels to be a name or an array of names, got undefined (undefined)'],
-      [{ 0: 'a' }, "Expected the channels to be a name or an array of names, got { '0': 'a' } (object)"],
-      ['', "Expected the channel name to be a well-formed string of 1 to 256 bytes, got '' (string)"],
-      [['a', 1], 'Expected the channel name to be a well-formed string of 1 to 256 bytes, got 1 (number)']
+      [[], 'Expected the channels to be at least one name, got an array'],
+      [undefined, 'Expected the channels to be a name or an array of names, got undefined'],
+      [{ 0: 'a' }, 'Expected the channels to be a name or an array of names, got an object'],
+      ['', 'Expected the channel name to be a well-formed string of 1 to 256 bytes, got a string'],
+      [['a', 1], 'Expected the channel name to be a well-formed string of 1 to 256 bytes, got a number']
     ]
     for (const [channels, message] of rows) {
       const publish = () => Reflect.apply(app.sse.publish, app.sse, [channels, 'x'])
@@ -105,7 +105,7 @@ t.test('app.sse.publish()', async (t) => {
     ] as const) {
       t.throws(() => app.sse.publish(channel, { event, data: '' }), {
         code: INVALID_MESSAGE,
-        message: `Expected message.event to be none of the events by which gaps and cursors are told, got '${event}' (string)`
+        message: `Expected message.event to be none of the events by which gaps and cursors are told, got a string`
       })
     }
     await app.sse.publish('a', { event: 'hole', data: '' })
@@ -287,7 +287,7 @@ t.test('options of channels', async (t) => {
     t.throws(() => app.sse.channel('news', { maxMessages: 3 }), {
       code: INVALID_OPTION,
       message:
-        'Expected maxMessages to be set before the server is ready, for it would be forgotten, got 3 (number)'
+        'Expected maxMessages to be set before the server is ready, for it would be forgotten, got a number'
     })
   })
 

@@ -98,8 +98,8 @@ t.test('sseStart({ events })', async (t) => {
   )
   t.match(errors, [
     { code: INVALID_MESSAGE, message: /message\.data .*must have required property 'price'/ },
-    { code: INVALID_MESSAGE, message: /message\.event to be one of quote, message, got 'trade'/ },
-    { code: INVALID_MESSAGE, message: /message\.data .*data must be string, got 5/ }
+    { code: INVALID_MESSAGE, message: /message\.event to be one of quote, message, got a string/ },
+    { code: INVALID_MESSAGE, message: /message\.data .*data must be string\), got a number/ }
   ])
   t.equal(errors.length, 3)
 
@@ -291,7 +291,7 @@ t.test('the route option eventStream: { events }', async (t) => {
 t.test('events that the library itself sends are not declared', async (t) => {
   const app = await build(t)
   const clash = (name: string) => ({ events: { [name]: { type: 'object' } } })
-  const options = { code: INVALID_OPTION, message: /none of the declared events, got '(sse-cursor|gap)'/ }
+  const options = { code: INVALID_OPTION, message: /none of the declared events, got a string/ }
   t.throws(() => app.sse.channel('a', clash('gap')), options)
   app.sse.channel('b', { ...clash('gap'), gapEvent: 'lost' })
   const channel = app.sse.channel('c', clash('sse-cursor'))

@@ -94,7 +94,7 @@ t.test('DeclaredEvents › data that does not fit', async (t) => {
       'a field of another type',
       QUOTE,
       { symbol: 'a', price: '1' },
-      /allows: data\/price must be number, got \{/
+      /allows \(data\/price must be number\), got an object$/
     ],
     ['a field that is missing', QUOTE, { symbol: 'a' }, /data must have required property 'price'/],
     ['an object for a string', { type: 'string' }, {}, /data must be string/],
@@ -119,7 +119,7 @@ t.test('DeclaredEvents › data that does not fit', async (t) => {
       'what throws no error',
       QUOTE,
       Object.defineProperty({}, 'symbol', { get: thrower, enumerable: true }),
-      /: nothing/
+      /allows, got an object$/
     ],
     ['a cycle', QUOTE, cyclic, /data must have required property 'price'/],
     ['bytes', { type: 'string' }, Buffer.from('a'), /bytes have no schema/],
@@ -133,7 +133,7 @@ t.test('DeclaredEvents › data that does not fit', async (t) => {
       'of Zod',
       z.object({ a: z.object({ b: z.number() }) }),
       { a: { b: 'x' } },
-      /data\/a\/b .*expected number/
+      / \(data\/a\/b\), got an object/
     ],
     ['of Zod, later', z.string().refine(async () => true), 'x', /events cannot wait/],
     ['of Zod, to nothing', z.any().transform(() => undefined), 'x', /there is no JSON of it/]
@@ -148,7 +148,8 @@ t.test('DeclaredEvents › a schema whose issues have keys as objects', async (t
   const issues = [{ message: 'is wrong', path: [{ key: 'a' }, 0] }, { message: 'too' }]
   const schema = { '~standard': { version: 1, vendor: 'x', validate: () => ({ issues }) } }
   t.throws(() => textOf(new DeclaredEvents({ a: schema }), 'a', 1), {
-    message: /data\/a\/0 is wrong, data too/
+    message: /\(data\/\*\/\*, data\), got a number/,
+    cause: '1 (number) data/a/0 is wrong, data too'
   })
 })
 
@@ -176,7 +177,7 @@ t.test('DeclaredEvents › names', async (t) => {
   for (const name of ['other', 'constructor', '__proto__']) {
     t.throws(() => textOf(declared, name, 'a'), {
       code: INVALID_MESSAGE,
-      message: `Expected message.event to be one of message, done, got '${name}' (string)`
+      message: `Expected message.event to be one of message, done, got a string`
     })
   }
 })
@@ -198,12 +199,12 @@ t.test('DeclaredEvents › schemas that refer to others', async (t) => {
 
 t.test('DeclaredEvents › declarations that are wrong', async (t) => {
   const rows: readonly [string, unknown, RegExp][] = [
-    ['no object', 'quote', /^Expected events to be an object, got 'quote'/],
+    ['no object', 'quote', /^Expected events to be an object, got a string/],
     ['no event', {}, /^Expected events to be at least one event/],
-    ['no name', { '': {} }, /^Expected a name in events to be a well-formed string .* got ''/],
+    ['no name', { '': {} }, /^Expected a name in events to be a well-formed string .* got a string/],
     ['a name of two lines', { 'a\nb': {} }, /^Expected a name in events/],
     ['a lone surrogate', { '\ud800': {} }, /^Expected a name in events/],
-    ['no schema', { quote: 'number' }, /^Expected events.quote to be a schema, got 'number'/],
+    ['no schema', { quote: 'number' }, /^Expected events.quote to be a schema, got a string/],
     ['null', { quote: null }, /^Expected events.quote to be a schema/],
     ['an array', { quote: [] }, /^Expected events.quote to be a schema/],
     [
