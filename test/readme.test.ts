@@ -72,8 +72,8 @@ t.test('README › the guides do what they say', async (t) => {
       `${[3, 2, 1].map((left) => `event: left\ndata: ${left}\n\n`).join('')}${FAREWELL}`
     ],
     ['POST', '/completion', {}, `data: token\n\nevent: done\ndata: \n\n${FAREWELL}`],
-    ['GET', '/report', {}, `data: one\n\ndata: two\n\n${FAREWELL}`],
-    ['GET', '/report', { headers: { accept: 'application/json' } }, '{"lines":["one","two"]}'],
+    ['GET', '/report', { headers: { accept: 'text/event-stream' } }, `data: one\n\ndata: two\n\n${FAREWELL}`],
+    ['GET', '/report', {}, '{"lines":["one","two"]}'],
     [
       'GET',
       '/prices',
@@ -100,6 +100,9 @@ t.test('README › the guides do what they say', async (t) => {
     if (typeof expected === 'string') t.equal(body, expected, `${method} ${path}`)
     else t.match(body, expected, `${method} ${path}`)
   }
+  const asked = { origin: 'https://app.example.com', 'access-control-request-method': 'GET' }
+  const preflight = await fetch(`${url}/news`, { method: 'OPTIONS', headers: asked })
+  t.match(preflight.headers.get('access-control-allow-headers'), 'last-event-id')
   const post = async (path: string, data: unknown, method = 'POST'): Promise<string> => {
     const body = JSON.stringify(data)
     const response = await fetch(url + path, {

@@ -34,7 +34,7 @@ import type { Cursor } from '../history/place.ts'
 import { DeclaredEvents } from '../wire/declared-events.ts'
 import type { EventMap, EventSchemas } from '../wire/event-types.ts'
 import { encodeMessage, type Frame } from '../wire/frame.ts'
-import { acceptsEventStream } from './accept.ts'
+import { takesEventStream, varyByAccept } from './accept.ts'
 import { closeChannel, openChannel } from './diagnostics.ts'
 import type { EventStreamStats, EventStreams } from './event-streams.ts'
 import { watchHandler } from './handler.ts'
@@ -300,7 +300,9 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams {
       if (request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
       throw new FST_ERR_EVENTSTREAM_CLOSING()
     }
-    if (checkAccept && !acceptsEventStream(request)) {
+    if (!checkAccept) return
+    varyByAccept(reply)
+    if (!takesEventStream(request)) {
       throw new FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE(String(request.headers.accept))
     }
   }

@@ -17,10 +17,10 @@ import type {
   RouteGenericInterface
 } from 'fastify'
 import fp from 'fastify-plugin'
-import { expected, FST_ERR_EVENTSTREAM_INVALID_OPTION } from '../base/errors.ts'
+import { invalid } from '../base/check.ts'
 import type { SSEConnection } from '../connection/sse-connection.ts'
 import type { EventMap, EventSchemas, EventsOf } from '../wire/event-types.ts'
-import { acceptsEventStream } from './accept.ts'
+import { decorateRequests, linkReply } from './accept.ts'
 import type { EventStreams } from './event-streams.ts'
 import { watched } from './handler.ts'
 import { Hub } from './hub.ts'
@@ -62,7 +62,10 @@ declare module 'fastify' {
   }
 
   interface FastifyRequest {
-    /** Whether the `Accept` header lets the answer be an event stream (RFC 9110, section 12.5.1). */
+    /**
+     * Whether the client asks for an event stream: its `Accept` header names `text/event-stream`, and wants it not less than
+     * JSON (RFC 9110, section 12.5.1). For routes that answer with either; the reply gets `Vary: Accept`.
+     */
     acceptsEventStream(): boolean
   }
 
@@ -108,9 +111,7 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
   const hubs = hubsOf(app.server).add(hub)
 
   app.decorate('sse', hub)
-  app.decorateRequest('acceptsEventStream', function (this: FastifyRequest) {
-    return acceptsEventStream(this)
-  })
+  decorateRequests(app)
   app.decorateReply('sseStart', function (this: FastifyReply, startOptions?: StartOptions) {
     return hub.start(this.request, this, startOptions)
   })
@@ -123,7 +124,7 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
     setRouteOptions(route, routeOptions, this)
     if (routeOptions.events !== undefined) declarations.push([routeOptions.events, this])
   })
-  app.addHook('onRequest', refuseBehindStream)
+  app.addHook('onRequest', requestOnArrival)
   app.addHook('onError', giveBackOnError)
   app.addHook('preClose', async () => {
     await Promise.all([...hubs].map((hub) => hub.drain()))
@@ -179,7 +180,7 @@ function checkAgainstServer(app: FastifyInstance, { drainMs, heartbeatMs }: Reso
   const { pluginTimeout, connectionTimeout } = app.initialConfig
   if (pluginTimeout !== undefined && pluginTimeout > 0 && drainMs >= pluginTimeout) {
     const rule = `below Fastify's pluginTimeout (${pluginTimeout})`
-    throw new FST_ERR_EVENTSTREAM_INVALID_OPTION(expected('drainMs', rule, drainMs))
+    throw invalid(`drainMs (${drainMs})`, rule, drainMs)
   }
   if (connectionTimeout && (heartbeatMs === false || heartbeatMs >= connectionTimeout)) {
     app.log.warn(
@@ -189,8 +190,9 @@ function checkAgainstServer(app: FastifyInstance, { drainMs, heartbeatMs }: Reso
   }
 }
 
-/** A request behind a stream on the same socket can never be answered, and must not be started. */
-function refuseBehindStream(request: FastifyRequest, reply: FastifyReply, done: () => void): void {
+/** Also: a request behind a stream on the same socket can never be answered, and must not be started. */
+function requestOnArrival(request: FastifyRequest, reply: FastifyReply, done: () => void): void {
+  linkReply(request, reply)
   const { raw } = request
   if (raw.httpVersionMajor !== 1 || !carriesStream(raw.socket)) {
     done()

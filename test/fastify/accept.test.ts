@@ -4,8 +4,8 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import eventStream from '../../lib/index.ts'
 
-/** What the rule says, the header, whether it lets the answer be an event stream. */
-type Row = readonly [name: string, accept: string, isAccepted: boolean]
+/** What the rule says, the header, whether that is so. */
+type Row = readonly [name: string, accept: string, isSo: boolean]
 
 /** `/choose` asks, `/stream` starts whatever the header says. */
 async function createApp(t: Test): Promise<FastifyInstance> {
@@ -22,15 +22,14 @@ async function createApp(t: Test): Promise<FastifyInstance> {
   return app
 }
 
-/** Both ways to ask give the same answer, and a refusal is Fastify's to send. */
-async function check(t: Test, app: FastifyInstance, [name, accept, isAccepted]: Row): Promise<void> {
-  const headers = { accept }
-  const chosen = await app.inject({ url: '/choose', headers })
-  t.equal(chosen.body, isAccepted ? '' : '{"stream":false}', `${name}: ${accept}`)
-  const started = await app.inject({ url: '/stream', headers })
+/** A refusal is Fastify's to send. */
+async function check(t: Test, app: FastifyInstance, [name, accept, isSo]: Row): Promise<void> {
+  const started = await app.inject({ url: '/stream', headers: { accept } })
   const type = started.headers['content-type']
-  if (isAccepted) {
-    t.match({ status: started.statusCode, type }, { status: 200, type: 'text/event-stream; charset=utf-8' })
+  t.equal(started.headers.vary, 'Accept')
+  t.equal(started.statusCode, isSo ? 200 : 406, `${name}: ${accept}`)
+  if (isSo) {
+    t.equal(type, 'text/event-stream; charset=utf-8')
     return
   }
   t.match(type, 'application/json', 'no event stream')
@@ -42,11 +41,77 @@ async function check(t: Test, app: FastifyInstance, [name, accept, isAccepted]: 
   })
 }
 
-t.test('accept › a request without the header accepts everything', async (t) => {
+t.test('accept › a request without the header accepts everything, and asks for no stream', async (t) => {
   const app = await createApp(t)
-  const chosen = await app.inject('/choose')
-  t.equal(chosen.headers['content-type'], 'text/event-stream; charset=utf-8')
   t.equal((await app.inject('/stream')).statusCode, 200)
+  t.same((await app.inject('/choose')).json(), { stream: false })
+})
+
+t.test('acceptsEventStream › is whether a stream is named, and not less wanted than JSON', async (t) => {
+  const app = await createApp(t)
+  const rows: readonly Row[] = [
+    ['what an EventSource sends', 'text/event-stream', true],
+    ['in capitals', 'Text/Event-Stream', true],
+    ['with its charset', 'text/event-stream;charset=utf-8', true],
+    ['with another charset', 'text/event-stream;charset=latin1', false],
+    ['refused', 'text/event-stream;q=0', false],
+    ['refused, all else accepted', '*/*, text/event-stream;q=0', false],
+    ['what fetch() and curl send', '*/*', false],
+    ['its family alone', 'text/*', false],
+    ['JSON', 'application/json', false],
+    ['a page', 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8', false],
+    ['none', '', false],
+    ['both, alike, as clients of MCP do', 'application/json, text/event-stream', true],
+    ['both, alike, with parameters', 'application/json;charset=utf-8, text/event-stream;q=1.0', true],
+    ['both, the stream less', 'application/json, text/event-stream;q=0.9', false],
+    ['both, the stream less, first', 'text/event-stream;q=0.9, application/json', false],
+    ['both, the stream more', 'application/json;q=0.9, text/event-stream', true],
+    ['both, the stream more, though little of each', 'application/json;q=0.1, text/event-stream;q=0.2', true],
+    [
+      'JSON with parameters, the stream less',
+      'application/json;charset=utf-8, text/event-stream;q=0.5',
+      false
+    ],
+    ['JSON with parameters that ours has not', 'application/json;v=2, text/event-stream;q=0.5', true],
+    ['JSON by its family', 'application/*, text/event-stream;q=0.5', false],
+    ['JSON as anything', '*/*, text/event-stream;q=0.5', false],
+    ['anything, alike', '*/*, text/event-stream', true],
+    ['JSON refused, anything else more', 'application/json;q=0, */*, text/event-stream;q=0.5', true],
+    ['a longer name', 'text/event-streams', false],
+    ['one inside a quoted string', 'application/json;a="x,text/event-stream"', false],
+    ['an open quotation before it', 'application/json;a="x,text/event-stream', false],
+    ['noise beside it', 'garbage;;;===,,text/event-stream', true]
+  ]
+  for (const [name, accept, isSo] of rows) {
+    const chosen = await app.inject({ url: '/choose', headers: { accept } })
+    t.equal(chosen.body, isSo ? '' : '{"stream":false}', `${name}: ${accept}`)
+    t.equal(chosen.headers.vary, 'Accept', 'either way')
+  }
+})
+
+t.test('acceptsEventStream › adds to the Vary header that there is', async (t) => {
+  const app = await createApp(t)
+  app.get<{ Querystring: { vary: string } }>('/vary', async (request, reply) => {
+    reply.header('vary', request.query.vary)
+    return [request.acceptsEventStream(), request.acceptsEventStream()]
+  })
+  for (const [given, vary] of [
+    ['Origin', 'Origin, Accept'],
+    ['Accept-Encoding', 'Accept-Encoding, Accept'],
+    ['origin,accept', 'origin,accept'],
+    ['*', '*']
+  ]) {
+    t.equal((await app.inject(`/vary?vary=${given}`)).headers.vary, vary)
+  }
+})
+
+t.test('acceptsEventStream › may be asked by a hook that runs before the plugin’s', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.addHook('onRequest', async (request) => void request.acceptsEventStream())
+  await app.register(eventStream)
+  app.get('/', async () => 'x')
+  t.equal((await app.inject('/')).headers.vary, 'Accept')
 })
 
 for (const [title, rows] of [
@@ -127,7 +192,7 @@ for (const [title, rows] of [
       ['a weight that is no number', 'text/event-stream;q=high', false],
       ['a negative weight', 'text/event-stream;q=-1', false],
       ['noise', 'garbage;;;===,,"', false],
-      ['an open quotation, which is no parameter', 'text/event-stream;a="', true],
+      ['an open quotation', 'text/event-stream;a="', false],
       ['names of an object', 'text/event-stream;constructor=x, __proto__/toString', false],
       ['noise beside the type', '"";;=, text/event-stream', true]
     ]
@@ -145,6 +210,7 @@ t.test('accept › several headers count as one', async (t) => {
   const { port } = app.server.address() as AddressInfo
   for (const [accepts, body] of [
     [['application/json', 'text/event-stream'], 'text/event-stream'],
+    [['text/event-stream', 'text/event-stream;q=0.5', 'application/json;q=0.7'], 'text/event-stream'],
     [['*/*', 'text/event-stream;q=0'], '{"stream":false}']
   ] as const) {
     const socket = connect(port, '127.0.0.1')

@@ -468,7 +468,7 @@ t.test('drainMs must leave Fastify time', async (t) => {
   app.register(eventStream)
   await t.rejects(async () => app.ready(), {
     code: 'FST_ERR_EVENTSTREAM_INVALID_OPTION',
-    message: "Expected drainMs to be below Fastify's pluginTimeout (4000), got 5000 (number)"
+    message: "Expected drainMs (5000) to be below Fastify's pluginTimeout (4000), got a number"
   })
   const unbounded = Fastify({ pluginTimeout: 0 })
   await unbounded.register(eventStream, { drainMs: 60_000 })
