@@ -1,6 +1,6 @@
 import type { FastifyReply, RouteHandlerMethod } from 'fastify'
 import { isThenable } from '../base/thenable.ts'
-import { connectionOf } from './takeover.ts'
+import { connectionOf } from './raw-response.ts'
 
 /** What a route's handler returned, if it did before it started a stream. */
 const RETURNED: unique symbol = Symbol('fastify-eventstream.returned')

@@ -1,4 +1,3 @@
-import type { Server, Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Counters } from '../base/counters.ts'
 import {
@@ -44,28 +43,21 @@ import {
   resolveStartOptions,
   type StartOptions
 } from './options.ts'
+import { hasLeft } from './leaving.ts'
+import { connectionOf, type RawResponse } from './raw-response.ts'
 import { requestLogging } from './request-logging.ts'
 import { optionsOfRoute } from './route-options.ts'
-import { Sessions } from './sessions.ts'
-import {
-  assertNotPipelined,
-  connectionOf,
-  hasLeft,
-  type RawResponse,
-  sendHead,
-  takeOver,
-  transportBeforeHead
-} from './takeover.ts'
+import { type Draining, Servers } from './servers.ts'
+import { assertNotPipelined, sendHead, takeOver, transportBeforeHead } from './takeover.ts'
 
 /** All that one registration of the plugin holds. */
-export class Hub implements ConnectionHost, ChannelsHost, EventStreams {
+export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining {
   readonly #options: ResolvedOptions
   readonly #isLogged: (request: FastifyRequest) => boolean
   /** Those of which the log is told nothing: asked once, so that it never has one half of a stream. */
   readonly #unlogged = new WeakSet<SSEConnection>()
   readonly #connections = new Set<Connection>()
-  readonly #server: Server
-  readonly #sessions: Sessions | undefined
+  readonly #servers: Servers
   readonly #log: FastifyBaseLogger
   readonly shared: Shared
   readonly #channelDefaults: ResolvedChannelOptions
@@ -82,17 +74,17 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams {
   #endedBytes = 0
 
   constructor(app: FastifyInstance, options: ResolvedOptions) {
-    const { server, initialConfig, log } = app
+    const { log } = app
     this.#app = app
     this.#log = log
-    this.#server = server
+    this.#servers = Servers.of(app)
+    this.#servers.join(this)
     this.#options = options
     this.#channelDefaults = channelDefaultsIn(options)
     const history = new History(options.history.maxTotalBytes)
     this.shared = new Shared(history, this.#flush, this.#counters, log, options.gapEvent)
     this.#channels = new Channels(this)
     this.#isLogged = requestLogging(app)
-    this.#sessions = initialConfig.http2 ? new Sessions(server, () => this.#tellEmpty()) : undefined
   }
 
   get closing(): boolean {
@@ -229,6 +221,11 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams {
     return connection
   }
 
+  /** `drain()` of all registrations of the application. */
+  drainAll(): Promise<void> {
+    return this.#servers.drain()
+  }
+
   /**
    * Ends every stream, and resolves when all they were sent has left, or at the deadline, after which those that are
    * still there are gone. From the first call on none is started.
@@ -240,13 +237,12 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams {
 
   async #drain(): Promise<void> {
     this.#isClosing = true
-    this.#server.on('connection', refuseConnection)
-    this.#sessions?.close()
+    this.#servers.refuse()
     for (const connection of this.#connections) connection.shutdown()
     await this.#emptied()
     for (const connection of this.#connections) connection.evict('shutdown')
     await nextTurn()
-    this.#sessions?.destroyStuck()
+    this.#servers.sessions?.destroyStuck()
   }
 
   /** The server listens. */
@@ -256,7 +252,12 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams {
 
   /** The server has closed. */
   close(): void {
+    this.#servers.leave(this)
     this.#channels.close()
+  }
+
+  sessionsOnEmpty(): void {
+    this.#tellEmpty()
   }
 
   scheduleFlush(work: Work): void {
@@ -324,7 +325,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams {
   }
 
   get #isEmpty(): boolean {
-    return this.#connections.size === 0 && (this.#sessions === undefined || this.#sessions.size === 0)
+    return this.#connections.size === 0 && !this.#servers.sessions?.size
   }
 
   #tellEmpty(): void {
@@ -362,12 +363,4 @@ function channelDefaultsIn(options: ResolvedOptions): ResolvedChannelOptions {
   const { slow, afterGap, gapEvent, onGap, onSubscribe, onUnsubscribe } = options
   const given = { slow, afterGap, gapEvent, onGap, onSubscribe, onUnsubscribe }
   return resolveChannelOptions(CHANNEL_DEFAULTS, given as ChannelOptions)
-}
-
-/**
- * A server listens until its streams have drained. Clients that come back early are better refused: a `503` would end an
- * `EventSource` for ever, and a socket without a request would hold `close()`.
- */
-function refuseConnection(socket: Socket): void {
-  socket.destroy()
 }

@@ -1,6 +1,3 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { IncomingMessage } from 'node:http'
-import type { Server, Socket } from 'node:net'
 import type {
   ContextConfigDefault,
   FastifyBaseLogger,
@@ -23,6 +20,7 @@ import type { EventMap, EventSchemas, EventsOf } from '../wire/event-types.ts'
 import { decorateRequests, linkReply } from './accept.ts'
 import type { EventStreams } from './event-streams.ts'
 import { watched } from './handler.ts'
+import { unwatchHandlers, watchHandlers } from './handler-errors.ts'
 import { Hub } from './hub.ts'
 import {
   type EventStreamOptions,
@@ -33,7 +31,8 @@ import {
   type StartOptions
 } from './options.ts'
 import { setRouteOptions } from './route-options.ts'
-import { carriesStream, connectionOf, giveBack, hasHead, keepGivenBack, letAnswer } from './takeover.ts'
+import { carriesStream } from './raw-response.ts'
+import { giveBack } from './takeover.ts'
 
 declare module 'fastify' {
   interface FastifyInstance<
@@ -92,23 +91,10 @@ declare module 'fastify' {
   }
 }
 
-/** Fastify's tracing channel for what handlers throw, which is otherwise only logged once a reply is taken over. */
-const HANDLER_ERROR = 'tracing:fastify.request.handler:error'
-
-/** The hubs of one server, in whatever scopes: they drain together, because Fastify closes scopes one after the other. */
-const hubsByServer = new WeakMap<Server, Set<Hub>>()
-
-function hubsOf(server: Server): Set<Hub> {
-  const hubs = hubsByServer.get(server) ?? new Set()
-  hubsByServer.set(server, hubs)
-  return hubs
-}
-
 async function eventStream(app: FastifyInstance, given: EventStreamOptions): Promise<void> {
   const options = resolveOptions(given)
   checkAgainstServer(app, options)
   const hub = new Hub(app, options)
-  const hubs = hubsOf(app.server).add(hub)
 
   app.decorate('sse', hub)
   decorateRequests(app)
@@ -126,54 +112,16 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
   })
   app.addHook('onRequest', requestOnArrival)
   app.addHook('onError', giveBackOnError)
-  app.addHook('preClose', async () => {
-    await Promise.all([...hubs].map((hub) => hub.drain()))
-  })
+  app.addHook('preClose', () => hub.drainAll())
   app.addHook('onReady', async () => {
     for (const [events, scope] of declarations) hub.declare(events, scope)
     hub.ready()
-    if (app.server.listenerCount('upgrade') > 0) app.server.prependListener('upgrade', serverOnUpgrade)
   })
   app.addHook('onClose', async () => {
-    unsubscribe(HANDLER_ERROR, handlerOnError)
-    app.server.removeListener('clientError', serverOnClientError)
+    unwatchHandlers()
     hub.close()
   })
-  subscribe(HANDLER_ERROR, handlerOnError)
-  app.server.prependListener('clientError', serverOnClientError)
-
-  function handlerOnError(event: unknown): void {
-    const { reply, error } = event as { reply: FastifyReply; error: unknown }
-    const connection = connectionOf(reply)
-    if (connection === undefined || reply.server.sse !== hub) return
-    if (isAbortOf(connection, error)) {
-      silenceOnce(reply)
-      return
-    }
-    if (!hasHead(reply)) {
-      giveBack(reply, error)
-      letAnswer(reply)
-      return
-    }
-    reply.raw.statusCode = 200
-    keepGivenBack(reply)
-    connection.fail(error)
-  }
-}
-
-/** A handler that gives up because its stream has ended, as its signal tells it to, has not failed. */
-function isAbortOf({ signal }: SSEConnection, error: unknown): boolean {
-  if (!signal.aborted) return false
-  return error === signal.reason || (error instanceof Error && error.cause === signal.reason)
-}
-
-/** Fastify logs what it traces right after. */
-function silenceOnce(reply: FastifyReply): void {
-  const { log } = reply
-  reply.log = Object.create(log, { error: { value: () => {} } })
-  queueMicrotask(() => {
-    reply.log = log
-  })
+  watchHandlers()
 }
 
 function checkAgainstServer(app: FastifyInstance, { drainMs, heartbeatMs }: ResolvedOptions): void {
@@ -210,16 +158,6 @@ function giveBackOnError(
 ): void {
   giveBack(reply, error)
   done()
-}
-
-/** An `Upgrade` behind a stream passes by the hooks: whoever takes it would write into the stream. */
-function serverOnUpgrade(_request: IncomingMessage, socket: Socket): void {
-  if (carriesStream(socket)) socket.destroy()
-}
-
-/** Comes before Fastify's own listener, which answers garbage with a `400` in the middle of the stream. */
-function serverOnClientError(_error: Error, socket: Socket): void {
-  if (carriesStream(socket)) socket.destroy()
 }
 
 const plugin: typeof eventStream = fp(eventStream, { fastify: '5.x', name: 'fastify-eventstream' })

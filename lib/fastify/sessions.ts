@@ -2,7 +2,7 @@ import type { Http2Session } from 'node:http2'
 import type { Server, Socket } from 'node:net'
 
 /**
- * The HTTP/2 sessions of a server. Node ends them by itself at `server.close()` only from Node 24 on, and none whose
+ * The HTTP/2 sessions of servers. Node ends them by itself at `server.close()` only from Node 24 on, and none whose
  * socket is stuck: even `session.destroy()` waits for the socket's last byte to leave.
  */
 export class Sessions {
@@ -11,8 +11,12 @@ export class Sessions {
   #isClosing = false
 
   /** @param onEmpty is called when the last session has closed. */
-  constructor(server: Server, onEmpty: () => void) {
+  constructor(onEmpty: () => void) {
     this.#onEmpty = onEmpty
+  }
+
+  /** Tells of the sessions of one server more. */
+  watch(server: Server): void {
     let latest: Socket
     for (const event of ['connection', 'secureConnection']) {
       server.prependListener(event, (socket: Socket) => {

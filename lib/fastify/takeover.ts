@@ -1,5 +1,4 @@
 import { ServerResponse } from 'node:http'
-import type { Http2ServerResponse } from 'node:http2'
 import { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
@@ -13,13 +12,16 @@ import { type SocketResponse, SocketTransport } from '../connection/transport/so
 import type { Ending, Transport } from '../connection/transport/transport.ts'
 import { CONTENT_TYPE } from './accept.ts'
 import { HandOver } from './hand-over.ts'
-
-/** A response as Fastify has it when the server may speak HTTP/1 or HTTP/2. */
-export type RawResponse = (ServerResponse | RawHttp2Response) & {
-  [kConnection]?: Connection | undefined
-  [kHead]?: boolean
-}
-type RawHttp2Response = Http2ServerResponse & Pick<ServerResponse, 'flushHeaders'>
+import { internalKey } from './internals.ts'
+import { unwatchLeaving, watchLeaving } from './leaving.ts'
+import {
+  carriesStream,
+  connectionOf,
+  connectionOn,
+  isHttp2,
+  markResponse,
+  type RawResponse
+} from './raw-response.ts'
 
 const HEADERS: Readonly<Record<string, string>> = {
   'content-type': CONTENT_TYPE,
@@ -27,37 +29,13 @@ const HEADERS: Readonly<Record<string, string>> = {
   'x-accel-buffering': 'no'
 }
 
-/** The connection that took a response and its socket over, for listeners and hooks that get nothing else. */
-const kConnection: unique symbol = Symbol('fastify-eventstream.connection')
-
 /** Whether the head of a stream has begun to go out. */
 const kHead: unique symbol = Symbol('fastify-eventstream.head')
 
+type HeadedResponse = RawResponse & { [kHead]?: boolean }
+
 /** What `reply.hijack()` sets. */
 const HIJACKED = 'fastify.reply.hijacked'
-
-/** A socket of HTTP/1, from `sseStart()` until the response has closed. */
-type CarryingSocket = Socket & { [kConnection]?: Connection | undefined }
-
-/** Whether the socket carries a stream, so that nobody else may be answered on it. */
-export function carriesStream(socket: CarryingSocket): boolean {
-  return socket[kConnection] !== undefined
-}
-
-/** The connection that `sseStart()` gave this reply, if it did. */
-export function connectionOf(reply: FastifyReply): Connection | undefined {
-  const response: RawResponse = reply.raw
-  return response[kConnection]
-}
-
-/**
- * Whether the client is gone already. Checked on the response and the socket: the request's own `close` comes early
- * when it had a body, and a pipelined response may never get one.
- */
-export function hasLeft({ raw }: FastifyRequest, response: RawResponse): boolean {
-  if (isHttp2(response)) return response.stream === undefined || response.stream.destroyed
-  return response.destroyed || raw.socket.destroyed || raw.socket.writableEnded
-}
 
 /**
  * @throws FST_ERR_EVENTSTREAM_PIPELINED when the response has no socket yet, because an earlier one on the same
@@ -93,8 +71,8 @@ export function transportBeforeHead(response: RawResponse, sendHead: () => void)
  */
 export function takeOver(reply: FastifyReply, connection: Connection): void {
   const response: RawResponse = reply.raw
-  response[kConnection] = connection
-  if (connection.state !== 'closed') markSocket(response, connection)
+  markResponse(response, connection)
+  if (connection.state !== 'closed') watchLeaving(reply.request, response, connection)
   response.on('close', responseOnClose)
   response.on('error', responseOnError)
   reply.hijack()
@@ -109,7 +87,7 @@ export function takeOver(reply: FastifyReply, connection: Connection): void {
  * @param onHead is called when the head is about to go out.
  */
 export function sendHead(reply: FastifyReply, connection: Connection, onHead: () => void): void {
-  const response: RawResponse = reply.raw
+  const response: HeadedResponse = reply.raw
   if (isGivenBack(reply) || response.destroyed) return
   if (reply.statusCode !== 200) {
     const error = new FST_ERR_EVENTSTREAM_INVALID_STATUS(reply.statusCode)
@@ -157,7 +135,7 @@ function failHead(reply: FastifyReply, connection: Connection, error: unknown): 
 
 /** Whether the head has begun to go out, so that an error cannot be an ordinary answer. */
 export function hasHead(reply: FastifyReply): boolean {
-  const response: RawResponse = reply.raw
+  const response: HeadedResponse = reply.raw
   return response[kHead] === true
 }
 
@@ -174,7 +152,7 @@ export function giveBack(reply: FastifyReply, error: unknown): void {
 
 /** What an error handler returns is an answer, too, which Fastify does not send for a reply that is hijacked. */
 export function letAnswer(reply: FastifyReply): void {
-  const hijacked = Object.getOwnPropertySymbols(reply).find(({ description }) => description === HIJACKED)
+  const hijacked = internalKey(reply, HIJACKED)
   if (hijacked !== undefined) Reflect.set(reply, hijacked, false)
 }
 
@@ -189,22 +167,16 @@ export function keepGivenBack(reply: FastifyReply): void {
   queueMicrotask(() => Object.defineProperty(reply, 'sent', sent))
 }
 
-function responseOnClose(this: RawResponse & { [kConnection]: Connection }): void {
-  const connection = this[kConnection]
-  markSocket(this, undefined)
+function responseOnClose(this: RawResponse): void {
+  const connection = connectionOn(this)
+  if (connection === undefined) return
+  unwatchLeaving(this)
   if (connection.state === 'opening' && connection.reason === undefined && this.writableEnded) {
     const err = new FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED()
     connection.request.log.error({ err }, err.message)
     connection.abandon('error', err)
   }
   connection.transportOnClose()
-}
-
-/** A response that was closed has no socket any more, but its request has. */
-function markSocket(response: RawResponse, connection: Connection | undefined): void {
-  if (isHttp2(response)) return
-  const socket: CarryingSocket = response.req.socket
-  socket[kConnection] = connection
 }
 
 /** An error of the response is followed by its `close`. */
@@ -248,8 +220,4 @@ function hasChunkedSocket(response: RawResponse): response is SocketResponse {
     response.socket instanceof Socket &&
     response.write === ServerResponse.prototype.write
   )
-}
-
-function isHttp2(response: RawResponse): response is RawHttp2Response {
-  return 'stream' in response
 }

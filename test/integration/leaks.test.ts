@@ -1,5 +1,9 @@
 import type { Server, Socket } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import Fastify from 'fastify'
 import t from 'tap'
+import eventStream from '../../lib/index.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { RawClient, request } from '../helpers/raw-client.ts'
 import { build, listen, until } from '../helpers/server.ts'
@@ -67,3 +71,37 @@ t.test('nothing is left of streams that have ended', (t) =>
     t.same(warnings, [])
   })
 )
+
+t.test('applications that are never closed are freed', async (t) => {
+  const apps: WeakRef<object>[] = []
+  for (let i = 0; i < 20; i++) {
+    const app = Fastify()
+    await app.register(eventStream)
+    app.get('/', async (_request, reply) => reply.sseStart().close())
+    await app.inject('/')
+    apps.push(new WeakRef(app))
+  }
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  // What the last one has left on the stack may stay.
+  await until(() => {
+    collect()
+    return apps.filter((app) => app.deref() !== undefined).length <= 1
+  })
+  t.pass()
+})
+
+t.test('many scopes have one listener for each event of the server', async (t) => {
+  const counts: unknown[] = []
+  for (const scopes of [1, ROUNDS]) {
+    const app = Fastify({ http2: true } as object)
+    t.teardown(() => app.close())
+    for (let i = 0; i < scopes; i++) {
+      app.register(async (scope) => void (await scope.register(eventStream)))
+    }
+    await app.ready()
+    counts.push(state(app.server).at(-1))
+  }
+  t.same(counts[0], counts[1])
+  t.same(warnings, [])
+})

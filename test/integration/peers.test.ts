@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { PassThrough, Readable } from 'node:stream'
 import t from 'tap'
 import type { SSEConnection } from '../../lib/index.ts'
@@ -175,28 +176,42 @@ t.test('a client that sends more than its request', async (t) => {
     t.equal(others, 0)
   })
 
-  t.test('an upgrade: nobody takes it, nothing lands in the stream', async (t) => {
-    const app = await build(t)
-    const upgraded: boolean[] = []
-    app.server.on('upgrade', (_request, socket) => {
-      upgraded.push(socket.destroyed)
-      if (!socket.destroyed) socket.end('HTTP/1.1 101 Switching Protocols\r\n\r\n')
-    })
-    app.get('/', async (_request, reply) => {
-      await reply.sseStart().send('hello')
-    })
-    const { port } = await listen(app)
-    const upgrade = request('GET', '/ws', { Connection: 'Upgrade', Upgrade: 'websocket' })
-    const client = RawClient.get(port, '/')
-    await client.until('hello')
-    client.socket.write(upgrade)
-    await client.closed
-    t.same(upgraded, [true])
-    t.equal(client.body, 'data: hello\n\n')
-    const other = RawClient.connect(port, upgrade)
-    await other.closed
-    t.match(other.received, '101 Switching Protocols', 'but on a socket of its own')
-  })
+  for (const when of ['before', 'after'] as const) {
+    t.test(
+      `an upgrade: whoever came ${when} listen(), nobody takes it, nothing lands in the stream`,
+      async (t) => {
+        const app = await build(t)
+        const upgraded: boolean[] = []
+        const take = (_request: unknown, socket: Socket): void => {
+          upgraded.push(socket.destroyed)
+          if (!socket.destroyed) socket.end('HTTP/1.1 101 Switching Protocols\r\n\r\n')
+        }
+        app.get('/', async (_request, reply) => {
+          await reply.sseStart().send('hello')
+        })
+        if (when === 'before') app.server.on('upgrade', take)
+        const { port } = await listen(app)
+        if (when === 'after') app.server.prependListener('upgrade', take)
+        const upgrade = request('GET', '/ws', { Connection: 'Upgrade', Upgrade: 'websocket' })
+        const client = RawClient.get(port, '/')
+        await client.until('hello')
+        client.socket.write(upgrade)
+        await client.closed
+        t.same(upgraded, [true])
+        t.equal(client.body, 'data: hello\n\n')
+        const other = RawClient.connect(port, upgrade)
+        await other.closed
+        t.match(other.received, '101 Switching Protocols', 'but on a socket of its own')
+        app.server.removeListener('upgrade', take)
+        await nextTurn()
+        t.equal(
+          app.server.listenerCount('upgrade'),
+          0,
+          'so that Node takes upgrades for ordinary requests again'
+        )
+      }
+    )
+  }
 
   t.test('the next request after an answer that ended by itself is served', async (t) => {
     const app = await build(t)

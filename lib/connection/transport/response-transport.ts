@@ -18,6 +18,7 @@ export class ResponseTransport implements Transport {
   readonly #destination: Destination
   readonly #response: ServerResponse | Http2ServerResponse
   readonly #ending: Ending
+  readonly #onWrite: (() => void) | undefined
   #writtenBytes = 0
   #ended = false
 
@@ -31,6 +32,7 @@ export class ResponseTransport implements Transport {
     this.#destination = destination
     this.#response = response
     this.#ending = ending
+    if (!this.#isWrapped && 'stream' in response) this.#onWrite = () => this.#endWhenTaken()
     destination.on('drain', () => {
       if (!this.#ended) listener.transportOnDrain()
     })
@@ -57,7 +59,9 @@ export class ResponseTransport implements Transport {
 
   write(data: string | Uint8Array): boolean {
     this.#writtenBytes += data.length
-    return typeof data === 'string' ? this.#destination.write(data, 'latin1') : this.#destination.write(data)
+    return typeof data === 'string'
+      ? this.#destination.write(data, 'latin1', this.#onWrite)
+      : this.#destination.write(data, this.#onWrite)
   }
 
   writeBatch(batch: Batch): boolean {
@@ -68,7 +72,8 @@ export class ResponseTransport implements Transport {
     if (!reuse) endConnection(this.#response)
     if (this.#ended) return
     this.#ended = true
-    this.#ending.end()
+    if (this.#onWrite === undefined) this.#ending.end()
+    else this.#endWhenTaken()
   }
 
   destroy(): void {
@@ -77,5 +82,10 @@ export class ResponseTransport implements Transport {
     // Without an error code clients take what was cut off for complete.
     if ('stream' in response) response.stream?.close(constants.NGHTTP2_INTERNAL_ERROR)
     response.destroy()
+  }
+
+  /** Of an HTTP/2 stream that was ended with something queued, Node does not tell when the client resets it. */
+  #endWhenTaken(): void {
+    if (this.#ended && this.#destination.writableLength === 0) this.#ending.end()
   }
 }

@@ -1,0 +1,14 @@
+/** The key of something that Fastify keeps and hands to nobody, found by its symbol's description; older versions may have none. */
+export function internalKey(holder: object, description: string): symbol | undefined {
+  for (let object: object | null = holder; object !== null; object = Object.getPrototypeOf(object)) {
+    const key = Object.getOwnPropertySymbols(object).find((symbol) => symbol.description === description)
+    if (key !== undefined) return key
+  }
+  return undefined
+}
+
+/** What Fastify keeps under that key. */
+export function internal<Value>(holder: object, description: string): Value | undefined {
+  const key = internalKey(holder, description)
+  return key === undefined ? undefined : Reflect.get(holder, key)
+}

@@ -1,0 +1,59 @@
+import type { FastifyRequest } from 'fastify'
+import type { Connection } from '../connection/connection.ts'
+import { type CarryingSocket, connectionOn, isHttp2, markSocket, type RawResponse } from './raw-response.ts'
+
+// What leaving looks like, in one place. On every protocol the response closes at last; what comes before is here.
+//
+// HTTP/1: the socket fails, which the server is told before it closes. Or the client ends its side, which Node answers by ending ours: nothing more can be written, but the socket closes
+// only when the client has read what is queued. Node sees neither while a request's body is not read.
+// HTTP/2: the client resets the stream. Without an error code it does not close while something is queued.
+
+/**
+ * Whether the client is gone already. Checked on the response and the socket: the request's own `close` comes early
+ * when it had a body, and a pipelined response may never get one.
+ */
+export function hasLeft({ raw }: FastifyRequest, response: RawResponse): boolean {
+  if (isHttp2(response)) return response.stream === undefined || response.stream.closed
+  return response.destroyed || raw.socket.destroyed || raw.socket.writableEnded
+}
+
+/** Lets `connection` know when the client leaves, until the response has closed. */
+export function watchLeaving(
+  { raw, body }: FastifyRequest,
+  response: RawResponse,
+  connection: Connection
+): void {
+  if (isHttp2(response)) {
+    response.stream.once('aborted', () => connection.evict('client'))
+    return
+  }
+  markSocket(response, connection)
+  raw.socket.on('end', socketOnEnd)
+  const { 'content-length': length, 'transfer-encoding': coding } = raw.headers
+  if ((length !== undefined || coding !== undefined) && (body === undefined || body === null)) {
+    setImmediate(discardUnread, raw)
+  }
+}
+
+/** The response has closed. */
+export function unwatchLeaving(response: RawResponse): void {
+  if (isHttp2(response)) return
+  markSocket(response, undefined)
+  response.req.socket.removeListener('end', socketOnEnd)
+}
+
+/** The client's socket has failed, or it has sent what is no HTTP. */
+export function clientOnError(socket: CarryingSocket): void {
+  connectionOn(socket)?.evict('client')
+}
+
+/** What is sent already still leaves, if nothing else is to come. */
+function socketOnEnd(this: CarryingSocket): void {
+  const connection = connectionOn(this)
+  if (this.writableEnded && connection?.state !== 'closing') connection?.evict('client')
+}
+
+/** A body that nobody has begun to read by the end of the turn. */
+function discardUnread(raw: FastifyRequest['raw']): void {
+  if (raw.readableFlowing === null && raw.listenerCount('readable') === 0) raw.resume()
+}

@@ -1,0 +1,113 @@
+import type { IncomingMessage } from 'node:http'
+import type { Server, Socket } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import { internal } from './internals.ts'
+import { clientOnError } from './leaving.ts'
+import { carriesStream } from './raw-response.ts'
+import { Sessions } from './sessions.ts'
+
+/** One registration of the plugin. */
+export interface Draining {
+  drain(): Promise<void>
+  /** The last HTTP/2 session has closed. */
+  sessionsOnEmpty(): void
+}
+
+/** What hands a socket over to somebody else than Fastify. */
+const HAND_OVERS = ['upgrade', 'connect'] as const
+
+const known = new WeakMap<Server, Servers>()
+
+/**
+ * What listens for one application, however many registrations there are: Fastify's server, and the second one that it
+ * makes for the other address of `localhost`.
+ */
+export class Servers {
+  /** HTTP/2 only. */
+  readonly sessions: Sessions | undefined
+  readonly #servers = new Set<Server>()
+  /** They drain together, because Fastify closes scopes one after the other. */
+  readonly #registrations = new Set<Draining>()
+  #isRefusing = false
+
+  static of(app: FastifyInstance): Servers {
+    const servers = known.get(app.server) ?? new Servers(app)
+    known.set(app.server, servers)
+    return servers
+  }
+
+  private constructor(app: FastifyInstance) {
+    if (app.initialConfig.http2) {
+      this.sessions = new Sessions(() => {
+        for (const registration of this.#registrations) registration.sessionsOnEmpty()
+      })
+    }
+    this.#add(app.server)
+    app.addHook('onListen', async () => {
+      for (const server of internal<Server[]>(app, 'fastify.serverBindings') ?? []) this.#add(server)
+    })
+  }
+
+  join(registration: Draining): void {
+    this.#registrations.add(registration)
+  }
+
+  leave(registration: Draining): void {
+    this.#registrations.delete(registration)
+  }
+
+  async drain(): Promise<void> {
+    await Promise.all([...this.#registrations].map((registration) => registration.drain()))
+  }
+
+  /** Takes no connection any more, and lets HTTP/2 sessions end with the last of their streams. */
+  refuse(): void {
+    if (this.#isRefusing) return
+    this.#isRefusing = true
+    for (const server of this.#servers) server.on('connection', refuseConnection)
+    this.sessions?.close()
+  }
+
+  #add(server: Server): void {
+    if (this.#servers.has(server)) return
+    this.#servers.add(server)
+    this.sessions?.watch(server)
+    // Comes before Fastify's own listener, which answers garbage with a `400` in the middle of the stream.
+    server.prependListener('clientError', serverOnClientError)
+    server.on('newListener', serverOnListeners)
+    server.on('removeListener', serverOnListeners)
+    for (const event of HAND_OVERS) guard(server, event)
+  }
+}
+
+/**
+ * A server listens until its streams have drained. Clients that come back early are better refused: a `503` would end an
+ * `EventSource` for ever, and a socket without a request would hold `close()`.
+ */
+function refuseConnection(socket: Socket): void {
+  socket.destroy()
+}
+
+function serverOnClientError(_error: Error, socket: Socket): void {
+  clientOnError(socket)
+}
+
+/** Who comes later may want to be first. */
+function serverOnListeners(this: Server, event: string, listener: unknown): void {
+  const handOver = HAND_OVERS.find((name) => name === event)
+  if (handOver !== undefined && listener !== refuseHandOver) queueMicrotask(() => guard(this, handOver))
+}
+
+/** Is first if there are others: without listeners, Node takes the request for an ordinary one. */
+function guard(server: Server, event: (typeof HAND_OVERS)[number]): void {
+  const listeners = server.listeners(event)
+  const others = listeners.filter((listener) => listener !== refuseHandOver)
+  if (others.length > 0 && listeners[0] === refuseHandOver) return
+  server.removeListener(event, refuseHandOver)
+  if (others.length > 0) server.prependListener(event, refuseHandOver)
+}
+
+/** A request behind a stream that passes by the hooks: whoever takes its socket would write into the stream. */
+function refuseHandOver(_request: IncomingMessage, socket: Socket): void {
+  if (carriesStream(socket)) socket.destroy()
+}
