@@ -11,6 +11,7 @@ const options: ts.CompilerOptions = {
   ).options,
   paths: {
     'fastify-eventstream': ['./lib/index.ts'],
+    'fastify-eventstream/client': ['./lib/client/client.ts'],
     'fastify-eventstream/testing': ['./lib/testing/testing.ts']
   }
 }

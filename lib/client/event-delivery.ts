@@ -1,0 +1,163 @@
+import type { EventStream } from './event-stream.ts'
+import type {
+  AnyEvent,
+  EndReason,
+  EventNames,
+  EventOf,
+  StreamEvent,
+  StreamOptions,
+  StreamState
+} from './options.ts'
+import { StreamError } from './stream-error.ts'
+import type { RawEvent, ReaderHost } from './stream-reader.ts'
+
+/** Options, whatever the events. */
+export type DeliveryOptions = StreamOptions & {
+  readonly parse?:
+    | ((text: string, event: string) => unknown)
+    | Readonly<Record<string, ((text: string) => unknown) | undefined>>
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: which one it takes is known by its name.
+type Listener = (event: any) => void
+
+/** Knows what the server means, and gives the application the rest. */
+export class EventDelivery<Events> implements EventStream<Events>, ReaderHost {
+  readonly closed: Promise<EndReason>
+  readonly signal: AbortSignal
+  state: StreamState = 'connecting'
+  error: StreamError | undefined
+  farewell: string | undefined
+  readonly #options: DeliveryOptions
+  readonly #ending = new AbortController()
+  readonly #listeners = new Map<string, Set<Listener>>()
+  /** What loops have not asked for yet. */
+  readonly #queues = new Set<StreamEvent[]>()
+  /** Called when there is something for loops. */
+  #wakers: (() => void)[] = []
+  /** Called when more is taken. */
+  #demand: (() => void) | undefined
+  #reason: EndReason | undefined
+  #resolveClosed: ((reason: EndReason) => void) | undefined
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options
+    this.signal = this.#ending.signal
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve
+    })
+    const { signal } = options
+    if (signal?.aborted) this.close()
+    signal?.addEventListener('abort', () => this.close(), { signal: this.signal })
+  }
+
+  on<Name extends EventNames<Events>>(
+    event: Name,
+    listener: (event: EventOf<Events, Name>) => void
+  ): () => void {
+    const listeners = this.#listeners.get(event) ?? new Set()
+    this.#listeners.set(event, listeners.add(listener))
+    this.#demand?.()
+    return () => {
+      listeners.delete(listener)
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<AnyEvent<Events>, void, undefined> {
+    const queue: StreamEvent[] = []
+    this.#queues.add(queue)
+    try {
+      while (this.#reason !== 'client') {
+        const event = queue.shift()
+        // Whether it is one of `Events` is the server's promise.
+        if (event !== undefined) yield event as AnyEvent<Events>
+        else if (this.#reason === undefined) await this.#news()
+        else break
+      }
+    } finally {
+      this.#queues.delete(queue)
+      this.close()
+    }
+    if (this.error !== undefined) throw this.error
+  }
+
+  close(): void {
+    this.end('client')
+  }
+
+  ready(): Promise<void> | undefined {
+    const isTaken =
+      this.#listeners.size + this.#queues.size > 0 && [...this.#queues].every(({ length }) => length === 0)
+    if (isTaken || this.signal.aborted) return undefined
+    return new Promise((resolve) => {
+      this.#demand = resolve
+    })
+  }
+
+  give({ event, data, id }: RawEvent): void {
+    const { cursorEvent = 'sse-cursor', farewell = 'close' } = this.#options
+    if (event === cursorEvent) return
+    if (event === farewell) {
+      this.farewell = data
+      this.end('server')
+      return
+    }
+    let given: StreamEvent
+    try {
+      given = { event, data: this.#parse(event, data), id }
+    } catch (cause) {
+      this.end('error', cause)
+      return
+    }
+    for (const queue of this.#queues) queue.push(given)
+    this.#wakeLoops()
+    for (const listener of this.#listeners.get(event) ?? []) call(listener, given)
+  }
+
+  stateIs = (state: StreamState, cause?: unknown): void => {
+    if (this.state === state || this.state === 'closed') return
+    this.state = state
+    const { onState } = this.#options
+    if (onState !== undefined) call(() => onState(state, cause))
+  }
+
+  end(reason: EndReason, cause?: unknown, response?: Response): void {
+    if (this.#reason !== undefined) return
+    this.#reason = reason
+    if (reason !== 'client' && reason !== 'server') this.error = new StreamError(reason, cause, response)
+    this.#ending.abort()
+    this.stateIs('closed', this.error)
+    this.#resolveClosed?.(reason)
+    this.#wakeLoops()
+    this.#demand?.()
+  }
+
+  #parse(event: string, data: string): unknown {
+    const { parse = {}, gapEvent = 'gap' } = this.#options
+    if (event === gapEvent) return JSON.parse(data)
+    if (typeof parse === 'function') return parse(data, event)
+    return Object.hasOwn(parse, event) ? parse[event]?.(data) : data
+  }
+
+  /** Waits for an event, or the end. */
+  #news(): Promise<void> {
+    const news = new Promise<void>((resolve) => this.#wakers.push(resolve))
+    this.#demand?.()
+    return news
+  }
+
+  #wakeLoops(): void {
+    for (const wake of this.#wakers.splice(0)) wake()
+  }
+}
+
+/** What it throws is nobody's fault but its own, and nothing stops for it. */
+function call<Args extends unknown[]>(listener: (...args: Args) => void, ...args: Args): void {
+  try {
+    listener(...args)
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * Drives the client into what can go wrong, in each engine: `npm run test:client [-- ENGINE… --grep=TEXT]`. Prints a table, and
+ * which engines cannot be driven into what.
+ */
+import type { Engine, EngineName } from './engine.ts'
+import { node } from './node-engine.ts'
+import { scenarios } from './scenarios.ts'
+import { Stage } from './stage.ts'
+
+const launchers: Record<string, () => Promise<Engine>> = { Node: async () => node }
+const args = process.argv.slice(2)
+const grep = args.find((arg) => arg.startsWith('--grep='))?.slice('--grep='.length) ?? ''
+const names = args.filter((arg) => !arg.startsWith('-'))
+const chosen = scenarios.filter(({ name }) => name.includes(grep))
+const results = new Map<string, string[]>(chosen.map(({ name }) => [name, []]))
+
+for (const [name, launch] of Object.entries(launchers)) {
+  if (names.length > 0 && !names.includes(name)) continue
+  const engine = await launch()
+  for (const scenario of chosen) {
+    const { [engine.name as EngineName]: why } = scenario.not ?? {}
+    const started = performance.now()
+    let result = '✔'
+    if (why !== undefined) result = `– ${why}`
+    else {
+      const stage = await Stage.open(engine)
+      try {
+        await scenario.run(stage)
+      } catch (error) {
+        result = '✘'
+        process.exitCode = 1
+        console.error(error)
+      }
+      await stage.close()
+    }
+    results.get(scenario.name)?.push(result)
+    console.log(`${name}: ${result} ${scenario.name} (${Math.round(performance.now() - started)} ms)`)
+  }
+}
