@@ -45,6 +45,12 @@ export const FST_ERR_EVENTSTREAM_REPLY_SENT: Constructor = createError(
   'sseStart() was called after the reply had been sent'
 )
 
+/** Something else has ended the response of a stream, with `reply.raw.end()`. The stream's `signal` has it as `cause`. */
+export const FST_ERR_EVENTSTREAM_RESPONSE_ENDED: Constructor = createError(
+  'FST_ERR_EVENTSTREAM_RESPONSE_ENDED',
+  'Something else than the plugin has ended the response of an event stream'
+)
+
 /** `sseStart()` was called while the server is closing. */
 export const FST_ERR_EVENTSTREAM_CLOSING: Constructor = createError(
   'FST_ERR_EVENTSTREAM_CLOSING',

@@ -142,6 +142,12 @@ export class Connection implements SSEConnection, TransportListener, Sink {
     return this.#controller.signal
   }
 
+  /** What was given out before as the request's signal is this connection's from now on. */
+  adopt(controller: AbortController): void {
+    this.#controller = controller
+    if (!this.#isAccepting) this.#abort()
+  }
+
   get closed(): Promise<CloseReason> {
     if (this.#closed === undefined) {
       this.#closed = new Deferred()

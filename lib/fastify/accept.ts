@@ -39,9 +39,9 @@ type KnownRequest = FastifyRequest & { [kReply]?: FastifyReply | 'varies' | null
 export function decorateRequests(app: FastifyInstance): void {
   app.decorateRequest(kReply as unknown as string, null)
   app.decorateRequest('acceptsEventStream', function (this: KnownRequest): boolean {
-    const reply = this[kReply]
-    if (typeof reply === 'object' && reply !== null) varyByAccept(reply)
-    else this[kReply] = 'varies'
+    const reply = replyOf(this)
+    if (reply === undefined) this[kReply] = 'varies'
+    else varyByAccept(reply)
     return prefersEventStream(this)
   })
 }
@@ -50,6 +50,11 @@ export function decorateRequests(app: FastifyInstance): void {
 export function linkReply(request: KnownRequest, reply: FastifyReply): void {
   if (request[kReply] === 'varies') varyByAccept(reply)
   request[kReply] = reply
+}
+
+/** The reply to a request, once our hook has seen both. */
+export function replyOf({ [kReply]: reply }: KnownRequest): FastifyReply | undefined {
+  return typeof reply === 'object' && reply !== null ? reply : undefined
 }
 
 /** Tells caches that the answer depends on the `Accept` header (RFC 9110, section 12.5.5). */

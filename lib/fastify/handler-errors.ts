@@ -1,8 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { FastifyReply } from 'fastify'
-import type { SSEConnection } from '../connection/sse-connection.ts'
+import { isAbortOf } from './abort.ts'
 import { connectionOf } from './raw-response.ts'
-import { giveBack, hasHead, keepGivenBack, letAnswer } from './takeover.ts'
+import { giveBack, hasHead, isGivenBack, keepGivenBack, letAnswer } from './takeover.ts'
 
 /** Fastify's tracing channel for what handlers throw, which is otherwise only logged once a reply is taken over. */
 const HANDLER_ERROR = 'tracing:fastify.request.handler:error'
@@ -37,10 +37,20 @@ function handlerOnError(event: unknown): void {
   connection.fail(error)
 }
 
-/** A handler that gives up because its stream has ended, as its signal tells it to, has not failed. */
-function isAbortOf({ signal }: SSEConnection, error: unknown): boolean {
-  if (!signal.aborted) return false
-  return error === signal.reason || (error instanceof Error && error.cause === signal.reason)
+/** `reply.send()` of a reply that has started a stream: an error counts as if the handler had thrown it. */
+export function sendAfterStart(this: FastifyReply, payload?: unknown): FastifyReply {
+  const { send } = Object.getPrototypeOf(this) as FastifyReply
+  const connection = connectionOf(this)
+  const isLate = payload instanceof Error && this.sent && !isGivenBack(this)
+  if (connection === undefined || !isLate) return send.call(this, payload)
+  if (isAbortOf(connection, payload)) return this
+  if (!hasHead(this)) {
+    giveBack(this, payload)
+    return send.call(this, payload)
+  }
+  this.log.error({ err: payload }, payload.message)
+  connection.fail(payload)
+  return this
 }
 
 /** Fastify logs what it traces right after. */

@@ -1,5 +1,6 @@
 import type { FastifyReply, RouteHandlerMethod } from 'fastify'
 import { isThenable } from '../base/thenable.ts'
+import { sendAfterStart } from './handler-errors.ts'
 import { connectionOf } from './raw-response.ts'
 
 /** What a route's handler returned, if it did before it started a stream. */
@@ -26,6 +27,7 @@ export function watchHandler(reply: FastifyReply): void {
   const { [RETURNED]: returned } = reply as WatchedReply
   // Who returns the reply, or awaits it, waits for the end of the stream.
   Object.defineProperty(reply, 'then', { configurable: true, value: replyThen })
+  Object.defineProperty(reply, 'send', { configurable: true, value: sendAfterStart })
   if (returned !== undefined) watchReturned(reply, returned)
 }
 

@@ -32,6 +32,7 @@ import {
 } from './options.ts'
 import { setRouteOptions } from './route-options.ts'
 import { carriesStream } from './raw-response.ts'
+import { abortWithAnswer, requestSignal } from './request-signal.ts'
 import { giveBack } from './takeover.ts'
 
 declare module 'fastify' {
@@ -98,6 +99,7 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
 
   app.decorate('sse', hub)
   decorateRequests(app)
+  app.decorateRequest('signal' as 'acceptsEventStream', { getter: requestSignal as () => never })
   app.decorateReply('sseStart', function (this: FastifyReply, startOptions?: StartOptions) {
     return hub.start(this.request, this, startOptions)
   })
@@ -141,6 +143,7 @@ function checkAgainstServer(app: FastifyInstance, { drainMs, heartbeatMs }: Reso
 /** Also: a request behind a stream on the same socket can never be answered, and must not be started. */
 function requestOnArrival(request: FastifyRequest, reply: FastifyReply, done: () => void): void {
   linkReply(request, reply)
+  abortWithAnswer(request, reply)
   const { raw } = request
   if (raw.httpVersionMajor !== 1 || !carriesStream(raw.socket)) {
     done()

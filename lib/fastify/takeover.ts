@@ -4,7 +4,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
   FST_ERR_EVENTSTREAM_INVALID_STATUS,
   FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED,
-  FST_ERR_EVENTSTREAM_PIPELINED
+  FST_ERR_EVENTSTREAM_PIPELINED,
+  FST_ERR_EVENTSTREAM_RESPONSE_ENDED
 } from '../base/errors.ts'
 import type { Connection } from '../connection/connection.ts'
 import { type Destination, ResponseTransport } from '../connection/transport/response-transport.ts'
@@ -22,6 +23,7 @@ import {
   markResponse,
   type RawResponse
 } from './raw-response.ts'
+import { handOnSignal } from './request-signal.ts'
 
 const HEADERS: Readonly<Record<string, string>> = {
   'content-type': CONTENT_TYPE,
@@ -29,10 +31,26 @@ const HEADERS: Readonly<Record<string, string>> = {
   'x-accel-buffering': 'no'
 }
 
+/** Those of HTTP/1, which make a response of HTTP/2 malformed (RFC 9113, section 8.2.2). */
+const CONNECTION_SPECIFIC = [
+  'connection',
+  'http2-settings',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'transfer-encoding',
+  'upgrade'
+]
+
 /** Whether the head of a stream has begun to go out. */
 const kHead: unique symbol = Symbol('fastify-eventstream.head')
 
 type HeadedResponse = RawResponse & { [kHead]?: boolean }
+
+/** What the response's own `end()` was, if something had replaced it. */
+const kEnd: unique symbol = Symbol('fastify-eventstream.end')
+
+type EndedResponse = RawResponse & { [kEnd]?: unknown }
 
 /** What `reply.hijack()` sets. */
 const HIJACKED = 'fastify.reply.hijacked'
@@ -73,6 +91,7 @@ export function takeOver(reply: FastifyReply, connection: Connection): void {
   const response: RawResponse = reply.raw
   markResponse(response, connection)
   if (connection.state !== 'closed') watchLeaving(reply.request, response, connection)
+  handOnSignal(reply.request, connection)
   response.on('close', responseOnClose)
   response.on('error', responseOnError)
   reply.hijack()
@@ -95,6 +114,7 @@ export function sendHead(reply: FastifyReply, connection: Connection, onHead: ()
     reply.code(500).send(error)
     return
   }
+  if (isHttp2(response)) for (const name of CONNECTION_SPECIFIC) reply.removeHeader(name)
   for (const [name, value] of Object.entries(HEADERS)) if (!reply.hasHeader(name)) reply.header(name, value)
   const handOver = new HandOver(response, (destination, ending) => {
     if (connection.state === 'closed') {
@@ -102,6 +122,7 @@ export function sendHead(reply: FastifyReply, connection: Connection, onHead: ()
       return
     }
     const transport = openTransport(destination, response, ending, connection)
+    guardEnd(response)
     onHead()
     connection.open(transport)
   })
@@ -156,7 +177,7 @@ export function letAnswer(reply: FastifyReply): void {
   if (hijacked !== undefined) Reflect.set(reply, hijacked, false)
 }
 
-function isGivenBack(reply: FastifyReply): boolean {
+export function isGivenBack(reply: FastifyReply): boolean {
   return Object.getOwnPropertyDescriptor(reply, 'sent')?.get !== undefined
 }
 
@@ -202,11 +223,30 @@ function openTransport(
   return new ResponseTransport(destination as Destination, response, ending, connection)
 }
 
+/** Lets the connection end the response, whoever calls `end()`: what was sent before still leaves. */
+function guardEnd(response: EndedResponse): void {
+  if (Object.hasOwn(response, 'end')) response[kEnd] = response.end
+  response.end = endOpen as RawResponse['end']
+}
+
+function endOpen(this: EndedResponse, ...args: Parameters<RawResponse['end']>): unknown {
+  const connection = connectionOn(this)
+  if (connection?.state === 'open') {
+    const err = new FST_ERR_EVENTSTREAM_RESPONSE_ENDED()
+    connection.request.log.error({ err }, err.message)
+    connection.fail(err)
+    return this
+  }
+  const end: unknown = this[kEnd] ?? Reflect.get(Object.getPrototypeOf(this), 'end')
+  return Reflect.apply(end as () => unknown, this, args)
+}
+
 /** Whatever hooks have made of it: a length or another coding would cut the stream anywhere, and end in what follows. */
 function flushHead(response: RawResponse): void {
   response.statusCode = 200
   response.removeHeader('content-length')
-  if (response.hasHeader('transfer-encoding')) {
+  if (isHttp2(response)) for (const name of CONNECTION_SPECIFIC) response.removeHeader(name)
+  else if (response.hasHeader('transfer-encoding')) {
     response.removeHeader('transfer-encoding')
     if (response.req.httpVersion === '1.1') response.setHeader('transfer-encoding', 'chunked')
   }

@@ -4,10 +4,10 @@ import { connect as http2Connect } from 'node:http2'
 import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
-import type { FastifyRequest } from 'fastify'
+import Fastify, { type FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
-import type { SSEConnection } from '../../lib/index.ts'
-import { request } from '../helpers/raw-client.ts'
+import eventStream, { type SSEConnection } from '../../lib/index.ts'
+import { RawClient, request } from '../helpers/raw-client.ts'
 import { build, deferred, listen, nextTurn, untilResting } from '../helpers/server.ts'
 
 const [key, cert] = ['key', 'cert'].map((name) =>
@@ -166,3 +166,73 @@ for (const [protocolName, protocol] of Object.entries(protocols)) {
     }
   }
 }
+
+t.test(
+  "request.signal aborts when the client leaves, before and after the start, and not with the request's body",
+  async (t) => {
+    for (const method of ['GET', 'POST'] as const) {
+      for (const when of ['before', 'after', 'first read after leaving'] as const) {
+        const app = await build(t)
+        const [started, result] = [deferred<unknown>(), deferred<unknown[]>()]
+        app.route({
+          method,
+          url: '/',
+          handler: async (request, reply) => {
+            const early = when === 'first read after leaving' ? undefined : request.signal
+            for (let turns = 0; turns < 5; turns++) await nextTurn()
+            const before = early?.aborted
+            const sse = when === 'after' ? reply.sseStart() : undefined
+            started.resolve(undefined)
+            const { socket } = request.raw
+            if (!socket.destroyed) await once(socket, 'close')
+            await nextTurn()
+            result.resolve([
+              before,
+              request.signal.aborted,
+              sse && [sse.signal === early, early?.reason.reason]
+            ])
+            if (sse === undefined) return 'nobody reads it'
+          }
+        })
+        const { port } = await listen(app)
+        const body = method === 'POST' ? '{"prompt":1}' : ''
+        const headers: Record<string, string> =
+          method === 'POST'
+            ? { 'Content-Type': 'application/json', 'Content-Length': String(body.length) }
+            : {}
+        const client = RawClient.connect(port, request(method, '/', headers, body))
+        await started.promise
+        client.socket.destroy()
+        const stream = when === 'after' ? [true, 'client'] : undefined
+        t.same(
+          await result.promise,
+          [when === 'first read after leaving' ? undefined : false, true, stream],
+          `${method}, ${when}`
+        )
+      }
+    }
+  }
+)
+
+t.test(
+  'request.signal aborts with the handlerTimeout, and when it was read before the plugin has seen the request',
+  async (t) => {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    const signals: AbortSignal[] = []
+    app.addHook('onRequest', async (request) => void signals.push(request.signal))
+    await app.register(eventStream)
+    app.get('/', { handlerTimeout: 10 }, async ({ signal }) => {
+      signals.push(signal)
+      await once(signal, 'abort')
+    })
+    app.post('/', async (request) => {
+      for (let turns = 0; turns < 5; turns++) await nextTurn()
+      return request.signal.aborted
+    })
+    t.equal((await app.inject('/')).statusCode, 503)
+    t.match(signals[1]?.reason, { code: 'FST_ERR_HANDLER_TIMEOUT' })
+    t.equal(signals[0], signals[1])
+    t.equal((await app.inject({ method: 'POST', url: '/', payload: { a: 1 } })).body, 'false')
+  }
+)

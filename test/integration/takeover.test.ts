@@ -1,7 +1,8 @@
+import { connect as http2Connect } from 'node:http2'
 import { PassThrough, Readable } from 'node:stream'
 import { setInterval } from 'node:timers/promises'
 import Fastify, { type FastifyRequest, LogController } from 'fastify'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import eventStream, { type SSEConnection } from '../../lib/index.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { RawClient, request } from '../helpers/raw-client.ts'
@@ -796,3 +797,132 @@ t.test('app.sse', async (t) => {
   t.match(app.sse.stats(), { connections: 0, opened: 2, messages: 2 })
   a.socket.destroy()
 })
+
+t.test('reply.send(error) after the start counts as if the handler had thrown it', async (t) => {
+  for (const when of [
+    'before the head',
+    'after the head',
+    'after the end',
+    'because the stream has ended'
+  ] as const) {
+    t.test(when, async (t) => {
+      const log = logger()
+      const app = await build(t, {}, { logger: log.options })
+      const ended = deferred<unknown>()
+      app.get('/', (_request, reply) => {
+        const sse = reply.sseStart()
+        sse.closed.then(ended.resolve)
+        const error = Object.assign(new Error('secret'), { statusCode: 418 })
+        if (when === 'before the head') reply.send(error)
+        if (when === 'after the head')
+          sse
+            .send('hello')
+            .then(nextTurn)
+            .then(() => reply.send(error))
+        if (when === 'after the end') sse[Symbol.asyncDispose]().then(() => reply.send(error))
+        if (when === 'because the stream has ended') {
+          sse.close()
+          reply.send(new Error('stopped', { cause: sse.signal.reason }))
+        }
+      })
+      const { url } = await listen(app)
+      const response = await fetch(url)
+      const body = await response.text()
+      const isAnswered = when === 'before the head'
+      t.equal(response.status, isAnswered ? 418 : 200)
+      if (when === 'after the head') t.equal(body, 'data: hello\n\n')
+      t.equal(await ended.promise, when.includes('head') ? 'error' : 'server')
+      await until(() => log.lines.some(({ msg }) => msg === 'request completed'))
+      const errors = log.lines.filter(({ err }) => err?.message === 'secret')
+      t.equal(errors.length, when === 'because the stream has ended' ? 0 : 1, 'logged once')
+      t.same(
+        log.lines.filter(({ level, msg }) => level > 30 && msg !== 'secret'),
+        []
+      )
+    })
+  }
+})
+
+t.test(
+  'a response that something else ends: what was sent leaves first, and the reason is error',
+  async (t) => {
+    for (const http2 of [false, true]) {
+      for (const isWrapped of [false, true]) {
+        const log = logger()
+        const app = await build(t, {}, { logger: log.options, ...(http2 && { http2 }) })
+        const ended = deferred<unknown[]>()
+        if (isWrapped) {
+          app.addHook('onRequest', async (_request, { raw }) => {
+            const { end } = raw
+            raw.end = function (this: typeof raw, ...args: never[]) {
+              return Reflect.apply(end, this, args)
+            } as typeof end
+          })
+        }
+        app.get('/', async (_request, reply) => {
+          const sse = reply.sseStart()
+          await sse.send('first')
+          for (let turns = 0; turns < 3; turns++) await nextTurn()
+          sse.send('second')
+          reply.raw.end('not mine')
+          ended.resolve([await sse.closed, sse.signal.reason.cause.code])
+        })
+        const { port, url } = await listen(app)
+        const got = http2 ? await bodyOf(t, port) : await (await fetch(url)).text()
+        t.equal(got, 'data: first\n\ndata: second\n\n')
+        t.same(await ended.promise, ['error', 'FST_ERR_EVENTSTREAM_RESPONSE_ENDED'])
+        t.equal(log.lines.filter(({ err }) => err?.code === 'FST_ERR_EVENTSTREAM_RESPONSE_ENDED').length, 1)
+      }
+    }
+  }
+)
+
+t.test('HTTP/2: headers of a connection are no part of the head, wherever they come from', async (t) => {
+  const names = [
+    'connection',
+    'http2-settings',
+    'keep-alive',
+    'proxy-connection',
+    'te',
+    'transfer-encoding',
+    'upgrade'
+  ]
+  const warnings: Error[] = []
+  const onWarning = (warning: Error): void => void warnings.push(warning)
+  process.on('warning', onWarning)
+  t.teardown(() => process.removeListener('warning', onWarning))
+  for (const place of ['handler', 'raw', 'onSend'] as const) {
+    const app = await build(t, {}, { http2: true })
+    if (place === 'onSend') {
+      app.addHook('onSend', async (_request, reply) => {
+        for (const name of names.slice(1)) reply.header(name, 'x')
+      })
+    }
+    app.get('/', async (_request, reply) => {
+      if (place === 'handler') for (const name of names) reply.header(name, 'x')
+      if (place === 'raw') for (const name of names.slice(1)) reply.raw.setHeader(name, 'x')
+      const sse = reply.header('x-own', '1').sseStart()
+      sse.send(place)
+      sse.close()
+    })
+    const { port } = await listen(app)
+    const head: Record<string, unknown> = {}
+    t.equal(await bodyOf(t, port, (headers) => Object.assign(head, headers)), `data: ${place}\n\n${FAREWELL}`)
+    t.match(head, { ':status': 200, 'x-own': '1' })
+    t.same(
+      Object.keys(head).filter((name) => names.includes(name)),
+      []
+    )
+  }
+  t.same(warnings, [])
+})
+
+/** What an HTTP/2 client gets. */
+async function bodyOf(t: Test, port: number, onHead: (headers: object) => void = () => {}): Promise<string> {
+  const session = http2Connect(`http://127.0.0.1:${port}`)
+  t.teardown(() => session.destroy())
+  const stream = session.request({ ':path': '/' }).on('response', onHead)
+  let body = ''
+  for await (const chunk of stream) body += chunk
+  return body
+}
