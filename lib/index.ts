@@ -35,6 +35,7 @@ export type {
   StreamOptions
 } from './fastify/options.ts'
 export { default, default as eventStream } from './fastify/plugin.ts'
+export type { LimitOptions } from './fastify/limit.ts'
 export { eventStreamTransform } from './fastify/route-options.ts'
 export type { Cursor } from './history/place.ts'
 export type { EventMap, EventSchemas, EventsOf, Sendable, TypedMessage } from './wire/event-types.ts'

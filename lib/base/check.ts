@@ -4,7 +4,7 @@ import { errorOf, FST_ERR_EVENTSTREAM_INVALID_OPTION } from './errors.ts'
 export type Check = (name: string, value: unknown) => void
 
 /** The longest delay of a Node timer; longer ones fire at once. */
-const MAX_MS = 2_147_483_647
+export const MAX_MS = 2_147_483_647
 
 /**
  * Those of the `given` options that are not `undefined`, checked. Arrays are copied: the caller could change them later.

@@ -10,4 +10,6 @@ export class Counters {
   /** Connections that were destroyed because their readers were too slow. */
   evictions = 0
   subscriptions = 0
+  /** Streams that were refused: by a limit, by a handler, or because the server closes. */
+  refused = 0
 }

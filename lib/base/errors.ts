@@ -51,6 +51,27 @@ export const FST_ERR_EVENTSTREAM_RESPONSE_ENDED: Constructor = createError(
   'Something else than the plugin has ended the response of an event stream'
 )
 
+/** As many streams are open as `limit.max` allows. */
+export const FST_ERR_EVENTSTREAM_TOO_MANY: Constructor<[number]> = createError(
+  'FST_ERR_EVENTSTREAM_TOO_MANY',
+  'No more than %d event streams may be open',
+  503
+)
+
+/** As many streams of the request's key are open as `limit.maxPerKey` allows. */
+export const FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY: Constructor<[number]> = createError(
+  'FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY',
+  'No more than %d of your event streams may be open',
+  429
+)
+
+/** The handler refused with `sseRetryAfter()`. */
+export const FST_ERR_EVENTSTREAM_RETRY_LATER: Constructor = createError(
+  'FST_ERR_EVENTSTREAM_RETRY_LATER',
+  'Come back later',
+  503
+)
+
 /** `sseStart()` was called while the server is closing. */
 export const FST_ERR_EVENTSTREAM_CLOSING: Constructor = createError(
   'FST_ERR_EVENTSTREAM_CLOSING',

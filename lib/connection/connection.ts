@@ -215,6 +215,11 @@ export class Connection implements SSEConnection, TransportListener, Sink {
     this.output.destroy()
   }
 
+  /** Ends the stream with reason `replaced`, so that its page stops. */
+  replace(): void {
+    this.#end('replaced', this.#options.farewellFrame)
+  }
+
   /** Ends the stream with reason `error`, without a farewell and without a word of the error. */
   fail(error: unknown): void {
     this.#error ??= error

@@ -15,10 +15,10 @@ export type Source<Events extends object = EventMap> =
 export type ConnectionState = 'opening' | 'open' | 'closing' | 'closed'
 
 /**
- * Why a connection ended: the client left, `close()` or `destroy()` was called, the server shut down, the reader was
+ * Why a connection ended: the client left, `close()` or `destroy()` was called, a newer one replaced it (`limit`), the server shut down, the reader was
  * too slow, the connection reached its age or expiry, or the handler or an `onSend` hook failed.
  */
-export type CloseReason = 'client' | 'server' | 'shutdown' | 'slow' | 'expired' | 'error'
+export type CloseReason = 'client' | 'server' | 'replaced' | 'shutdown' | 'slow' | 'expired' | 'error'
 
 /** A subscription, whatever its channel's events are. */
 export interface AnySubscription {

@@ -10,13 +10,13 @@ const JSON_TYPE = new MIMEType('application/json; charset=utf-8')
 const ELEMENT = /(?:"(?:\\.|[^"\\])*"?|[^",])+/g
 
 /** Whether the `Accept` header lets a stream be the answer. A request without the header accepts everything. */
-export function takesEventStream({ headers: { accept } }: FastifyRequest): boolean {
+export function takesEventStream(accept: string | undefined): boolean {
   if (accept === undefined || accept === 'text/event-stream' || accept === '*/*') return true
   return weightOf(STREAM, rangesIn(accept)) > 0
 }
 
 /** Whether the `Accept` header names event streams, as an `EventSource` does. */
-export function namesEventStream({ headers: { accept } }: FastifyRequest): boolean {
+export function namesEventStream(accept: string | undefined): boolean {
   if (accept === undefined || accept === '*/*') return false
   if (accept === 'text/event-stream') return true
   const ranges = rangesIn(accept)
@@ -24,9 +24,9 @@ export function namesEventStream({ headers: { accept } }: FastifyRequest): boole
 }
 
 /** Whether the `Accept` header names event streams, and wants them not less than JSON. */
-export function prefersEventStream(request: FastifyRequest): boolean {
-  if (!namesEventStream(request)) return false
-  const ranges = rangesIn(String(request.headers.accept))
+export function prefersEventStream(accept: string | undefined): boolean {
+  if (accept === undefined || !namesEventStream(accept)) return false
+  const ranges = rangesIn(accept)
   return weightOf(STREAM, ranges) >= weightOf(JSON_TYPE, ranges)
 }
 
@@ -42,7 +42,7 @@ export function decorateRequests(app: FastifyInstance): void {
     const reply = replyOf(this)
     if (reply === undefined) this[kReply] = 'varies'
     else varyByAccept(reply)
-    return prefersEventStream(this)
+    return prefersEventStream(this.headers.accept)
   })
 }
 

@@ -17,6 +17,8 @@ export interface EventStreamStats {
   readonly connections: number
   /** Streams that were ever started. */
   readonly opened: number
+  /** Streams that were refused: by a `limit`, by `sseRetryAfter()`, or because the server closes. */
+  readonly refused: number
   /** Channels that have subscriptions now. */
   readonly channels: number
   /** Subscriptions that there are now. */

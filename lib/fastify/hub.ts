@@ -1,10 +1,14 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { checkMs } from '../base/check.ts'
 import { Counters } from '../base/counters.ts'
 import {
   FST_ERR_EVENTSTREAM_ALREADY_STARTED,
   FST_ERR_EVENTSTREAM_CLOSING,
   FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE,
-  FST_ERR_EVENTSTREAM_REPLY_SENT
+  FST_ERR_EVENTSTREAM_REPLY_SENT,
+  FST_ERR_EVENTSTREAM_RETRY_LATER,
+  FST_ERR_EVENTSTREAM_TOO_MANY,
+  FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY
 } from '../base/errors.ts'
 import { monotonicMs } from '../base/monotonic-ms.ts'
 import type {
@@ -37,6 +41,7 @@ import { takesEventStream, varyByAccept } from './accept.ts'
 import { closeChannel, openChannel } from './diagnostics.ts'
 import type { EventStreamStats, EventStreams } from './event-streams.ts'
 import { watchHandler } from './handler.ts'
+import { admit, type Limit } from './limit.ts'
 import {
   type ResolvedOptions,
   type ResolvedStartOptions,
@@ -45,6 +50,7 @@ import {
 } from './options.ts'
 import { hasLeft } from './leaving.ts'
 import { connectionOf, type RawResponse } from './raw-response.ts'
+import { around, retryOnThrow, sendRetry } from './refusal.ts'
 import { requestLogging } from './request-logging.ts'
 import { optionsOfRoute } from './route-options.ts'
 import { type Draining, Servers } from './servers.ts'
@@ -102,10 +108,11 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
       messages += connection.messages
       bytes += connection.bytes
     }
-    const { opened, subscriptions, published, delivered, gaps, evictions } = this.#counters
+    const { opened, refused, subscriptions, published, delivered, gaps, evictions } = this.#counters
     return {
       connections: this.#connections.size,
       opened,
+      refused,
       channels: this.#channels.live.size,
       subscriptions,
       published,
@@ -213,6 +220,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
       connection.abandon('server')
       connection.transportOnClose()
     } else {
+      this.#admit(connection, reply)
       this.#hold(connection, options)
     }
     takeOver(reply, connection)
@@ -226,6 +234,16 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
     return this.#servers.drain()
   }
 
+  /** What `reply.sseRetryAfter()` does. */
+  retryAfter(reply: FastifyReply, ms: number | undefined): FastifyReply {
+    if (ms !== undefined) checkMs('ms', ms)
+    if (reply.sent || reply.raw.headersSent) throw new FST_ERR_EVENTSTREAM_REPLY_SENT()
+    const error = new FST_ERR_EVENTSTREAM_RETRY_LATER()
+    if (reply.statusCode >= 400) error.statusCode = reply.statusCode
+    this.#noteRefusal(reply, error)
+    return sendRetry(reply, error, ms === undefined ? this.#options.retryMs : around(ms))
+  }
+
   /**
    * Ends every stream, and resolves when all they were sent has left, or at the deadline, after which those that are
    * still there are gone. From the first call on none is started.
@@ -237,7 +255,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
 
   async #drain(): Promise<void> {
     this.#isClosing = true
-    this.#servers.refuse()
+    this.#servers.refuse(this.#options.retryMs, () => this.#counters.refused++)
     for (const connection of this.#connections) connection.shutdown()
     await this.#emptied()
     for (const connection of this.#connections) connection.evict('shutdown')
@@ -299,13 +317,43 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
     if (reply.sent || reply.raw.headersSent) throw new FST_ERR_EVENTSTREAM_REPLY_SENT()
     if (this.#isClosing) {
       if (request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
-      throw new FST_ERR_EVENTSTREAM_CLOSING()
+      throw this.#refused(reply, new FST_ERR_EVENTSTREAM_CLOSING())
     }
     if (!checkAccept) return
     varyByAccept(reply)
-    if (!takesEventStream(request)) {
+    if (!takesEventStream(request.headers.accept)) {
       throw new FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE(String(request.headers.accept))
     }
+  }
+
+  /** @throws FST_ERR_EVENTSTREAM_TOO_MANY or FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY */
+  #admit(connection: Connection, reply: FastifyReply): void {
+    const limits = this.#limitsOf(connection)
+    if (limits.length === 0) return
+    try {
+      for (const replaced of admit(limits, connection)) replaced.replace()
+    } catch (error) {
+      const isRefusal =
+        error instanceof FST_ERR_EVENTSTREAM_TOO_MANY || error instanceof FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY
+      throw isRefusal ? this.#refused(reply, error) : error
+    }
+  }
+
+  /** The plugin's, and its route's own. */
+  #limitsOf({ request }: Connection): Limit<Connection>[] {
+    return [this.#options.limit, optionsOfRoute(request)?.limit].filter((limit) => limit !== undefined)
+  }
+
+  /** Answers as a refusal does, if the handler throws the error. */
+  #refused(reply: FastifyReply, error: Error & { code: string }): Error {
+    this.#noteRefusal(reply, error)
+    retryOnThrow(reply, error, this.#options.retryMs)
+    return error
+  }
+
+  #noteRefusal({ request }: FastifyReply, { code }: { code: string }): void {
+    this.#counters.refused++
+    if (this.#isLogged(request)) request.log.info({ eventStream: { code } }, 'event stream refused')
   }
 
   #hold(connection: Connection, { heartbeatMs, stallMs, maxAgeMs }: ResolvedStartOptions): void {
@@ -316,6 +364,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
 
   #release(connection: Connection): void {
     this.#connections.delete(connection)
+    for (const limit of this.#limitsOf(connection)) limit.delete(connection)
     this.#endedMessages += connection.messages
     this.#endedBytes += connection.bytes
     if (connection.reason === 'slow') this.#counters.evictions++

@@ -23,10 +23,12 @@ import {
   type LIMITS,
   type ResolvedChannelOptions
 } from '../channel/channel-options.ts'
+import type { Connection } from '../connection/connection.ts'
 import { assertUndeclared, checkEvents } from '../wire/declared-events.ts'
 import type { EventSchemas } from '../wire/event-types.ts'
 import { encodeMessage, type Frame } from '../wire/frame.ts'
 import { assertNoId, type Message, type Serializer } from '../wire/message.ts'
+import { Limit, type LimitOptions } from './limit.ts'
 
 /** What a stream may have set for itself, for its route or for all streams of the plugin. */
 export interface StreamOptions {
@@ -98,6 +100,11 @@ export interface StreamOptions {
 /** The route option `eventStream`: what the streams of one route have in place of the plugin's options. */
 export interface RouteStreamOptions extends StreamOptions {
   /**
+   * How many streams of the route may be open at once, beside the plugin's own `limit`.
+   * @defaultValue none
+   */
+  limit?: LimitOptions
+  /**
    * The events that the stream sends, each with the schema of its data. `send()` throws for any other, and for data that
    * does not fit. Those of a route are part of its response schema, as `text/event-stream` (OpenAPI 3.2, section 4.14.4).
    * They are compiled once: declare them outside of the handler.
@@ -107,7 +114,7 @@ export interface RouteStreamOptions extends StreamOptions {
 }
 
 /** Options of `reply.sseStart()`, in place of the route's. */
-export interface StartOptions extends RouteStreamOptions {
+export interface StartOptions extends Omit<RouteStreamOptions, 'limit'> {
   /**
    * When the stream ends with reason `expired`: a `Date`, or milliseconds since the epoch. For a token's expiry.
    * @defaultValue none
@@ -155,10 +162,18 @@ export interface EventStreamOptions extends StreamOptions, SharedChannelOptions 
   channels?: ChannelPatterns
   /** What all channels together may take. */
   history?: HistoryOptions
+  /**
+   * How many streams may be open at once, over all routes.
+   * @defaultValue none
+   */
+  limit?: LimitOptions
 }
 
-type OwnOptions = Readonly<Required<Omit<EventStreamOptions, keyof SharedChannelOptions | 'history'>>> & {
+type OwnOptions = Readonly<
+  Required<Omit<EventStreamOptions, keyof SharedChannelOptions | 'history' | 'limit'>>
+> & {
   readonly history: Readonly<Required<HistoryOptions>>
+  readonly limit: Limit<Connection> | undefined
 }
 
 type AllChannelsOptions = Omit<ResolvedChannelOptions, (typeof LIMITS)[number] | 'events'>
@@ -191,6 +206,7 @@ const DEFAULTS: OwnOptions & AllChannelsOptions = Object.freeze({
   drainMs: 5_000,
   channels: {},
   history: { maxTotalBytes: 67_108_864 },
+  limit: undefined,
   slow,
   afterGap,
   gapEvent
@@ -209,14 +225,16 @@ const STREAM_CHECKS: Readonly<Record<keyof StreamOptions, Check>> = {
   head: oneOf('turn', 'message'),
   farewell: checkNothing
 }
-const ROUTE_CHECKS: Readonly<Record<keyof RouteStreamOptions, Check>> = {
-  ...STREAM_CHECKS,
-  events: checkEvents
-}
 const START_CHECKS: Readonly<Record<keyof StartOptions, Check>> = {
-  ...ROUTE_CHECKS,
+  ...STREAM_CHECKS,
+  events: checkEvents,
   expiresAt: checkTime,
   context: checkNothing
+}
+const ROUTE_CHECKS: Readonly<Record<keyof RouteStreamOptions, Check>> = {
+  ...STREAM_CHECKS,
+  events: checkEvents,
+  limit: checkNothing
 }
 const HISTORY_CHECKS: Readonly<Record<keyof HistoryOptions, Check>> = { maxTotalBytes: checkBytes }
 const { events: _, maxMessages: _1, maxBytes: _2, maxAgeMs: _3, ...ALL_CHANNELS_CHECKS } = CHANNEL_CHECKS
@@ -226,6 +244,7 @@ const PLUGIN_CHECKS: Readonly<Record<keyof EventStreamOptions, Check>> = {
   drainMs: checkMs,
   channels: checkPatterns,
   history: checkNothing,
+  limit: checkNothing,
   ...ALL_CHANNELS_CHECKS
 }
 
@@ -240,9 +259,10 @@ const REGISTER_OPTIONS = new Set(['prefix', 'logLevel', 'logSerializers'])
 export function resolveOptions(given: EventStreamOptions): ResolvedOptions {
   checkObject('the options', given)
   const own = Object.entries(given).filter(([name]) => !REGISTER_OPTIONS.has(name))
-  const { history = {}, ...options }: EventStreamOptions = Object.fromEntries(own)
+  const { history = {}, limit, ...options }: EventStreamOptions = Object.fromEntries(own)
   const base = {
     ...DEFAULTS,
+    limit: limitOf(limit),
     history: Object.freeze({ ...DEFAULTS.history, ...checkHistory('history', history) })
   }
   return merge(base, options, PLUGIN_CHECKS)
@@ -255,7 +275,8 @@ export function resolveOptions(given: EventStreamOptions): ResolvedOptions {
  */
 export function resolveRouteOptions(base: ResolvedOptions, given: RouteStreamOptions): ResolvedStartOptions {
   checkObject('eventStream', given)
-  return merge(base, given, ROUTE_CHECKS)
+  const { limit, ...options } = given
+  return merge({ ...base, limit: limitOf(limit) }, options, ROUTE_CHECKS)
 }
 
 /**
@@ -273,7 +294,7 @@ export function resolveStartOptions(
 
 function merge(
   base: OwnOptions & AllChannelsOptions,
-  given: Omit<EventStreamOptions & StartOptions, 'history'>,
+  given: Omit<EventStreamOptions & StartOptions, 'history' | 'limit'>,
   checks: Readonly<Record<string, Check>>
 ): ResolvedStartOptions {
   const options: Omit<ResolvedStartOptions, 'farewellFrame' | 'shutdownFrame'> = {
@@ -295,6 +316,10 @@ function farewellOf(name: 'farewell' | 'shutdownFarewell', options: OwnOptions):
   } catch (cause) {
     throw withCause(invalid(name, 'a message or false', message), cause)
   }
+}
+
+function limitOf(given: LimitOptions | undefined): Limit<Connection> | undefined {
+  return given === undefined ? undefined : new Limit(given)
 }
 
 function checkHistory(name: string, value: unknown): HistoryOptions {

@@ -83,12 +83,23 @@ declare module 'fastify' {
      *
      * @typeParam Events event name → type of its data; what `send()` takes is checked against it. Known from `events`.
      * @throws FST_ERR_EVENTSTREAM_ALREADY_STARTED, FST_ERR_EVENTSTREAM_REPLY_SENT, FST_ERR_EVENTSTREAM_CLOSING,
+     * FST_ERR_EVENTSTREAM_TOO_MANY, FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY,
      * FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE, FST_ERR_EVENTSTREAM_PIPELINED or FST_ERR_EVENTSTREAM_INVALID_OPTION.
      */
     sseStart<const Schemas extends EventSchemas>(
       options: StartOptions & { events: Schemas }
     ): SSEConnection<EventsOf<Schemas, TypeProvider>>
     sseStart<Events extends object = EventMap>(options?: StartOptions): SSEConnection<Events>
+
+    /**
+     * Answers that the client shall come back later, for handlers that refuse by themselves. A `GET` that names
+     * `text/event-stream` gets `200` and a reconnection time, without which an `EventSource` would never come back; others get
+     * the reply's status, or `503`, with `Retry-After`. Return it: `return reply.sseRetryAfter()`.
+     *
+     * @param ms milliseconds, to which up to a quarter is added at random; by default drawn from `retryMs`.
+     * @throws FST_ERR_EVENTSTREAM_REPLY_SENT or FST_ERR_EVENTSTREAM_INVALID_OPTION.
+     */
+    sseRetryAfter(ms?: number): this
   }
 }
 
@@ -102,6 +113,10 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
   app.decorateRequest('signal' as 'acceptsEventStream', { getter: requestSignal as () => never })
   app.decorateReply('sseStart', function (this: FastifyReply, startOptions?: StartOptions) {
     return hub.start(this.request, this, startOptions)
+  })
+
+  app.decorateReply('sseRetryAfter', function (this: FastifyReply, ms?: number) {
+    return hub.retryAfter(this, ms)
   })
 
   const declarations: [EventSchemas, FastifyInstance][] = []

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { internal } from './internals.ts'
 import { clientOnError } from './leaving.ts'
 import { carriesStream } from './raw-response.ts'
+import { answerEventSources, type RetryRange } from './refusal.ts'
 import { Sessions } from './sessions.ts'
 
 /** One registration of the plugin. */
@@ -60,11 +61,19 @@ export class Servers {
     await Promise.all([...this.#registrations].map((registration) => registration.drain()))
   }
 
-  /** Takes no connection any more, and lets HTTP/2 sessions end with the last of their streams. */
-  refuse(): void {
+  /**
+   * Takes no connection any more, answers each `EventSource` on those that there are with a time to come back, and lets HTTP/2
+   * sessions end with the last of their streams.
+   *
+   * @param onRefuse is told of each answer.
+   */
+  refuse(range: RetryRange, onRefuse: () => void): void {
     if (this.#isRefusing) return
     this.#isRefusing = true
-    for (const server of this.#servers) server.on('connection', refuseConnection)
+    for (const server of this.#servers) {
+      server.on('connection', refuseConnection)
+      answerEventSources(server, range, onRefuse)
+    }
     this.sessions?.close()
   }
 

@@ -25,7 +25,8 @@ import {
 } from './raw-response.ts'
 import { handOnSignal } from './request-signal.ts'
 
-const HEADERS: Readonly<Record<string, string>> = {
+/** Of the head, where the application sets none of its own. */
+export const STREAM_HEADERS: Readonly<Record<string, string>> = {
   'content-type': CONTENT_TYPE,
   'cache-control': 'private, no-cache, no-store, no-transform',
   'x-accel-buffering': 'no'
@@ -115,7 +116,8 @@ export function sendHead(reply: FastifyReply, connection: Connection, onHead: ()
     return
   }
   if (isHttp2(response)) for (const name of CONNECTION_SPECIFIC) reply.removeHeader(name)
-  for (const [name, value] of Object.entries(HEADERS)) if (!reply.hasHeader(name)) reply.header(name, value)
+  for (const [name, value] of Object.entries(STREAM_HEADERS))
+    if (!reply.hasHeader(name)) reply.header(name, value)
   const handOver = new HandOver(response, (destination, ending) => {
     if (connection.state === 'closed') {
       ending.end()

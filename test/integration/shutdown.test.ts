@@ -100,6 +100,7 @@ t.test('close() › streams that start or end during the sweep', async (t) => {
     const response = await late
     t.equal(response.status, 503)
     t.equal(((await response.json()) as { code: string }).code, 'FST_ERR_EVENTSTREAM_CLOSING')
+    t.match(response.headers.get('retry-after'), /^[1-5]$/)
     await closed
   })
 
@@ -530,28 +531,40 @@ t.test('after close() nothing of the plugin is left in the process', async (t) =
   t.notOk(hasSubscribers(channel))
 })
 
-t.test('requests on a closing server that may still run handlers can be told to come back', async (t) => {
-  const app = await build(t, {}, { return503OnClosing: false })
-  app.setErrorHandler((error: Error & { code?: string }, _request, reply) => {
-    if (error.code !== 'FST_ERR_EVENTSTREAM_CLOSING') return reply.send(error)
-    return reply.code(200).type('text/event-stream').send('retry: 2000\n\n')
-  })
-  const [holding, swept] = [deferred(), deferred()]
-  app.addHook('preClose', () => {
-    swept.resolve()
-    return holding.promise
-  })
-  app.get('/', async (_request, reply) => {
-    await reply.sseStart().send('hello')
-  })
-  const { port } = await listen(app)
-  const client = RawClient.connect(port, 'GET / HTTP/1.1\r\n')
-  await once(app.server, 'connection')
-  const closed = app.close()
-  await swept.promise
-  client.socket.write(request('GET', '/').slice('GET / HTTP/1.1\r\n'.length))
-  await client.closed
-  t.match(client.received, /^HTTP\/1\.1 200 OK[\s\S]*retry: 2000\n\n$/)
-  holding.resolve()
-  await closed
-})
+for (const return503OnClosing of [true, false]) {
+  t.test(
+    `an EventSource that asks a closing server comes back (return503OnClosing: ${return503OnClosing})`,
+    async (t) => {
+      const app = await build(t, { retryMs: [2000, 2000] }, { return503OnClosing })
+      const [holding, swept] = [deferred(), deferred()]
+      app.addHook('preClose', () => {
+        swept.resolve()
+        return holding.promise
+      })
+      app.get('/', async (_request, reply) => {
+        await reply.sseStart().send('hello')
+      })
+      const { port } = await listen(app)
+      const connections = new Set<Socket>()
+      app.server.on('connection', (socket) => connections.add(socket))
+      const clients = [{ accept: 'text/event-stream', origin: 'https://app.example.com' }, {}].map(
+        (headers) => ({
+          client: RawClient.connect(port, 'GET / HTTP/1.1\r\n'),
+          rest: request('GET', '/', headers).slice('GET / HTTP/1.1\r\n'.length)
+        })
+      )
+      await until(() => connections.size === 2)
+      const closed = app.close()
+      await swept.promise
+      for (const { client, rest } of clients) client.socket.write(rest)
+      const [told, refused] = clients.map(({ client }) => client)
+      await Promise.all([told?.closed, refused?.closed])
+      t.match(told?.received, /^HTTP\/1\.1 200 OK[\s\S]*retry: 2000\n/)
+      t.match(refused?.received, /^HTTP\/1\.1 503 /)
+      if (return503OnClosing) t.match(told?.head, /access-control-allow-origin: https:\/\/app\.example\.com/i)
+      t.equal(app.sse.stats().refused, return503OnClosing ? 1 : 2)
+      holding.resolve()
+      await closed
+    }
+  )
+}
