@@ -176,6 +176,7 @@ const PLUGIN_ROWS: readonly Row[] = [
     [...NO_OBJECT, FALSE]
   ],
   ['history', 'an object', [{ maxTotalBytes: 1 }, { maxTotalBytes: 2 ** 53 - 1 }], [...NO_OBJECT, FALSE]],
+  ['limit', 'an object', [], [...NO_OBJECT, FALSE]],
   ...CHANNEL_ROWS
 ]
 
@@ -268,6 +269,7 @@ t.test('resolveOptions', async (t) => {
       drainMs: 5_000,
       channels: {},
       history: { maxTotalBytes: 67_108_864 },
+      limit: undefined,
       slow: 'gap',
       afterGap: 'oldest',
       gapEvent: 'gap'
