@@ -1,14 +1,10 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { checkMs } from '../base/check.ts'
 import { Counters } from '../base/counters.ts'
 import {
   FST_ERR_EVENTSTREAM_ALREADY_STARTED,
   FST_ERR_EVENTSTREAM_CLOSING,
   FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE,
-  FST_ERR_EVENTSTREAM_REPLY_SENT,
-  FST_ERR_EVENTSTREAM_RETRY_LATER,
-  FST_ERR_EVENTSTREAM_TOO_MANY,
-  FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY
+  FST_ERR_EVENTSTREAM_REPLY_SENT
 } from '../base/errors.ts'
 import { monotonicMs } from '../base/monotonic-ms.ts'
 import type {
@@ -38,10 +34,10 @@ import { DeclaredEvents } from '../wire/declared-events.ts'
 import type { EventMap, EventSchemas } from '../wire/event-types.ts'
 import { encodeMessage, type Frame } from '../wire/frame.ts'
 import { takesEventStream, varyByAccept } from './accept.ts'
+import { Admission } from './admission.ts'
 import { closeChannel, openChannel } from './diagnostics.ts'
 import type { EventStreamStats, EventStreams } from './event-streams.ts'
 import { watchHandler } from './handler.ts'
-import { admit, type Limit } from './limit.ts'
 import {
   type ResolvedOptions,
   type ResolvedStartOptions,
@@ -50,7 +46,6 @@ import {
 } from './options.ts'
 import { hasLeft } from './leaving.ts'
 import { connectionOf, type RawResponse } from './raw-response.ts'
-import { around, retryOnThrow, sendRetry } from './refusal.ts'
 import { requestLogging } from './request-logging.ts'
 import { optionsOfRoute } from './route-options.ts'
 import { type Draining, Servers } from './servers.ts'
@@ -76,6 +71,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
   #drained: Promise<void> | undefined
   #onEmpty: (() => void) | undefined
   readonly #counters = new Counters()
+  readonly #admission: Admission
   #endedMessages = 0
   #endedBytes = 0
 
@@ -91,6 +87,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
     this.shared = new Shared(history, this.#flush, this.#counters, log, options.gapEvent)
     this.#channels = new Channels(this)
     this.#isLogged = requestLogging(app)
+    this.#admission = new Admission(options, this.#counters, this.#isLogged)
   }
 
   get closing(): boolean {
@@ -220,7 +217,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
       connection.abandon('server')
       connection.transportOnClose()
     } else {
-      this.#admit(connection, reply)
+      this.#admission.admit(connection, reply)
       this.#hold(connection, options)
     }
     takeOver(reply, connection)
@@ -236,12 +233,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
 
   /** What `reply.sseRetryAfter()` does. */
   retryAfter(reply: FastifyReply, ms: number | undefined): FastifyReply {
-    if (ms !== undefined) checkMs('ms', ms)
-    if (reply.sent || reply.raw.headersSent) throw new FST_ERR_EVENTSTREAM_REPLY_SENT()
-    const error = new FST_ERR_EVENTSTREAM_RETRY_LATER()
-    if (reply.statusCode >= 400) error.statusCode = reply.statusCode
-    this.#noteRefusal(reply, error)
-    return sendRetry(reply, error, ms === undefined ? this.#options.retryMs : around(ms))
+    return this.#admission.retryAfter(reply, ms)
   }
 
   /**
@@ -317,43 +309,13 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
     if (reply.sent || reply.raw.headersSent) throw new FST_ERR_EVENTSTREAM_REPLY_SENT()
     if (this.#isClosing) {
       if (request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
-      throw this.#refused(reply, new FST_ERR_EVENTSTREAM_CLOSING())
+      throw this.#admission.refusal(reply, new FST_ERR_EVENTSTREAM_CLOSING())
     }
     if (!checkAccept) return
     varyByAccept(reply)
     if (!takesEventStream(request.headers.accept)) {
       throw new FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE(String(request.headers.accept))
     }
-  }
-
-  /** @throws FST_ERR_EVENTSTREAM_TOO_MANY or FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY */
-  #admit(connection: Connection, reply: FastifyReply): void {
-    const limits = this.#limitsOf(connection)
-    if (limits.length === 0) return
-    try {
-      for (const replaced of admit(limits, connection)) replaced.replace()
-    } catch (error) {
-      const isRefusal =
-        error instanceof FST_ERR_EVENTSTREAM_TOO_MANY || error instanceof FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY
-      throw isRefusal ? this.#refused(reply, error) : error
-    }
-  }
-
-  /** The plugin's, and its route's own. */
-  #limitsOf({ request }: Connection): Limit<Connection>[] {
-    return [this.#options.limit, optionsOfRoute(request)?.limit].filter((limit) => limit !== undefined)
-  }
-
-  /** Answers as a refusal does, if the handler throws the error. */
-  #refused(reply: FastifyReply, error: Error & { code: string }): Error {
-    this.#noteRefusal(reply, error)
-    retryOnThrow(reply, error, this.#options.retryMs)
-    return error
-  }
-
-  #noteRefusal({ request }: FastifyReply, { code }: { code: string }): void {
-    this.#counters.refused++
-    if (this.#isLogged(request)) request.log.info({ eventStream: { code } }, 'event stream refused')
   }
 
   #hold(connection: Connection, { heartbeatMs, stallMs, maxAgeMs }: ResolvedStartOptions): void {
@@ -364,7 +326,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
 
   #release(connection: Connection): void {
     this.#connections.delete(connection)
-    for (const limit of this.#limitsOf(connection)) limit.delete(connection)
+    this.#admission.release(connection)
     this.#endedMessages += connection.messages
     this.#endedBytes += connection.bytes
     if (connection.reason === 'slow') this.#counters.evictions++

@@ -1,0 +1,74 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { checkMs } from '../base/check.ts'
+import type { Counters } from '../base/counters.ts'
+import {
+  FST_ERR_EVENTSTREAM_REPLY_SENT,
+  FST_ERR_EVENTSTREAM_RETRY_LATER,
+  FST_ERR_EVENTSTREAM_TOO_MANY,
+  FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY
+} from '../base/errors.ts'
+import type { Connection } from '../connection/connection.ts'
+import { admit, type Limit } from './limit.ts'
+import type { ResolvedOptions } from './options.ts'
+import { around, retryOnThrow, sendRetry } from './refusal.ts'
+import { optionsOfRoute } from './route-options.ts'
+
+/** Who may start a stream, and what the others are told. */
+export class Admission {
+  readonly #options: ResolvedOptions
+  readonly #counters: Counters
+  readonly #isLogged: (request: FastifyRequest) => boolean
+
+  constructor(options: ResolvedOptions, counters: Counters, isLogged: (request: FastifyRequest) => boolean) {
+    this.#options = options
+    this.#counters = counters
+    this.#isLogged = isLogged
+  }
+
+  /**
+   * Counts a new stream, for which others may have to end.
+   *
+   * @throws FST_ERR_EVENTSTREAM_TOO_MANY or FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY
+   */
+  admit(connection: Connection, reply: FastifyReply): void {
+    try {
+      for (const replaced of admit(this.#limitsOf(connection), connection)) replaced.replace()
+    } catch (error) {
+      const isRefusal =
+        error instanceof FST_ERR_EVENTSTREAM_TOO_MANY || error instanceof FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY
+      throw isRefusal ? this.refusal(reply, error) : error
+    }
+  }
+
+  /** A stream has closed. */
+  release(connection: Connection): void {
+    for (const limit of this.#limitsOf(connection)) limit.delete(connection)
+  }
+
+  /** An error for the handler to throw: then the client is told when to come back. */
+  refusal(reply: FastifyReply, error: Error & { code: string }): Error {
+    this.#note(reply, error)
+    retryOnThrow(reply, error, this.#options.retryMs)
+    return error
+  }
+
+  /** What `reply.sseRetryAfter()` does. */
+  retryAfter(reply: FastifyReply, ms: number | undefined): FastifyReply {
+    if (ms !== undefined) checkMs('ms', ms)
+    if (reply.sent || reply.raw.headersSent) throw new FST_ERR_EVENTSTREAM_REPLY_SENT()
+    const error = new FST_ERR_EVENTSTREAM_RETRY_LATER()
+    if (reply.statusCode >= 400) error.statusCode = reply.statusCode
+    this.#note(reply, error)
+    return sendRetry(reply, error, ms === undefined ? this.#options.retryMs : around(ms))
+  }
+
+  /** The plugin's, and its route's own. */
+  #limitsOf({ request }: Connection): Limit<Connection>[] {
+    return [this.#options.limit, optionsOfRoute(request)?.limit].filter((limit) => limit !== undefined)
+  }
+
+  #note({ request }: FastifyReply, { code }: { code: string }): void {
+    this.#counters.refused++
+    if (this.#isLogged(request)) request.log.info({ eventStream: { code } }, 'event stream refused')
+  }
+}
