@@ -196,7 +196,12 @@ export class Connection implements SSEConnection, TransportListener, Sink {
   }
 
   close(): void {
-    this.#end('server', this.#options.farewellFrame)
+    if (this.#end('server', this.#options.farewellFrame)) this.output.flush()
+  }
+
+  /** `close()` of one of many: it takes no more messages, and writes in turn with the others. */
+  closeInTurn(): void {
+    if (this.#end('server', this.#options.farewellFrame)) this.output.schedule()
   }
 
   destroy(): void {
@@ -223,12 +228,12 @@ export class Connection implements SSEConnection, TransportListener, Sink {
   /** Ends the stream with reason `error`, without a farewell and without a word of the error. */
   fail(error: unknown): void {
     this.#error ??= error
-    this.#end('error')
+    if (this.#end('error')) this.output.flush()
   }
 
   /** Ends the stream with reason `shutdown`, asks the client to come back a little later, and gives the socket up. */
   shutdown(): void {
-    this.#end('shutdown', this.#options.shutdownFrame, this.#retryFrame())
+    if (this.#end('shutdown', this.#options.shutdownFrame, this.#retryFrame())) this.output.flush()
     this.output.giveUpSocket()
   }
 
@@ -256,7 +261,7 @@ export class Connection implements SSEConnection, TransportListener, Sink {
   beat(now: number): void {
     const deadlines = this.#deadlines
     const { output } = this
-    if (deadlines.isExpired(now)) this.#end('expired', this.#retryFrame())
+    if (deadlines.isExpired(now) && this.#end('expired', this.#retryFrame())) output.flush()
     if (this.#state === 'closed') return
     if (!output.isOpen) this.#watchHead(now)
     else if (output.bufferedBytes === 0) {
@@ -308,15 +313,16 @@ export class Connection implements SSEConnection, TransportListener, Sink {
     this.output.append(frame, messages)
   }
 
-  #end(reason: CloseReason, ...last: (Frame | undefined)[]): void {
-    if (!this.#isAccepting) return
+  /** Takes no more messages. @returns whether it did before. */
+  #end(reason: CloseReason, ...last: (Frame | undefined)[]): boolean {
+    if (!this.#isAccepting) return false
     for (const frame of last) if (frame !== undefined) this.#append(frame)
     this.output.end(last.some((frame) => frame !== undefined))
     this.#reason ??= reason
     this.startHead()
     this.#setState('closing')
-    this.output.flush()
     this.#abort()
+    return true
   }
 
   #finish(reason: CloseReason): void {

@@ -68,6 +68,11 @@ export class Outbox {
     }
   }
 
+  /** Puts bytes before everything else, when nothing is cut. */
+  cut(bytes: Buffer): void {
+    this.#encoded = bytes
+  }
+
   /** The next piece, which must exist: a string if it is ASCII. */
   take(): string | Uint8Array {
     const piece = this.#encoded === undefined ? this.#takeText() : this.#takeEncoded(this.#encoded)

@@ -9,6 +9,8 @@ import type { Transport } from './transport/transport.ts'
 
 const SETTLED: Promise<void> = Promise.resolve()
 const HEARTBEAT = new Batch(': \n\n', 0)
+/** A larger one leaves in pieces: one write that takes long would hide that the reader makes progress. */
+const MAX_BATCH_BYTES = 2 * PIECE_BYTES
 /** How many batches one connection writes before others have their turn. */
 const MAX_BATCHES = 4
 
@@ -101,7 +103,7 @@ export class Output implements Work {
 
   /** Writes what has come before the head was out. */
   begin(): void {
-    if (this.#lastPlace === undefined && this.#pendingBytes === 0) this.#schedule()
+    if (this.#lastPlace === undefined && this.#pendingBytes === 0) this.schedule()
     else this.flush()
   }
 
@@ -115,7 +117,7 @@ export class Output implements Work {
     this.#messages += messages
     this.#outbox ??= new Outbox()
     const outbox = this.#outbox
-    if (this.#isReady && outbox.isEmpty) this.#schedule()
+    if (this.#isReady && outbox.isEmpty) this.schedule()
     if (this.#feed === undefined) outbox.append(frame)
     else outbox.appendAfter(this.#feed.head, frame)
     this.#bytes += frame.byteLength
@@ -132,7 +134,7 @@ export class Output implements Work {
 
   /** The feed may have something. @returns whether it is asked for it in this turn. */
   feedOnChange(): boolean {
-    if (this.#isReady) this.#schedule()
+    if (this.#isReady) this.schedule()
     return this.#isReady
   }
 
@@ -141,9 +143,16 @@ export class Output implements Work {
     if (this.#isReady) this.#writeBatch(this.#feed?.takeHeartbeat() ?? HEARTBEAT)
   }
 
+  /** Asks for a share of the flush at the end of this turn. */
+  schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.#host.scheduleFlush(this)
+  }
+
   /** Writes what is pending, as far as the transport takes it: a share now, and the rest in turn with others. */
   flush(): void {
-    if (this.#writeShare()) this.#schedule()
+    if (this.#writeShare()) this.schedule()
   }
 
   /** The share of a flush that was scheduled. */
@@ -196,12 +205,6 @@ export class Output implements Work {
     return this.#lastPlace ?? Infinity
   }
 
-  #schedule(): void {
-    if (this.#isScheduled) return
-    this.#isScheduled = true
-    this.#host.scheduleFlush(this)
-  }
-
   /** Writes a share of what is pending. @returns whether there is more that the transport takes now. */
   #writeShare(): boolean {
     if (this.#isWriting) return false
@@ -246,7 +249,13 @@ export class Output implements Work {
   #writeBatch(batch: Batch): void {
     this.#messages += batch.messages
     this.#bytes += batch.byteLength
-    this.#noteWrite(this.#transport.writeBatch(batch))
+    if (batch.byteLength <= MAX_BATCH_BYTES) {
+      this.#noteWrite(this.#transport.writeBatch(batch))
+      return
+    }
+    this.#outbox ??= new Outbox()
+    this.#outbox.cut(batch.payload)
+    this.#noteWrite(this.#transport.write(this.#outbox.take()))
   }
 
   #noteWrite(mayContinue: boolean): void {
@@ -258,7 +267,7 @@ export class Output implements Work {
   #flushEarly(): void {
     this.flush()
     this.#isYielding = true
-    this.#schedule()
+    this.schedule()
   }
 
   /** Nothing is pending. */

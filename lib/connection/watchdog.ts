@@ -1,8 +1,41 @@
 import { monotonicMs } from '../base/monotonic-ms.ts'
 import type { Connection } from './connection.ts'
+import type { Work } from './flush.ts'
 
 const MAX_PERIOD_MS = 1_000
 const MIN_PERIOD_MS = 5
+/** How many connections are looked at before others have their turn. */
+const SHARE = 64
+
+/** What is done with each of many connections, in shares, so that it does not hold the event loop. */
+export class Walk implements Work {
+  readonly #rest: Iterator<Connection>
+  readonly #visit: (connection: Connection) => void
+  readonly #onDone: () => void
+
+  /** @param connections those that come meanwhile are visited, too. */
+  constructor(
+    connections: ReadonlySet<Connection>,
+    visit: (connection: Connection) => void,
+    onDone: () => void
+  ) {
+    this.#rest = connections.values()
+    this.#visit = visit
+    this.#onDone = onDone
+  }
+
+  work(): boolean {
+    for (let count = 0; count < SHARE; count++) {
+      const { done, value } = this.#rest.next()
+      if (done) {
+        this.#onDone()
+        return false
+      }
+      this.#visit(value)
+    }
+    return true
+  }
+}
 
 /**
  * One timer for all connections. It lets each look at the clock at least every second, or ten times in the shortest
@@ -10,11 +43,14 @@ const MIN_PERIOD_MS = 5
  */
 export class Heartbeat {
   readonly #connections: ReadonlySet<Connection>
+  readonly #schedule: (work: Work) => void
+  #isBeating = false
   #timer: NodeJS.Timeout | undefined
   #periodMs = MAX_PERIOD_MS
 
-  constructor(connections: ReadonlySet<Connection>) {
+  constructor(connections: ReadonlySet<Connection>, schedule: (work: Work) => void) {
     this.#connections = connections
+    this.#schedule = schedule
   }
 
   /** Makes the timer run, and often enough for times of `shortestMs`. */
@@ -32,7 +68,15 @@ export class Heartbeat {
     this.#periodMs = MAX_PERIOD_MS
   }
 
+  /** Lets all look, the first of them at once, unless they still do. */
   beat(now: number): void {
-    for (const connection of this.#connections) connection.beat(now)
+    if (this.#isBeating) return
+    this.#isBeating = true
+    const visit = (connection: Connection): void => connection.beat(now)
+    const onDone = (): void => {
+      this.#isBeating = false
+    }
+    const walk = new Walk(this.#connections, visit, onDone)
+    if (walk.work()) this.#schedule(walk)
   }
 }

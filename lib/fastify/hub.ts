@@ -27,7 +27,7 @@ import { Connection, type ConnectionHost } from '../connection/connection.ts'
 import { Flush, type Work } from '../connection/flush.ts'
 import { nextTurn } from '../connection/next-turn.ts'
 import type { AnyConnection, SSEConnection } from '../connection/sse-connection.ts'
-import { Heartbeat } from '../connection/watchdog.ts'
+import { Heartbeat, Walk } from '../connection/watchdog.ts'
 import { History } from '../history/history.ts'
 import type { Cursor } from '../history/place.ts'
 import { DeclaredEvents } from '../wire/declared-events.ts'
@@ -66,7 +66,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
   readonly #app: FastifyInstance
   readonly #declarations = new WeakMap<FastifyInstance, WeakMap<EventSchemas, DeclaredEvents>>()
   readonly #flush = new Flush()
-  readonly #heartbeat = new Heartbeat(this.#connections)
+  readonly #heartbeat = new Heartbeat(this.#connections, (work) => this.#flush.schedule(work))
   #isClosing = false
   #drained: Promise<void> | undefined
   #onEmpty: (() => void) | undefined
@@ -173,7 +173,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
 
   closeWhere(predicate: (connection: SSEConnection) => boolean): number {
     const chosen = [...this.#connections].filter(predicate)
-    for (const connection of chosen) connection.close()
+    for (const connection of chosen) connection.closeInTurn()
     return chosen.length
   }
 
@@ -248,9 +248,9 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
   async #drain(): Promise<void> {
     this.#isClosing = true
     this.#servers.refuse(this.#options.retryMs, () => this.#counters.refused++)
-    for (const connection of this.#connections) connection.shutdown()
+    await this.#visitAll((connection) => connection.shutdown())
     await this.#emptied()
-    for (const connection of this.#connections) connection.evict('shutdown')
+    await this.#visitAll((connection) => connection.evict('shutdown'))
     await nextTurn()
     this.#servers.sessions?.destroyStuck()
   }
@@ -333,6 +333,10 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
     this.#tellClosed(connection)
     if (this.#connections.size === 0) this.#heartbeat.stop()
     this.#tellEmpty()
+  }
+
+  #visitAll(visit: (connection: Connection) => void): Promise<void> {
+    return new Promise((resolve) => this.#flush.schedule(new Walk(this.#connections, visit, resolve)))
   }
 
   get #isEmpty(): boolean {

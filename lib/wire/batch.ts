@@ -14,7 +14,7 @@ export class Batch {
   }
 
   /** The messages without the chunk around them. */
-  get payload(): Uint8Array {
+  get payload(): Buffer {
     const end = this.chunk.length - 2
     return this.chunk.subarray(end - this.byteLength, end)
   }

@@ -159,6 +159,26 @@ t.test('feed › what is sent comes in the order of the calls', async (t) => {
     t.equal(bench.transport.text, `data: ${'x'.repeat(PIECE_BYTES)}\n\ndata: y\n\n`)
   })
 
+  t.test(
+    'a message that is larger than two pieces leaves in some, so that the progress of its reader shows',
+    async (t) => {
+      const { bench, feed } = openWithFeed()
+      const large = 'é'.repeat(10 * PIECE_BYTES)
+      bench.transport.capacity = 0
+      feed.publish(large)
+      bench.connection.send('sent')
+      feed.publish('next')
+      bench.connection.output.feedOnChange()
+      bench.endTurn()
+      t.equal(bench.transport.writes.length, 1)
+      while (bench.connection.bufferedBytes > 0) bench.drain()
+      bench.endTurn()
+      t.equal(bench.transport.text, `data: ${large}\n\ndata: sent\n\ndata: next\n\n`)
+      t.ok(bench.transport.writes.every((text) => Buffer.byteLength(text) <= PIECE_BYTES))
+      t.equal(bench.connection.bytes, Buffer.byteLength(bench.transport.text))
+    }
+  )
+
   t.test('it waits while the feed may still learn of something before it', async (t) => {
     const { bench, feed } = openWithFeed()
     feed.head = 1

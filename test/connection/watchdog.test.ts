@@ -1,13 +1,19 @@
 import t from 'tap'
 import { monotonicMs } from '../../lib/base/monotonic-ms.ts'
 import type { Connection } from '../../lib/connection/connection.ts'
+import type { Work } from '../../lib/connection/flush.ts'
 import { Heartbeat } from '../../lib/connection/watchdog.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { Bench } from '../helpers/fake-transport.ts'
 
+/** A flush that ends at once. */
+function runAll(work: Work): void {
+  while (work.work());
+}
+
 t.test('Heartbeat › lets every connection look at the same time', async (t) => {
   const benches = [Bench.open({ heartbeatMs: 100 }), Bench.open({ heartbeatMs: 200 })]
-  const heartbeat = new Heartbeat(new Set(benches.map(({ connection }) => connection)))
+  const heartbeat = new Heartbeat(new Set(benches.map(({ connection }) => connection)), runAll)
   for (let now = 0; now < 200; now += 50) heartbeat.beat(now)
   for (const bench of benches) bench.endTurn()
   t.same(
@@ -21,7 +27,7 @@ t.test('Heartbeat › a connection that ends while it beats does not disturb the
   const [first, second] = [Bench.open({ expiresAt: Date.now() - 1 }), Bench.open({ heartbeatMs: 1 })]
   connections.add(first.connection).add(second.connection)
   first.connection.signal.addEventListener('abort', () => connections.delete(first.connection))
-  const heartbeat = new Heartbeat(connections)
+  const heartbeat = new Heartbeat(connections, runAll)
   heartbeat.beat(0)
   heartbeat.beat(10)
   second.endTurn()
@@ -34,7 +40,7 @@ function beating(test: (heartbeat: Heartbeat, clock: FakeClock, beats: () => num
   return FakeClock.run(async (clock) => {
     let beats = 0
     const connection = { beat: () => beats++ } as unknown as Connection
-    test(new Heartbeat(new Set([connection])), clock, () => beats)
+    test(new Heartbeat(new Set([connection]), runAll), clock, () => beats)
   })
 }
 
@@ -91,7 +97,7 @@ t.test('Heartbeat › becomes faster while it runs, but not slower', (t) =>
 t.test('Heartbeat › tells the connections the time', (t) =>
   FakeClock.run(async (clock) => {
     const bench = Bench.open({ heartbeatMs: 10 })
-    const heartbeat = new Heartbeat(new Set([bench.connection]))
+    const heartbeat = new Heartbeat(new Set([bench.connection]), runAll)
     heartbeat.start(10)
     clock.advance(10)
     t.equal(bench.transport.text, '')
@@ -102,3 +108,19 @@ t.test('Heartbeat › tells the connections the time', (t) =>
     t.equal(monotonicMs(), 1_020, 'in whole milliseconds')
   })
 )
+
+t.test('Heartbeat › looks at many in shares, and begins again only when it has seen all', async (t) => {
+  let beats = 0
+  const many = Array.from({ length: 200 }, () => ({ beat: () => beats++ }) as unknown as Connection)
+  const scheduled: Work[] = []
+  const heartbeat = new Heartbeat(new Set(many), (work) => scheduled.push(work))
+  heartbeat.beat(0)
+  heartbeat.beat(1)
+  t.equal(scheduled.length, 1)
+  const counts: number[] = [beats]
+  while (scheduled[0]?.work()) counts.push(beats)
+  t.same(counts, [64, 128, 192])
+  t.equal(beats, 200)
+  heartbeat.beat(2)
+  t.equal(scheduled.length, 2)
+})

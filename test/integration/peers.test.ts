@@ -407,3 +407,51 @@ t.test('a reader that is too slow', async (t) => {
     t.ok(returned)
   })
 })
+
+t.test('a reader of large messages that takes some of them again and again is not too slow', async (t) => {
+  for (const isOfChannel of [true, false]) {
+    await FakeClock.run(async (clock) => {
+      const stallMs = 1_000
+      const app = await build(t, {
+        stallMs,
+        maxMessageBytes: 2 ** 26,
+        maxBufferedBytes: 2 ** 26,
+        heartbeatMs: false
+      })
+      const channel = app.sse.channel('large', { maxBytes: 2 ** 26 })
+      app.get('/', async (_request, reply) => {
+        const sse = reply.sseStart()
+        if (isOfChannel) channel.subscribe(sse)
+        else sse.send('x'.repeat(2 ** 25))
+      })
+      const { port } = await listen(app)
+      const client = RawClient.get(port, '/')
+      await client.until('\r\n\r\n')
+      client.socket.pause()
+      if (isOfChannel) channel.publish('x'.repeat(2 ** 25))
+      const [sse] = app.sse.connections
+      await untilResting(() => Number(sse?.bufferedBytes))
+      for (let times = 0; times < 5; times++) {
+        const enough = client.socket.bytesRead + 2 ** 21
+        await new Promise<void>((resolve) => {
+          client.socket.resume().on('data', function onData() {
+            if (client.socket.bytesRead < enough) return
+            client.socket.pause().removeListener('data', onData)
+            resolve()
+          })
+        })
+        await untilResting(() => Number(sse?.bufferedBytes))
+        t.not(sse?.bufferedBytes, 0)
+        clock.advance(stallMs * 0.9)
+        await nextTurn()
+        t.equal(sse?.state, 'open')
+      }
+      for (let times = 0; times < 2; times++) {
+        clock.advance(stallMs)
+        await nextTurn()
+      }
+      t.equal(sse?.reason, 'slow', 'but one that takes nothing is')
+      client.socket.destroy()
+    })
+  }
+})
