@@ -37,6 +37,17 @@ export type {
 export { default, default as eventStream } from './fastify/plugin.ts'
 export type { LimitOptions } from './fastify/limit.ts'
 export { eventStreamTransform } from './fastify/route-options.ts'
-export type { Cursor } from './history/place.ts'
+export { type Cursor, type Place, placeAfter } from './history/place.ts'
+export type { RedisClient } from './history/redis/redis-link.ts'
+export { type RedisStoreOptions, redisStore } from './history/redis/redis-store.ts'
+export type {
+  Store,
+  StoreAppend,
+  StoreAppended,
+  StoredMessage,
+  StoreListener,
+  StorePast
+} from './history/store.ts'
+export type { Limits } from './history/window.ts'
 export type { EventMap, EventSchemas, EventsOf, Sendable, TypedMessage } from './wire/event-types.ts'
 export type { Message, MessageId, Serializer } from './wire/message.ts'

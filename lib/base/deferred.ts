@@ -1,11 +1,13 @@
-/** A promise that is resolved from outside. */
+/** A promise that is settled from outside. */
 export class Deferred<T> {
   readonly promise: Promise<T>
   resolve!: (value: T) => void
+  reject!: (error: Error) => void
 
   constructor() {
-    this.promise = new Promise((resolve) => {
+    this.promise = new Promise((resolve, reject) => {
       this.resolve = resolve
+      this.reject = reject
     })
   }
 }

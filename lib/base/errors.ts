@@ -119,6 +119,16 @@ export const FST_ERR_EVENTSTREAM_HISTORY_CLOSED: Constructor = createError(
 )
 
 /**
+ * The store of the history failed, or gave no answer within 5 seconds (see `cause`). The message may be published all the
+ * same: repeat it with an `idempotencyKey`.
+ */
+export const FST_ERR_EVENTSTREAM_PUBLISH_FAILED: Constructor<[{ cause: unknown }]> = createError(
+  'FST_ERR_EVENTSTREAM_PUBLISH_FAILED',
+  'The message could not be published, or it is not known whether it was',
+  503
+)
+
+/**
  * The wording of everything that is checked: *Expected `name` to be …, got a string*. It has names and rules, but no value:
  * who reads an error's text may be somebody who must not read the data.
  */

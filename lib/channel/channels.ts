@@ -133,8 +133,8 @@ export class Channels implements ChannelHost {
     this.#live.delete(channel)
   }
 
-  close(): void {
-    this.shared.history.close()
+  close(): Promise<void> {
+    return this.shared.history.close()
   }
 
   async #append(
@@ -146,9 +146,8 @@ export class Channels implements ChannelHost {
   ): Promise<readonly Cursor[]> {
     const { history, rounds, counters } = this.shared
     const windows = channels.map(({ window }) => window)
-    const { head } = history
-    const cursors = history.append(windows, frames, { idempotencyKey, isKept })
-    const isNew = history.head !== head
+    const appended = history.append(windows, frames, { idempotencyKey, isKept })
+    const { cursors, isNew } = appended instanceof Promise ? await appended : appended
     if (isNew) counters.published += frames.length
     if (isNew && publishChannel.hasSubscribers) {
       const names = channels.map(({ name }) => name)

@@ -11,8 +11,10 @@ import {
   LiveSubscription,
   type Start,
   type SubscribedChannel,
-  type Subscriber
+  type Subscriber,
+  startAt
 } from './live-subscription.ts'
+import { LoadingSubscriptions } from './loading-subscriptions.ts'
 import { PendingGaps } from './pending-gaps.ts'
 import { HOLD_MS, Resumption, UNSETTLED_MS } from './resumption.ts'
 import type { Reader, Round } from './rounds.ts'
@@ -43,6 +45,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   /** Bytes of messages that filters have passed over since the client was told a place. */
   #passedBytes = 0
   #gaps: PendingGaps | undefined
+  #loading: LoadingSubscriptions | undefined
   /** As long as it counts what the client brought. */
   #resumption: Resumption | undefined
   /** Whether nothing is given yet, because the handler may still subscribe to something. */
@@ -93,12 +96,14 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     const { resume = true } = given
     const resumption = resume && this.#counting?.isFor(channel.name) ? this.#counting : undefined
     const brought = resumption?.placeOf(channel.name)
-    const start =
-      brought === undefined ? from : { place: brought, isPast: true, isOldest: false, gap: undefined }
+    const start = brought === undefined ? from : startAt(brought)
     const place = Math.max(start.place, notBefore)
     const gap = this.#hasBegun ? (resumption?.lateGap(channel) ?? start.gap) : start.gap
     const isReturning = resumption !== undefined
     const subscription = new LiveSubscription(channel, this, { ...start, place, gap }, isReturning, given)
+    const needed = Math.min(subscription.start, resumption?.uncertainSince ?? Infinity)
+    const isThere = start.later === undefined && channel.window.has(needed)
+    if (isThere) subscription.begin()
     this.#position(subscription)
     this.#list.add(subscription)
     this.#resumption?.setOnChange()
@@ -107,6 +112,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     const mayWait = !this.#hasBegun && !this.#holdIsOver
     if (mayWait && (start.isPast || this.#resumption !== undefined)) this.#isHeld = true
     if (start.isPast || gap !== undefined) this.list(subscription)
+    if (!isThere) this.#load(subscription, needed, start.later, resumption)
     return subscription
   }
 
@@ -114,7 +120,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     if (!subscription.active) return
     const { channel } = subscription
     const { dropped, newest } = channel.window
-    this.#list.end(subscription, Math.max(dropped, newest?.place ?? 0))
+    this.#list.end(subscription, subscription.isLoading ? this.head : Math.max(dropped, newest?.place ?? 0))
     this.#resumption?.leave(channel.name)
     channel.subscriptionOnEnd(subscription)
     this.list(subscription)
@@ -123,6 +129,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   /** As if it had never been. */
   undo(subscription: LiveSubscription): void {
+    this.#loading?.remove(subscription)
     if (subscription.active) this.#list.end(subscription, subscription.start)
     if (this.#list.has(subscription)) this.#list.forget(subscription)
   }
@@ -135,12 +142,12 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     if (!this.connection.output.feedOnChange() || this.#round !== undefined) return
     this.#round = round
     round.pending++
-    if (this.#gaps !== undefined || this.#isHeld) this.#waitInRound()
+    if (this.#gaps !== undefined || this.#isHeld || this.#loading?.isHolding) this.#waitInRound()
   }
 
   take(limit: Place): Batch | 'later' | 'held' | undefined {
     if (this.#list.isEmpty || this.#hasFailed) return this.#leaveRound()
-    if (this.#mustWait()) return this.#waitInRound()
+    if (this.#mustWait() || this.#loading?.isHolding) return this.#waitInRound()
     this.#begin()
     if (this.#gaps !== undefined) return this.#takeGaps(this.#gaps)
     this.#goOnInRound()
@@ -152,7 +159,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     this.#place = Math.max(this.#place, upTo)
     if (upTo === mark) this.#leaveRound()
     if (!this.#list.hasListed) this.#isBehind = false
-    if (this.#untold === undefined || this.#untold > limit) return undefined
+    if (this.#untold === undefined || this.#untold > limit || !this.shared.history.isOpen) return undefined
     return this.#untold > mark ? 'later' : this.#tell()
   }
 
@@ -175,6 +182,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   connectionOnClose(): void {
     clearTimeout(this.#timer)
+    this.#loading?.close()
     this.#leaveRound()
     this.#gaps = undefined
     for (let next = this.#list.first; next !== undefined; next = this.#list.first) {
@@ -186,6 +194,11 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     }
   }
 
+  /** Resolves when what is kept of its channels is there, or has been waited for. */
+  get ready(): Promise<void> | undefined {
+    return this.#loading?.ready
+  }
+
   /** Whether a filter has answered what none may. */
   get #hasFailed(): boolean {
     return this.#selection?.hasFailed === true
@@ -194,6 +207,37 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   /** What the client brought counts no more when the handler has settled and something was given. */
   get #counting(): Resumption | undefined {
     return this.#hasBegun && this.connection.isSettled ? undefined : this.#resumption
+  }
+
+  /** It is given what it has when all that it needs of its channel is there. */
+  #load(
+    subscription: LiveSubscription,
+    needed: Place,
+    later: Promise<Start> | undefined,
+    resumption: Resumption | undefined
+  ): void {
+    this.#loading ??= new LoadingSubscriptions(() => this.connection.output.feedOnChange())
+    this.#loading.add(subscription)
+    this.list(subscription)
+    const load = (): void =>
+      subscription.channel.load({
+        place: Math.min(subscription.start, needed),
+        loadingOnEnd: () => this.#meetLoaded(subscription, resumption)
+      })
+    if (later === undefined) load()
+    else
+      void later.then((start) => {
+        subscription.restart(start)
+        this.#hasOldest ||= start.isOldest
+        load()
+      })
+  }
+
+  #meetLoaded(subscription: LiveSubscription, resumption: Resumption | undefined): void {
+    if (!this.#list.has(subscription)) return
+    subscription.begin()
+    if (this.#hasBegun && resumption?.isUncertain(subscription.channel)) subscription.dueGap ??= 'uncertain'
+    this.#loading?.remove(subscription)
   }
 
   /** Where it stands to the connection's place, which the first ones determine. */
@@ -300,8 +344,9 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   /** Whether it is given all that comes, with ids that are the same for everybody. */
-  #isPlain({ at, filter, dueGap, isOldest, isBehind, channel, start }: LiveSubscription): boolean {
+  #isPlain({ at, filter, dueGap, isOldest, isBehind, isLoading, channel, start }: LiveSubscription): boolean {
     return (
+      !isLoading &&
       at === undefined &&
       filter === undefined &&
       dueGap === undefined &&

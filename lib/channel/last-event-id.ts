@@ -48,6 +48,11 @@ export function parseId(id: string, history: History): Standpoint | undefined {
   return { place, exceptions, uncertainty }
 }
 
+/** The cursor of what an id says. */
+export function cursorIn(id: string): string {
+  return id.split('&', 1)[0] as string
+}
+
 /** @param exceptions hashes of the names of channels that have not caught up, and their places. */
 export function formatId(
   cursor: Cursor,

@@ -1,9 +1,11 @@
 import { type Check, checkBoolean, checked, checkFunction, invalid } from '../base/check.ts'
 import { FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED } from '../base/errors.ts'
 import { isThenable } from '../base/thenable.ts'
+import { within } from '../base/within.ts'
 import { Connection } from '../connection/connection.ts'
 import type { AnyConnection } from '../connection/sse-connection.ts'
 import { type Cursor, type Place, placeOfTime, timeOfCursor } from '../history/place.ts'
+import type { StoredMessage } from '../history/store.ts'
 import type { Follower, Window } from '../history/window.ts'
 import { assertUndeclared } from '../wire/declared-events.ts'
 import type { Frame } from '../wire/frame.ts'
@@ -22,7 +24,14 @@ import type {
 } from './channel.ts'
 import { type ResolvedChannelOptions, resolveChannelOptions } from './channel-options.ts'
 import { ConnectionCursor } from './connection-cursor.ts'
-import type { LiveSubscription, Start, SubscribedChannel } from './live-subscription.ts'
+import {
+  FROM_THE_FIRST,
+  type LiveSubscription,
+  type Loading,
+  type Start,
+  type SubscribedChannel,
+  startAt
+} from './live-subscription.ts'
 import { read } from './read.ts'
 import type { NewsSource, Readership } from './rounds.ts'
 import { gapText, type Shared } from './shared.ts'
@@ -61,6 +70,8 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
   readonly #subscriptions = new Map<Connection, LiveSubscription>()
   /** Those that have ended and have something to give. */
   readonly #ended = new Map<Connection, Set<LiveSubscription>>()
+  /** Those that wait for what is kept from before. */
+  readonly #loading = new Set<Loading>()
   /** Those of no connection. */
   readonly #readers = new Set<Readership>()
   /** How many of all these there are. */
@@ -136,6 +147,7 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
         this.#readers.add(readership)
         return this.#use()
       },
+      load: (loading) => this.load(loading),
       close: (readership) => {
         this.#readers.delete(readership)
         this.#release()
@@ -144,9 +156,23 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
   }
 
   async info(): Promise<ChannelInfo> {
+    const { history } = this.#host.shared
     const { window, size } = this
-    const { length, bytes, oldest, newest } = window
-    return { subscriptions: size, messages: length, bytes, oldest: oldest?.cursor, newest: newest?.cursor }
+    const past = await history.read(this.name)
+    if (past === undefined) {
+      const { length, bytes, oldest, newest } = window
+      return { subscriptions: size, messages: length, bytes, oldest: oldest?.cursor, newest: newest?.cursor }
+    }
+    const { messages } = past
+    const cursorOf = (message: StoredMessage | undefined): Cursor | undefined =>
+      message && history.cursorAt(message.place)
+    return {
+      subscriptions: size,
+      messages: messages.length,
+      bytes: messages.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),
+      oldest: cursorOf(messages[0]),
+      newest: cursorOf(messages.at(-1))
+    }
   }
 
   readerships(): Iterator<Readership> {
@@ -157,6 +183,16 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
 
   windowOnAppend(): void {
     this.#host.shared.rounds.add(this)
+  }
+
+  windowOnLoad(): void {
+    for (const loading of [...this.#loading]) this.#resume(loading)
+  }
+
+  /** Tells when all that is kept after a place is there: at once, or later. */
+  load(loading: Loading): void {
+    this.#loading.add(loading)
+    this.#resume(loading)
   }
 
   textsOf(gap: NamedGap, subscription: Subscription): readonly string[] | Promise<readonly string[]> {
@@ -220,14 +256,23 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
 
   #startOf(from: From): Start {
     const { history } = this.#host.shared
-    const { window } = this
-    const oldest = { place: window.dropped, isPast: true, isOldest: true, gap: undefined }
-    if (from === 'now') return { ...oldest, place: history.stamp(), isPast: false, isOldest: false }
-    if (from === 'oldest') return oldest
-    if (from === 'first') return { ...oldest, place: 0, isOldest: false }
-    if (typeof from === 'object') return { ...oldest, place: window.placeBefore(from.last), isOldest: false }
+    if (from === 'now') return { ...FROM_THE_FIRST, place: history.stampOwn(), isPast: false }
+    if (from === 'oldest') return { ...FROM_THE_FIRST, isOldest: true }
+    if (from === 'first') return FROM_THE_FIRST
+    if (typeof from === 'object') return { ...FROM_THE_FIRST, last: from.last }
     const place = history.placeOf(from)
-    return place === undefined ? { ...oldest, gap: 'unknown' } : { ...oldest, place, isOldest: false }
+    if (place !== undefined) return startAt(place)
+    const known = history.prove(from)?.then(() => startAt(history.placeOf(from)))
+    return known === undefined ? startAt(undefined) : { ...FROM_THE_FIRST, later: known }
+  }
+
+  #resume(loading: Loading): void {
+    if (!this.window.has(loading.place)) {
+      this.window.want(loading.place)
+      return
+    }
+    this.#loading.delete(loading)
+    loading.loadingOnEnd()
   }
 
   #earliest(notBefore: Cursor | Date): Place {
@@ -250,6 +295,7 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
     if (this.#uses > 0 || this.#window === undefined) return
     const window = this.#window
     this.#window = undefined
+    this.#loading.clear()
     window.unfollow()
     this.#host.shared.batches.drop(window)
     this.#host.channelOnIdle(this)
@@ -293,14 +339,6 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
 /** What `subscribe()` returns for a connection that has ended. */
 function endedSubscription(channel: LiveChannel, connection: Connection): Subscription {
   return Object.freeze({ channel, connection, openedAt: Date.now(), active: false, unsubscribe() {} })
-}
-
-async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`it did not answer within ${ms} ms`)), ms).unref()
-  })
-  return Promise.race([promise, timeout]).finally(() => clearTimeout(timer))
 }
 
 function checkFrom(name: string, value: unknown): void {

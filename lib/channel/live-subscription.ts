@@ -7,8 +7,16 @@ import type { ResolvedChannelOptions } from './channel-options.ts'
 import type { NewestOfKeys } from './newest-of-keys.ts'
 import type { Reader, Readership } from './rounds.ts'
 
+/** Who waits for what is kept of a channel after a place. */
+export interface Loading {
+  readonly place: Place
+  loadingOnEnd(): void
+}
+
 /** A channel as its subscriptions see it. */
 export interface SubscribedChannel extends Channel {
+  /** Tells when all that is kept after a place is there: at once, or later. */
+  load(loading: Loading): void
   readonly window: Window
   readonly options: ResolvedChannelOptions
   /** The texts that tell a gap, at once or in bounded time. Neither throws nor rejects. */
@@ -39,8 +47,28 @@ export interface Start {
   readonly isPast: boolean
   /** Whether the oldest message is meant that is kept when something is first given. */
   readonly isOldest: boolean
+  /** How many of the newest messages that are kept are meant. */
+  readonly last: number | undefined
+  /** It begins at a cursor of which it is not known yet whether the history knows it. Does not reject. */
+  readonly later: Promise<Start> | undefined
   /** A gap that is told whatever the channel has dropped. */
   readonly gap: GapReason | undefined
+}
+
+export const FROM_THE_FIRST: Start = Object.freeze({
+  place: 0,
+  isPast: true,
+  isOldest: false,
+  last: undefined,
+  gap: undefined,
+  later: undefined
+})
+
+/** @param place `undefined`: at a cursor that nobody knows. */
+export function startAt(place: Place | undefined): Start {
+  return place === undefined
+    ? { ...FROM_THE_FIRST, isOldest: true, gap: 'unknown' }
+    : { ...FROM_THE_FIRST, place }
 }
 
 /** What a subscription has next. */
@@ -73,19 +101,22 @@ export class LiveSubscription implements Subscription, Readership {
   readonly filter: ((message: ChannelMessage) => boolean) | undefined
   readonly #openedMs = monotonicMs()
   readonly #given: SubscribeOptions
+  #last: number | undefined
   /** Whether it is among those that may have something to give, and which comes next there. */
   isListed = false
   nextListed: LiveSubscription | undefined
   /** Of its connection, in the order in which they began. */
   older: LiveSubscription | undefined
   newer: LiveSubscription | undefined
+  /** Whether what is kept after its start is still to come. */
+  isLoading: boolean
   /** While its connection is behind: which messages are the newest of their keys. */
   newest: NewestOfKeys | undefined
 
   constructor(
     channel: SubscribedChannel,
     subscriber: Subscriber,
-    { place, isPast, isOldest, gap }: Start,
+    { place, isPast, isOldest, gap, last }: Start,
     isReturning: boolean,
     given: SubscribeOptions
   ) {
@@ -97,13 +128,15 @@ export class LiveSubscription implements Subscription, Readership {
     this.isBehind = isPast
     this.dueGap = gap
     this.isReturning = isReturning
-    this.isIntact = isOldest || channel.window.dropped <= place
+    this.isIntact = true
+    this.#last = last
     this.filter = given.filter
     this.#given = given
     this.nextListed = undefined
     this.older = undefined
     this.newer = undefined
     this.newest = undefined
+    this.isLoading = false
   }
 
   get connection(): Connection {
@@ -116,6 +149,27 @@ export class LiveSubscription implements Subscription, Readership {
 
   get active(): boolean {
     return this.end === Infinity
+  }
+
+  /** It is known now where it begins. */
+  restart({ place, isOldest, gap }: Start): void {
+    this.skipTo(place)
+    this.isOldest = isOldest
+    this.dueGap = gap
+  }
+
+  /** What is kept after its start is there. */
+  begin(): void {
+    const { window } = this.channel
+    if (this.isOldest) this.skipTo(window.dropped)
+    if (this.#last !== undefined) this.skipTo(window.placeBefore(this.#last))
+    this.#last = undefined
+    this.isIntact = window.dropped <= this.start
+  }
+
+  /** Its connection does not wait for it. */
+  fallBehind(): void {
+    this.at ??= this.start
   }
 
   /** What comes next. @param place what is at or before it was given, unless this one is behind that. */

@@ -4,7 +4,7 @@ import type { Place } from '../history/place.ts'
 import type { Entry, Window } from '../history/window.ts'
 import type { RecentMessages } from '../wire/received-message.ts'
 import type { ReadItem } from './channel.ts'
-import type { Start } from './live-subscription.ts'
+import type { Loading, Start } from './live-subscription.ts'
 import type { Reader, Readership } from './rounds.ts'
 
 interface Reading {
@@ -15,6 +15,8 @@ interface Reading {
   /** The channel has a reader more, or less. */
   open(readership: Readership): Window
   close(readership: Readership): void
+  /** Tells when what is kept after a place is there. */
+  load(loading: Loading): void
 }
 
 /** Waits for news of one channel. */
@@ -72,21 +74,32 @@ export function read(reading: Reading): AsyncIterableIterator<ReadItem> {
 }
 
 async function* readUntil(
-  { start, history, messages, signal, open, close }: Reading,
+  { start: given, history, messages, signal, open, close, load }: Reading,
   left: AbortSignal
 ): AsyncGenerator<ReadItem, void, undefined> {
   const ear = new Ear()
   const window = open(ear)
+  const isOver = (): boolean => signal?.aborted === true || left.aborted || history.closing.aborted
   const wake = (): void => ear.wake()
   signal?.addEventListener('abort', wake)
   left.addEventListener('abort', wake)
   history.closing.addEventListener('abort', wake)
-  let { place, gap, isOldest } = start
-  let isIntact = isOldest || window.dropped <= place
   try {
-    while (signal?.aborted !== true && !left.aborted && !history.closing.aborted) {
-      if (isOldest) place = Math.max(place, window.dropped)
-      isOldest = false
+    const start = (await given.later) ?? given
+    let isLoaded = false
+    load({
+      place: start.place,
+      loadingOnEnd: () => {
+        isLoaded = true
+        ear.wake()
+      }
+    })
+    while (!isLoaded && !isOver()) await ear.wait(window, Infinity)
+    let { place, gap } = start
+    if (start.isOldest) place = Math.max(place, window.dropped)
+    if (start.last !== undefined) place = window.placeBefore(start.last)
+    let isIntact = window.dropped <= place
+    while (!isOver()) {
       if (gap !== undefined || (ear.heard.length === 0 && window.dropped > place)) {
         const reason = gap ?? (isIntact ? 'slow' : 'expired')
         gap = undefined
@@ -96,7 +109,7 @@ async function* readUntil(
         continue
       }
       const entry = ear.heard.shift() ?? window.entryAfter(place)
-      if (entry === undefined) {
+      if (entry === undefined || entry.place > history.head) {
         await ear.wait(window, place)
         continue
       }

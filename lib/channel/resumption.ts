@@ -45,6 +45,11 @@ export class Resumption {
     this.setOnChange()
   }
 
+  /** From where on it may be uncertain what the client was given. */
+  get uncertainSince(): Place {
+    return this.standpoint?.uncertainty?.since ?? Infinity
+  }
+
   /** What is told of a channel that is subscribed to when something was given already. */
   lateGap(channel: LiveSubscription['channel']): GapReason | undefined {
     if (this.isUntold) return 'unknown'

@@ -53,12 +53,12 @@ export class Selection {
 
   /** Whether one that has come further has given a message that others are catching up with. */
   #wasGiven(entry: Entry): boolean {
-    const { place, windows } = entry
-    if (windows.length === 1) return false
+    const { place, channels } = entry
+    if (channels.length === 1) return false
     for (const subscription of this.#list) {
       const { at = Infinity, start, end, channel } = subscription
       const isPast = start < place && place <= Math.min(at, end)
-      if (isPast && windows.includes(channel.window) && this.#chooses(subscription, entry)) return true
+      if (isPast && channels.includes(channel.name) && this.#chooses(subscription, entry)) return true
     }
     return false
   }

@@ -123,6 +123,7 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
     let next: LiveSubscription | undefined
     for (let subscription = this.#listed; subscription !== undefined; subscription = next) {
       next = subscription.nextListed
+      if (subscription.isLoading) continue
       const item = this.#nextOf(subscription, place)
       if (item === undefined) continue
       items.push(item)

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 
 /** `SSEConnection.lastEventId` */
-export function broughtId({ headers, query }: FastifyRequest): string | undefined {
+export function broughtIdOf({ headers, query }: FastifyRequest): string | undefined {
   // Node joins the values of several headers (RFC 9110, section 5.3).
   const header = String(headers['last-event-id'] ?? '')
     .split(', ')

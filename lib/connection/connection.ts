@@ -7,7 +7,7 @@ import { monotonicMs, wallClockMs } from '../base/monotonic-ms.ts'
 import { isThenable } from '../base/thenable.ts'
 import { encodeComment, encodeMessage, encodeRetry, type Frame, type FrameOptions } from '../wire/frame.ts'
 import { assertNoId, type Declaration, type Message } from '../wire/message.ts'
-import { broughtId } from './brought-id.ts'
+import { broughtIdOf } from './brought-id.ts'
 import { type DeadlineOptions, Deadlines } from './deadlines.ts'
 import type { Feed } from './feed.ts'
 import { nextTurn } from './next-turn.ts'
@@ -105,7 +105,7 @@ export class Connection implements SSEConnection, TransportListener, Sink {
   }
 
   get lastEventId(): string | undefined {
-    return broughtId(this.request)
+    return broughtIdOf(this.request)
   }
 
   /** By the monotonic clock, in milliseconds. */

@@ -9,6 +9,9 @@ export interface Feed {
   /** Whether something may come from it, with ids that are its own. */
   readonly isActive: boolean
 
+  /** Resolves when what it begins with is known, or was waited for long enough; `undefined`: now. */
+  readonly ready: Promise<void> | undefined
+
   /** The newest place of the history. */
   readonly head: Place
 

@@ -22,7 +22,9 @@ import {
   resolveChannelOptions
 } from '../channel/channel-options.ts'
 import { Channels, type ChannelsHost } from '../channel/channels.ts'
+import { cursorIn } from '../channel/last-event-id.ts'
 import { Shared } from '../channel/shared.ts'
+import { broughtIdOf } from '../connection/brought-id.ts'
 import { Connection, type ConnectionHost } from '../connection/connection.ts'
 import { Flush, type Work } from '../connection/flush.ts'
 import { nextTurn } from '../connection/next-turn.ts'
@@ -83,7 +85,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
     this.#servers.join(this)
     this.#options = options
     this.#channelDefaults = channelDefaultsIn(options)
-    const history = new History(options.history.maxTotalBytes)
+    const history = new History(options.history.maxTotalBytes, options.history.store, log)
     this.shared = new Shared(history, this.#flush, this.#counters, log, options.gapEvent)
     this.#channels = new Channels(this)
     this.#isLogged = requestLogging(app)
@@ -167,8 +169,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
   }
 
   async cursor(): Promise<Cursor> {
-    const { history } = this.shared
-    return history.cursorAt(history.stamp())
+    return this.shared.history.now()
   }
 
   closeWhere(predicate: (connection: SSEConnection) => boolean): number {
@@ -255,15 +256,22 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
     this.#servers.sessions?.destroyStuck()
   }
 
-  /** The server listens. */
-  ready(): void {
+  /** The server is about to listen. @throws what the store throws. */
+  async ready(): Promise<void> {
     this.#channels.ready()
+    await this.shared.history.open()
+  }
+
+  /** Finds out whether the history knows what the client brings. @returns `undefined` if that is known already. */
+  prove(request: FastifyRequest): Promise<void> | undefined {
+    const id = broughtIdOf(request)
+    return id === undefined ? undefined : this.shared.history.prove(cursorIn(id))
   }
 
   /** The server has closed. */
-  close(): void {
+  close(): Promise<void> {
     this.#servers.leave(this)
-    this.#channels.close()
+    return this.#channels.close()
   }
 
   sessionsOnEmpty(): void {
@@ -289,12 +297,16 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
   }
 
   #scheduleHead(reply: FastifyReply, connection: Connection): void {
+    const send = (): void =>
+      sendHead(reply, connection, () => {
+        // One that has ended already never was `open`.
+        if (connection.state === 'closing') this.#tellOpened(connection)
+      })
     this.#flush.schedule({
       work: () => {
-        sendHead(reply, connection, () => {
-          // One that has ended already never was `open`.
-          if (connection.state === 'closing') this.#tellOpened(connection)
-        })
+        const ready = connection.output.feed?.ready
+        if (ready === undefined) send()
+        else void ready.then(send)
         return false
       }
     })

@@ -26,6 +26,7 @@ import {
 import type { Connection } from '../connection/connection.ts'
 import { assertUndeclared, checkEvents } from '../wire/declared-events.ts'
 import type { EventSchemas } from '../wire/event-types.ts'
+import type { Store } from '../history/store.ts'
 import { encodeMessage, type Frame } from '../wire/frame.ts'
 import { assertNoId, type Message, type Serializer } from '../wire/message.ts'
 import { Limit, type LimitOptions } from './limit.ts'
@@ -136,6 +137,11 @@ export interface HistoryOptions {
    * @defaultValue 67108864
    */
   maxTotalBytes?: number
+  /**
+   * Where messages are kept instead of in memory, so that several servers share them, or a restart loses nothing.
+   * @defaultValue none
+   */
+  store?: Store
 }
 
 /** What is set for all channels at once; limits are set by `channels`. */
@@ -172,7 +178,7 @@ export interface EventStreamOptions extends StreamOptions, SharedChannelOptions 
 type OwnOptions = Readonly<
   Required<Omit<EventStreamOptions, keyof SharedChannelOptions | 'history' | 'limit'>>
 > & {
-  readonly history: Readonly<Required<HistoryOptions>>
+  readonly history: Readonly<Required<Pick<HistoryOptions, 'maxTotalBytes'>> & HistoryOptions>
   readonly limit: Limit<Connection> | undefined
 }
 
@@ -236,7 +242,10 @@ const ROUTE_CHECKS: Readonly<Record<keyof RouteStreamOptions, Check>> = {
   events: checkEvents,
   limit: checkNothing
 }
-const HISTORY_CHECKS: Readonly<Record<keyof HistoryOptions, Check>> = { maxTotalBytes: checkBytes }
+const HISTORY_CHECKS: Readonly<Record<keyof HistoryOptions, Check>> = {
+  maxTotalBytes: checkBytes,
+  store: checkStore
+}
 const { events: _, maxMessages: _1, maxBytes: _2, maxAgeMs: _3, ...ALL_CHANNELS_CHECKS } = CHANNEL_CHECKS
 const PLUGIN_CHECKS: Readonly<Record<keyof EventStreamOptions, Check>> = {
   ...STREAM_CHECKS,
@@ -320,6 +329,13 @@ function farewellOf(name: 'farewell' | 'shutdownFarewell', options: OwnOptions):
 
 function limitOf(given: LimitOptions | undefined): Limit<Connection> | undefined {
   return given === undefined ? undefined : new Limit(given)
+}
+
+const STORE_METHODS = ['open', 'append', 'read', 'prove', 'head', 'close'] as const
+
+function checkStore(name: string, value: unknown): void {
+  checkObject(name, value)
+  for (const method of STORE_METHODS) checkFunction(`${name}.${method}`, Reflect.get(value, method))
 }
 
 function checkHistory(name: string, value: unknown): HistoryOptions {

@@ -128,15 +128,20 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
     if (routeOptions.events !== undefined) declarations.push([routeOptions.events, this])
   })
   app.addHook('onRequest', requestOnArrival)
+  if (options.history.store !== undefined) {
+    app.addHook('preHandler', async (request) => {
+      await hub.prove(request)
+    })
+  }
   app.addHook('onError', giveBackOnError)
   app.addHook('preClose', () => hub.drainAll())
   app.addHook('onReady', async () => {
     for (const [events, scope] of declarations) hub.declare(events, scope)
-    hub.ready()
+    await hub.ready()
   })
   app.addHook('onClose', async () => {
     unwatchHandlers()
-    hub.close()
+    await hub.close()
   })
   watchHandlers()
 }

@@ -25,14 +25,18 @@ export class Budget {
     this.#maxBytes = maxBytes
   }
 
-  /** The entry comes into its windows. */
-  add(entry: ListedEntry): void {
-    entry.older = this.#newest
-    if (this.#newest === undefined) this.#oldest = entry
-    else this.#newest.newer = entry
-    this.#newest = entry
+  /** The entry comes into its windows. @param empty how many of them have none yet. */
+  add(entry: ListedEntry, empty: number = entry.windows.filter(({ length }) => length === 0).length): void {
+    const older = this.#olderThan(entry)
+    const newer = older === undefined ? this.#oldest : older.newer
+    entry.older = older
+    entry.newer = newer
+    if (older === undefined) this.#oldest = entry
+    else older.newer = entry
+    if (newer === undefined) this.#newest = entry
+    else newer.older = entry
     this.#bytes += memoryBytesOf(entry)
-    for (const { length } of entry.windows) if (length === 0) this.#bytes += WINDOW_BYTES
+    this.#bytes += empty * WINDOW_BYTES
   }
 
   /** The entry has left one of its windows. @returns whether that was the last one. */
@@ -55,9 +59,18 @@ export class Budget {
     for (;;) {
       const oldest = this.#oldest
       if (oldest === undefined || oldest === this.#newest || this.#bytes <= this.#maxBytes) return
-      // It is the oldest of each window that has it still.
-      for (const window of oldest.windows) if (window.oldest === oldest) window.dropOldest()
+      for (const window of oldest.windows) window.dropUntil(oldest.place)
     }
+  }
+
+  /** Looks from both ends, for most are newer than all, and those that are loaded older than most. */
+  #olderThan({ place }: ListedEntry): ListedEntry | undefined {
+    let older = this.#newest
+    for (let newer = this.#oldest; older !== undefined && older.place > place; newer = newer?.newer) {
+      if (newer === undefined || newer.place > place) return newer?.older
+      older = older.older
+    }
+    return older
   }
 }
 

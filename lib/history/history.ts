@@ -1,35 +1,23 @@
 import { randomBytes } from 'node:crypto'
+import type { FastifyBaseLogger } from 'fastify'
 import { FST_ERR_EVENTSTREAM_HISTORY_CLOSED } from '../base/errors.ts'
 import { ownText } from '../base/own-text.ts'
+import type { Appendable, Appended, AppendOptions } from './append.ts'
 import { Budget, type ListedEntry } from './budget.ts'
 import { Expiry } from './expiry.ts'
-import { type Cursor, formatCursor, type Place, parseCursor, placeAfter } from './place.ts'
+import { type Cursor, formatCursor, type Place, parseCursor, placeAfter, timeOfPlace } from './place.ts'
+import type { Store, StoredMessage, StoreListener, StorePast } from './store.ts'
+import { StoreLink } from './store-link.ts'
 import { type Entry, type Limits, Window, type WindowHost } from './window.ts'
-
-/** A message's bytes without an `id` line, and what it is about. */
-export interface Appendable {
-  /** Well-formed text. */
-  readonly text: string
-  /** Bytes of `text` in UTF-8. */
-  readonly byteLength: number
-  /** A newer message with the same key may replace it for readers who are behind. */
-  readonly key: string
-}
-
-export interface AppendOptions {
-  /** What was appended to the same channels with the same one is not appended again, as long as it is kept. */
-  readonly idempotencyKey: string | undefined
-  /** Whether it is kept for those who come later. */
-  readonly isKept: boolean
-}
 
 const EPOCH_BYTES = 5
 /** How many channels without messages and subscriptions are remembered by what they dropped last. */
 const MAX_FORGOTTEN = 10_000
 
 /** One ordered, bounded log of everything that is published, over all channels. */
-export class History implements WindowHost {
+export class History implements WindowHost, StoreListener {
   readonly #epoch = randomBytes(EPOCH_BYTES).toString('hex')
+  readonly #link: StoreLink | undefined
   readonly #windows = new Map<string, Window>()
   readonly #budget: Budget
   readonly #expiry = new Expiry<Window>()
@@ -37,6 +25,8 @@ export class History implements WindowHost {
   readonly #cursors = new Map<string, readonly Cursor[]>()
   /** Those that wait until more is offered. */
   readonly #overfull = new Set<Window>()
+  /** Those that were loaded with what has not come yet. */
+  readonly #ahead = new Set<Window>()
   /** What channels that have no window dropped last. */
   readonly #forgotten = new Map<string, Place>()
   /** At or after all of those that are no longer remembered. */
@@ -45,12 +35,22 @@ export class History implements WindowHost {
   #offered: Place = 0
   readonly #closing = new AbortController()
 
-  /** @param maxTotalBytes bytes of memory that the messages of all channels take, about. */
-  constructor(maxTotalBytes: number) {
+  /**
+   * @param maxTotalBytes bytes of memory that the messages of all channels take, about.
+   * @param store where they are kept; none: in memory.
+   */
+  constructor(maxTotalBytes: number, store?: Store, log?: FastifyBaseLogger) {
     this.#budget = new Budget(maxTotalBytes)
+    this.#link = store && new StoreLink(store, this, log)
   }
 
-  /** The newest place. */
+  /** Resolves when messages may come. @throws what the store throws. */
+  async open(): Promise<void> {
+    const place = await this.#link?.open()
+    if (place !== undefined) this.#moveTo(place)
+  }
+
+  /** The newest place: all that is there of channels that are followed, and is at or before it, has come. */
   get head(): Place {
     return this.#head
   }
@@ -59,50 +59,83 @@ export class History implements WindowHost {
     return this.#offered
   }
 
-  /** A place after all that is there, and before all that comes. */
+  /** Whether cursors can be told. */
+  get isOpen(): boolean {
+    return this.#link?.epoch !== ''
+  }
+
+  /** A place at or after all that has come, and before all that comes. */
   stamp(): Place {
-    this.#head = placeAfter(this.#head)
+    if (this.#link === undefined) this.#head = placeAfter(this.#head)
     return this.#head
   }
 
-  cursorAt(place: Place): Cursor {
-    return formatCursor(place, this.#epoch)
+  /** A place at or after all that was appended here, too, whether that has come or not. */
+  stampOwn(): Place {
+    return Math.max(this.stamp(), this.#link?.appended ?? 0)
   }
 
-  /** @returns `undefined` if the history does not know the cursor. */
+  /** A place after all that was appended, by whomever. */
+  async now(): Promise<Cursor> {
+    return this.cursorAt(this.#link === undefined ? this.stamp() : await this.#link.now())
+  }
+
+  cursorAt(place: Place): Cursor {
+    return formatCursor(place, this.#link?.epoch ?? this.#epoch)
+  }
+
+  /** @returns `undefined` if the history does not know the cursor, or not yet. */
   placeOf(cursor: string): Place | undefined {
-    const place = parseCursor(cursor, this.#epoch)
-    return place === undefined || place > this.#head ? undefined : place
+    const place = parseCursor(cursor, this.#link?.epoch ?? this.#epoch)
+    if (place === undefined) return undefined
+    const isKnown = this.#link === undefined ? place <= this.#head : this.#link.proofOf(place)
+    return isKnown ? place : undefined
+  }
+
+  /** Finds out whether the history knows a cursor, which may take a moment. @returns `undefined` if it knows already. */
+  prove(cursor: string): Promise<void> | undefined {
+    const place = this.#link && parseCursor(cursor, this.#link.epoch)
+    return place === undefined ? undefined : this.#link?.prove(place)
   }
 
   /**
-   * Appends messages to all of these windows in one step. @returns their cursors.
+   * Appends messages to channels in one step.
    *
-   * @throws FST_ERR_EVENTSTREAM_HISTORY_CLOSED
+   * @throws FST_ERR_EVENTSTREAM_HISTORY_CLOSED or, with a store, FST_ERR_EVENTSTREAM_PUBLISH_FAILED
    */
   append(
     windows: readonly Window[],
     messages: readonly Appendable[],
-    { idempotencyKey, isKept }: AppendOptions
-  ): readonly Cursor[] {
+    options: AppendOptions
+  ): Appended | Promise<Appended> {
     if (this.closing.aborted) throw new FST_ERR_EVENTSTREAM_HISTORY_CLOSED()
+    if (this.#link !== undefined) return this.#link.append(windows, messages, options)
+    const { idempotencyKey, isKept } = options
     const scoped = idempotencyKey === undefined ? undefined : scopedKey(windows, idempotencyKey)
     const known = scoped === undefined ? undefined : this.#cursors.get(scoped)
-    if (known !== undefined) return known
+    if (known !== undefined) return { cursors: known, isNew: false }
+    const channels = windows.map(({ channel }) => channel)
     const last = messages.length - 1
-    const cursors = messages.map((message, i) =>
-      this.#append(windows, message, i === last ? scoped : undefined, isKept)
-    )
+    const cursors = messages.map((message, i) => {
+      const place = this.stamp()
+      const entry = this.#entryOf(
+        { ...message, place, channels, isKept },
+        windows,
+        i === last ? scoped : undefined
+      )
+      return this.#append(entry)
+    })
     if (scoped !== undefined && this.#cursors.has(scoped)) this.#cursors.set(scoped, cursors)
     this.#budget.trim()
-    return cursors
+    return { cursors, isNew: true }
   }
 
   /** What is in memory of a channel. To be used at once, and as long as it has messages or a follower. */
   window(channel: string, limits: Limits): Window {
     const known = this.#windows.get(channel)
     if (known === undefined) {
-      return new Window(this, ownText(channel), limits, this.#forgotten.get(channel) ?? this.#floor)
+      const dropped = this.#forgotten.get(channel) ?? this.#floor
+      return new Window(this, ownText(channel), limits, dropped, this.#link === undefined ? 0 : Infinity)
     }
     known.limits = limits
     return known
@@ -111,6 +144,11 @@ export class History implements WindowHost {
   /** How many messages of a channel are in memory. */
   lengthOf(channel: string): number {
     return this.#windows.get(channel)?.length ?? 0
+  }
+
+  /** All that is kept of a channel, for who does not follow it; `undefined`: what its window has is all. */
+  read(channel: string): Promise<StorePast> | undefined {
+    return this.#link?.read(channel)
   }
 
   /** All who keep up have been offered what is at or before this place. */
@@ -127,11 +165,40 @@ export class History implements WindowHost {
     return this.#closing.signal
   }
 
-  /** Drops what is kept, and takes no more. */
-  close(): void {
+  /** Drops what is in memory, and takes no more. */
+  async close(): Promise<void> {
     this.#closing.abort()
     this.#expiry.clear()
     for (const window of this.#windows.values()) window.clear()
+    await this.#link?.close()
+  }
+
+  storeOnMessages(messages: readonly StoredMessage[], upTo: Place): void {
+    if (this.closing.aborted) return
+    for (const message of messages) if (message.place > this.#head) this.#receive(message)
+    this.#budget.trim()
+    this.#moveTo(upTo)
+    for (const window of this.#ahead) {
+      window.tell()
+      this.#noteAhead(window)
+    }
+  }
+
+  storeOnLoss(channels: readonly string[], place: Place): void {
+    this.#moveTo(place)
+    for (const channel of channels) this.#windows.get(channel)?.lose(place)
+  }
+
+  /** What is kept of a channel after a place has been found. */
+  load(window: Window, { messages, dropped }: StorePast, since: Place): void {
+    const lacking = messages.filter(({ place }) => window.lacks(place))
+    const entries = lacking.map((message) => this.#entryOf(message, [window], undefined))
+    for (const [i, entry] of entries.entries())
+      this.#budget.add(entry, i === 0 && window.length === 0 ? 1 : 0)
+    window.load(entries, dropped, since)
+    if (window.isOverfull) this.#overfull.add(window)
+    this.#budget.trim()
+    this.#noteAhead(window)
   }
 
   windowOnDrop(window: Window, entry: Entry): void {
@@ -143,14 +210,18 @@ export class History implements WindowHost {
   windowOnUse(window: Window): void {
     this.#forgotten.delete(window.channel)
     this.#windows.set(window.channel, window)
+    this.#link?.follow(window)
   }
 
   windowOnIdle(window: Window): void {
     const { channel, dropped } = window
+    if (this.#windows.get(channel) !== window) return
     this.#windows.delete(channel)
     this.#expiry.remove(window)
     this.#overfull.delete(window)
-    if (dropped > this.#floor) this.#forgotten.set(channel, dropped)
+    this.#ahead.delete(window)
+    if (this.#link !== undefined) this.#link.unfollow(window)
+    else if (dropped > this.#floor) this.#forgotten.set(channel, dropped)
     for (const [oldest, place] of this.#forgotten) {
       if (this.#forgotten.size <= MAX_FORGOTTEN) break
       this.#forgotten.delete(oldest)
@@ -158,32 +229,46 @@ export class History implements WindowHost {
     }
   }
 
+  windowOnLack(window: Window): void {
+    void this.#link?.load(window)
+  }
+
   windowOnAge(window: Window): void {
     this.#expiry.add(window)
   }
 
-  #append(
+  #entryOf(
+    {
+      place,
+      channels,
+      text,
+      key,
+      isKept,
+      byteLength = Buffer.byteLength(text)
+    }: StoredMessage & Partial<Appendable>,
     windows: readonly Window[],
-    { text, byteLength, key }: Appendable,
-    idempotencyKey: string | undefined,
-    isKept: boolean
-  ): Cursor {
-    const place = this.stamp()
-    const entry: ListedEntry = {
+    idempotencyKey: string | undefined
+  ): ListedEntry {
+    const keepers = isKept ? windows : windows.filter(({ isFollowed }) => isFollowed)
+    const ageMs = this.#link === undefined ? 0 : Math.max(0, Date.now() - timeOfPlace(place))
+    return {
       place,
       cursor: this.cursorAt(place),
       text,
       byteLength,
       key: ownText(key),
       isKept,
-      time: performance.now(),
-      windows: isKept ? windows : windows.filter(({ isFollowed }) => isFollowed),
+      time: performance.now() - ageMs,
+      windows: keepers,
+      channels,
       idempotencyKey,
-      keepers: 0,
+      keepers: keepers.length,
       older: undefined,
       newer: undefined
     }
-    entry.keepers = entry.windows.length
+  }
+
+  #append(entry: ListedEntry): Cursor {
     if (entry.keepers === 0) return entry.cursor
     if (entry.idempotencyKey !== undefined) this.#cursors.set(entry.idempotencyKey, [])
     this.#budget.add(entry)
@@ -192,6 +277,27 @@ export class History implements WindowHost {
       if (window.isOverfull) this.#overfull.add(window)
     }
     return entry.cursor
+  }
+
+  #receive(message: StoredMessage): void {
+    const windows = message.channels.map((channel) => this.#windows.get(channel))
+    const lacking = windows.filter(
+      (window) => window?.isFollowed && !(window.newest && window.newest.place >= message.place)
+    )
+    this.#append(this.#entryOf(message, lacking as Window[], undefined))
+    this.#moveTo(message.place)
+  }
+
+  /** Whether it has something that may not be given yet. */
+  #noteAhead(window: Window): void {
+    if ((window.newest?.place ?? 0) > this.#head) this.#ahead.add(window)
+    else this.#ahead.delete(window)
+  }
+
+  #moveTo(place: Place): void {
+    if (place <= this.#head) return
+    this.#head = place
+    this.#link?.historyOnHead(place)
   }
 }
 

@@ -27,6 +27,11 @@ export function placeOfTime(time: Date | number): Place {
   return Number(time) * MICROSECONDS
 }
 
+/** In milliseconds since the Unix epoch. */
+export function timeOfPlace(place: Place): number {
+  return place / MICROSECONDS
+}
+
 export function formatPlace(place: Place): string {
   return place.toString(36).padStart(DIGITS, '0')
 }

@@ -24,10 +24,14 @@ export interface Entry {
   readonly time: number
   /** Those that it came into. */
   readonly windows: readonly Window[]
+  /** The names of all channels that it was published to. */
+  readonly channels: readonly string[]
 }
 
 /** What a window needs of its history. */
 export interface WindowHost {
+  /** All that has come is at or before this place. */
+  readonly head: Place
   /** All who keep up have been offered what is at or before this place. */
   readonly offered: Place
   windowOnDrop(window: Window, entry: Entry): void
@@ -37,11 +41,15 @@ export interface WindowHost {
   windowOnIdle(window: Window): void
   /** It wants to be told when its oldest entry is too old. */
   windowOnAge(window: Window): void
+  /** It is asked for what it does not have yet. */
+  windowOnLack(window: Window): void
 }
 
 /** Who is told that a window has got something. */
 export interface Follower {
   windowOnAppend(): void
+  /** It has got what is kept from before. */
+  windowOnLoad(): void
 }
 
 /** How many of the newest entries are looked through one by one. */
@@ -57,6 +65,12 @@ export class Window implements Expiring {
   #start = 0
   #bytes = 0
   #dropped: Place
+  /** Whether all of it is kept elsewhere. */
+  readonly #isCopy: boolean
+  /** It has all that is kept after this place, */
+  #since: Place
+  /** and is to have what is after that one. */
+  #wanted: Place
   /** How many entries are there only for those who are here. They do not count for the limits. */
   #passing = 0
   bucket: number | undefined
@@ -64,11 +78,15 @@ export class Window implements Expiring {
   /** The newest entry of each key, once somebody has asked. */
   #latest: Map<string, Entry> | undefined
 
-  constructor(host: WindowHost, channel: string, limits: Limits, dropped: Place) {
+  /** @param since it has all that is kept after this place. */
+  constructor(host: WindowHost, channel: string, limits: Limits, dropped: Place, since: Place) {
     this.#host = host
     this.channel = channel
     this.limits = limits
     this.#dropped = dropped
+    this.#isCopy = since > 0
+    this.#since = since
+    this.#wanted = since
   }
 
   get length(): number {
@@ -101,9 +119,60 @@ export class Window implements Expiring {
 
   unfollow(): void {
     this.#follower = undefined
+    // What is kept elsewhere is loaded again by who comes next.
+    if (this.#isCopy) this.clear()
     this.trim()
     this.#dropPassing()
     this.#tellIfIdle()
+  }
+
+  /** Whether it has all that is kept after a place. */
+  has(place: Place): boolean {
+    return place >= this.#since
+  }
+
+  get wanted(): Place {
+    return this.#wanted
+  }
+
+  /** Asks for what is kept after a place. */
+  want(place: Place): void {
+    if (place >= this.#wanted) return
+    const isAsked = this.#wanted < this.#since
+    this.#wanted = place
+    if (!isAsked) this.#host.windowOnLack(this)
+  }
+
+  /** Whether what is kept elsewhere is to be loaded. */
+  lacks(place: Place): boolean {
+    return place > this.#dropped && place < (this.oldest?.place ?? Infinity)
+  }
+
+  /**
+   * It gets what is kept after a place.
+   *
+   * @param entries those that it lacks.
+   * @param dropped the place of the newest message that is not kept any more.
+   */
+  load(entries: readonly Entry[], dropped: Place, since: Place): void {
+    this.#entries = [...entries, ...this.#kept()]
+    this.#start = 0
+    this.#bytes += entries.reduce((sum, { byteLength }) => sum + byteLength, 0)
+    this.#latest = undefined
+    this.#dropped = Math.max(this.#dropped, dropped)
+    this.#since = since
+    this.#age()
+    const last = Math.min(entries.at(-1)?.place ?? 0, this.#host.head)
+    while (this.#isOver && this.#placeAt(this.#start) <= last) this.dropOldest()
+    if (this.#wanted < since) this.#host.windowOnLack(this)
+    this.#follower?.windowOnLoad()
+  }
+
+  /** Nothing that came at or before a place is there any more. */
+  lose(place: Place): void {
+    this.clear()
+    this.#dropped = Math.max(this.#dropped, place)
+    this.tell()
   }
 
   append(entry: Entry): void {
@@ -114,6 +183,11 @@ export class Window implements Expiring {
     if (entry.isKept) this.#latest?.set(entry.key, entry)
     this.#age()
     this.trim()
+    this.tell()
+  }
+
+  /** It has something that its readers may take now. */
+  tell(): void {
     this.#follower?.windowOnAppend()
   }
 
@@ -142,6 +216,11 @@ export class Window implements Expiring {
     this.#forget(entry)
     if (this.#start * 2 > this.#entries.length) this.#compact()
     this.#tellIfIdle()
+  }
+
+  /** Drops what is at or before a place. */
+  dropUntil(place: Place): void {
+    while ((this.oldest?.place ?? Infinity) <= place) this.dropOldest()
   }
 
   get expiresAt(): number | undefined {

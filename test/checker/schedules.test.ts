@@ -4,7 +4,7 @@ import t from 'tap'
 import { judge } from './judge.ts'
 import { cases } from './schedules/cases.ts'
 import { known } from './schedules/known.ts'
-import { presentLibrary } from './schedules/present-library.ts'
+import { presentLibrary, storedLibrary } from './schedules/present-library.ts'
 import { runSchedule } from './schedules/run-schedule.ts'
 import { setups } from './schedules/setup.ts'
 import { schedules } from './schedules/steps.ts'
@@ -21,6 +21,25 @@ t.test('schedules › those that once had a violation', async (t) => {
       t.equal(textOf(judge(await runSchedule(presentLibrary, setup, steps))), '')
     })
   }
+})
+
+/** Who is to be cut when something was lost comes back to a store that has it, for as long as memory is too small. */
+const roomy = setups.map((setup) => {
+  const isCut = setup.channels.some(({ slow }) => slow === 'disconnect')
+  return isCut ? { ...setup, limits: { ...setup.limits, maxTotalBytes: 67_108_864 } } : setup
+})
+const numbers = fc.infiniteStream(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }))
+
+t.test(`schedules › nor with a store that answers late (FC_SEED=${seed})`, async () => {
+  const property = fc.asyncProperty(roomy, schedules, numbers, async (setup, steps, random) => {
+    const run = await runSchedule(
+      storedLibrary(() => random.next().value),
+      setup,
+      steps
+    )
+    assert.equal(textOf(judge(run)), '')
+  })
+  await fc.assert(property, { seed, numRuns })
 })
 
 t.test(`schedules › ${numRuns} of them have no violation (FC_SEED=${seed})`, async (t) => {

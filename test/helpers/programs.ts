@@ -17,6 +17,13 @@ interface Program {
 
 /** By the names of the modules in `programs/`: a test needs a program if it imports its module, itself or by others. */
 export const PROGRAMS = {
+  'redis-server': {
+    title: 'Redis',
+    debian: 'redis-server',
+    brew: 'redis',
+    paths: ['/usr/bin/redis-server'],
+    commands: ['redis-server', 'valkey-server']
+  },
   nginx: {
     title: 'nginx',
     debian: 'nginx',

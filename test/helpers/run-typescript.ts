@@ -7,7 +7,8 @@ const CLAUSE = /^(\w+)?(?:, )?(?:\{ (.+) \})?$/
 /** What this package's users import. */
 const OWN = new Map([
   ['fastify-eventstream', '../../lib/index.ts'],
-  ['fastify-eventstream/testing', '../../lib/testing/testing.ts']
+  ['fastify-eventstream/testing', '../../lib/testing/testing.ts'],
+  ['fastify-eventstream/conformance', '../../lib/conformance/conformance.ts']
 ])
 
 /** Runs TypeScript as the body of an async function that sees what it imports, and `scope`, which is preferred. */

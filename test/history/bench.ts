@@ -1,4 +1,5 @@
-import { type Appendable, type AppendOptions, History } from '../../lib/history/history.ts'
+import type { Appendable, AppendOptions } from '../../lib/history/append.ts'
+import { History } from '../../lib/history/history.ts'
 import type { Cursor, Place } from '../../lib/history/place.ts'
 import type { Entry, Follower, Limits, Window } from '../../lib/history/window.ts'
 
@@ -15,6 +16,8 @@ export class Ear implements Follower {
   windowOnAppend(): void {
     this.told++
   }
+
+  windowOnLoad(): void {}
 }
 
 /** A history whose channels are called by their names, and have no limits but those that are given. */
@@ -47,11 +50,9 @@ export class Bench {
     options: Partial<AppendOptions> = {}
   ): readonly Cursor[] {
     const windows = [channels].flat().map((channel) => this.window(channel))
-    return this.history.append(windows, messages.map(appendable), {
-      idempotencyKey: undefined,
-      isKept: true,
-      ...options
-    })
+    const given = { idempotencyKey: undefined, isKept: true, ...options }
+    const appended = this.history.append(windows, messages.map(appendable), given)
+    return appended instanceof Promise ? [] : appended.cursors
   }
 
   /** @returns the cursor of one message. */

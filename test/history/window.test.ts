@@ -124,7 +124,7 @@ t.test('Window › holds', async (t) => {
   t.test('the follower is told of each message, when it can be read', async (t) => {
     const bench = new Bench()
     const read: string[][] = []
-    bench.window('a').follow({ windowOnAppend: () => read.push(bench.texts('a')) })
+    bench.window('a').follow({ windowOnAppend: () => read.push(bench.texts('a')), windowOnLoad() {} })
     bench.append(['a', 'b'], ['1', '2'])
     bench.publish('b', 'not here')
     t.same(read, [['1'], ['1', '2']])

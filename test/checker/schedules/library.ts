@@ -6,6 +6,8 @@ import type { Setup } from './setup.ts'
 export interface Library {
   /** Whether ids that name many places may become uncertain. @defaultValue false */
   readonly isVague?: boolean
+  /** Whether what is published is there at once. @defaultValue true */
+  readonly isExact?: boolean
 
   start(setup: Setup, listener: LibraryListener): TriedServer
 }
@@ -17,6 +19,9 @@ export interface LibraryListener {
 
 /** A server and its history. When it is closed, nothing may be left of it. */
 export interface TriedServer {
+  /** Resolves when it is known whether somebody knows the id that a client brings. */
+  prepare?(lastEventId: string): Promise<void> | undefined
+
   /** @param transport stands for the response until `TriedConnection.open()`. */
   connect(lastEventId: string | undefined, transport: Transport): TriedConnection
 

@@ -1,11 +1,16 @@
+import { EventEmitter } from 'node:events'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type GapEvent, gapChannel } from '../../../lib/channel/diagnostics.ts'
+import { cursorIn } from '../../../lib/channel/last-event-id.ts'
 import { Connection } from '../../../lib/connection/connection.ts'
 import type { Transport } from '../../../lib/connection/transport/transport.ts'
 import { Hub } from '../../../lib/fastify/hub.ts'
 import { type ResolvedOptions, resolveOptions } from '../../../lib/fastify/options.ts'
+import type { Store } from '../../../lib/history/store.ts'
 import type { Published } from '../run-log.ts'
 import { channelOptions } from './channel-options.ts'
+import { LateStore } from './late-store.ts'
+import { NewShelf } from '../../helpers/shelf-store.ts'
 import type {
   Library,
   LibraryListener,
@@ -19,6 +24,15 @@ import { CHANNEL_NAMES, type Setup } from './setup.ts'
 /** What is in `lib/`. */
 export const presentLibrary: Library = { start: (setup, listener) => new PresentServer(setup, listener) }
 
+/** The same with a store that is some turns away. @param random tells how many. */
+export function storedLibrary(random: () => number): Library {
+  const shelf = new NewShelf()
+  return {
+    isExact: false,
+    start: (setup, listener) => new PresentServer(setup, listener, new LateStore(random, shelf))
+  }
+}
+
 const silent = { error() {}, warn() {}, info() {} }
 
 class PresentServer implements TriedServer {
@@ -27,11 +41,16 @@ class PresentServer implements TriedServer {
   readonly #listener: LibraryListener
   readonly #onGap = (event: unknown): void => this.#tellGap(event as GapEvent)
 
-  constructor({ channels, maxBufferedBytes, limits }: Setup, listener: LibraryListener) {
-    const instance = { server: {}, initialConfig: {}, log: silent } as unknown as FastifyInstance
+  constructor({ channels, maxBufferedBytes, limits }: Setup, listener: LibraryListener, store?: Store) {
+    const instance = {
+      server: new EventEmitter(),
+      initialConfig: {},
+      log: silent,
+      addHook() {}
+    } as unknown as FastifyInstance
     const { maxTotalBytes, ...own } = limits
     this.#options = resolveOptions({
-      history: { maxTotalBytes },
+      history: { maxTotalBytes, ...(store && { store }) },
       channels: { '*': own },
       maxBufferedBytes,
       heartbeatMs: 1_000,
@@ -43,6 +62,11 @@ class PresentServer implements TriedServer {
     }
     this.#listener = listener
     gapChannel.subscribe(this.#onGap)
+    void this.#hub.shared.history.open()
+  }
+
+  prepare(lastEventId: string): Promise<void> | undefined {
+    return this.#hub.shared.history.prove(cursorIn(lastEventId))
   }
 
   connect(lastEventId: string | undefined, transport: Transport): TriedConnection {
@@ -68,7 +92,7 @@ class PresentServer implements TriedServer {
 
   close(): void {
     gapChannel.unsubscribe(this.#onGap)
-    this.#hub.close()
+    void this.#hub.close()
   }
 
   #tellGap({ connection, channel, reason }: GapEvent): void {

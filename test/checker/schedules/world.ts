@@ -93,12 +93,13 @@ export class World implements LibraryListener {
     }
   }
 
-  connect({ client, resume, isLate, awaits = false, only }: Of<'connect'>): void {
+  async connect({ client, resume, isLate, awaits = false, only }: Of<'connect'>): Promise<void> {
     const back = this.clients[client]
     if (back === undefined || back.stream !== undefined) return
     const { setup } = back
     const other = this.clients[(client + 1) % this.clients.length]
     const lastEventId = back.idFor(resume, other, this.#moment)
+    if (lastEventId !== undefined) await this.#server.prepare?.(lastEventId)
     const stream = this.#connect(`client ${client}`, setup, lastEventId)
     back.streams.push(stream)
     stream.awaiting.push(...setup.subscriptions.filter((_, number) => only?.includes(number) ?? true))
@@ -124,7 +125,9 @@ export class World implements LibraryListener {
     this.#subscribe(stream, { channel, from, resume, filter: own?.filter ?? filter })
   }
 
-  unsubscribe(client: number, index: number): void {
+  async unsubscribe(client: number, index: number): Promise<void> {
+    // It is not known whether it covers what has not come yet.
+    if (!this.#isExact && this.#unsettled > 0) await this.settle()
     const membership = this.streamOf(client)?.memberships[index]
     const log = membership?.logs.at(-1)
     if (membership === undefined || log === undefined || !membership.live.active) return
@@ -133,7 +136,9 @@ export class World implements LibraryListener {
   }
 
   /** Subscribes to a channel again that the client was subscribed to. */
-  subscribeAgain({ client, index, from }: Of<'subscribe again'>): void {
+  async subscribeAgain({ client, index, from }: Of<'subscribe again'>): Promise<void> {
+    // What is on its way may come before or after it.
+    if (!this.#isExact && this.#unsettled > 0) await this.settle()
     const stream = this.streamOf(client)
     const membership = stream?.memberships[index]
     const last = membership?.logs.at(-1)
@@ -176,19 +181,23 @@ export class World implements LibraryListener {
   }
 
   async wait(ms: number): Promise<void> {
+    // A store that does not answer for so long fails `publish()`, and is not waited for.
+    if (!this.#isExact) await this.settle()
     await this.loop.advance(ms)
     this.tick()
     for (const { connection } of this.streams) connection.beat(Math.floor(this.loop.now))
   }
 
-  /** The process ends, and with it what it kept; another takes its place. */
+  /** The process ends, and with it what it alone kept; another takes its place. */
   async restart(): Promise<void> {
     for (const stream of this.streams) stream.destroy()
     this.#server.close()
     await this.settle()
     const at = this.tick()
-    for (const message of this.messages) message.lostAt ??= at
-    for (const { forgottenAt } of this.channels) forgottenAt.push(at)
+    if (this.#isExact) {
+      for (const message of this.messages) message.lostAt ??= at
+      for (const { forgottenAt } of this.channels) forgottenAt.push(at)
+    }
     this.#server = this.#library.start(this.setup, this)
   }
 
@@ -207,6 +216,11 @@ export class World implements LibraryListener {
     await this.settle()
     const leftovers = { ...this.#leftovers(), ...(await this.#framesLeft()) }
     return this.#runLog(leftovers)
+  }
+
+  /** Whether what was published is with the process, and ends with it. */
+  get #isExact(): boolean {
+    return this.#library.isExact ?? true
   }
 
   dispose(): void {
@@ -301,7 +315,7 @@ export class World implements LibraryListener {
     // What is published meanwhile is held for those whose handlers have not settled.
     const isHolding = ({ connection, settledAt }: Stream): boolean =>
       connection.state !== 'closed' && settledAt === undefined
-    if (this.streams.some(isHolding)) return
+    if (!this.#isExact || this.streams.some(isHolding)) return
     const { maxMessages, maxBytes, maxTotalBytes } = this.setup.limits
     let total = 0
     let totalCount = 0
@@ -331,7 +345,7 @@ export class World implements LibraryListener {
     for (let round = 0; round < 20; round++) {
       for (const [client, { streams }] of this.clients.entries()) {
         if (streams.length === 0) continue
-        this.connect({ do: 'connect', client, resume: 'own', isLate: false })
+        await this.connect({ do: 'connect', client, resume: 'own', isLate: false })
         const stream = this.streamOf(client)
         if (stream === undefined) continue
         this.#goOnToEnd(stream)
@@ -351,7 +365,7 @@ export class World implements LibraryListener {
       const setup = { ...own, ...FAST }
       for (let i = 0; i < probes; i++) {
         const stream = streams[(i * 7 + this.#moment) % streams.length]
-        if (stream !== undefined) this.#probeIdOf(stream, setup, i)
+        if (stream !== undefined) await this.#probeIdOf(stream, setup, i)
       }
     }
     await this.settle()
@@ -362,11 +376,11 @@ export class World implements LibraryListener {
     await this.settle()
   }
 
-  #probeIdOf(
+  async #probeIdOf(
     { receiver: { received }, memberships, client }: Stream,
     setup: ClientSetup,
     number: number
-  ): void {
+  ): Promise<void> {
     // Those that come with messages are tried by clients that are cut, too.
     const rare = received.filter(
       ({ event }) => event === undefined || event === EVENTS.cursor || event === EVENTS.gap
@@ -380,6 +394,7 @@ export class World implements LibraryListener {
         .map(({ channel, from }) => ({ channel, from: from === 'end' ? ('now' as const) : from, filter }))
     )
     if (had.length === 0) return
+    await this.#server.prepare?.(block.id)
     const probe = this.#connect(client, setup, block.id)
     this.#probes.push(probe)
     for (const { channel, from, filter } of had) {
@@ -444,8 +459,13 @@ export class World implements LibraryListener {
       channels: this.channels,
       messages: this.messages,
       clients: this.clients.map(logsOf),
-      retention: new MemoryRetention(this.messages, () => limits, msAt, limits.maxTotalBytes > 10_000),
-      isExact: true,
+      retention: new MemoryRetention(
+        this.messages,
+        () => limits,
+        msAt,
+        this.#isExact && limits.maxTotalBytes > 10_000
+      ),
+      isExact: this.#isExact,
       isVague: this.#library.isVague ?? false,
       samples: this.samples,
       leftovers

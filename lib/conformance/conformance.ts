@@ -1,0 +1,427 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict'
+import type { Place } from '../history/place.ts'
+import type { Store, StoreAppended, StoredMessage, StoreListener, StorePast } from '../history/store.ts'
+
+/** Messages that nobody else sees, and stores that share them. */
+export interface StoreWorld {
+  /** A store of one more server. */
+  store(): Store
+  /** Called when the case is over and its stores are closed. */
+  close?(): unknown
+}
+
+/** Something that every store does. */
+export interface StoreCase {
+  readonly title: string
+  /**
+   * Tries it.
+   *
+   * @param create makes a world without messages.
+   * @throws AssertionError if the store does something else. A case has no time limit: that is the test runner's.
+   */
+  run(create: () => StoreWorld | Promise<StoreWorld>): Promise<void>
+}
+
+const UNLIMITED = { maxMessages: 1_000_000, maxBytes: 1_000_000_000, maxAgeMs: false } as const
+const TEXTS = ['', 'data: a\n\n', 'data: \u2028 \u{1F600} \u0000 é\n\n', `data: ${'x'.repeat(70_000)}\n\n`]
+
+interface Appending {
+  readonly key?: string
+  readonly idempotencyKey?: string
+  readonly isKept?: boolean
+  readonly maxMessages?: number
+}
+
+/** One server of a world. */
+class Node implements StoreListener {
+  readonly store: Store
+  readonly told: StoredMessage[] = []
+  upTo: Place = 0
+  isClosed = false
+  readonly #waiting = new Set<{ isMet(): boolean; resolve(): void }>()
+
+  constructor(store: Store) {
+    this.store = store
+  }
+
+  storeOnMessages(messages: readonly StoredMessage[], upTo: Place): void {
+    ok(!this.isClosed, 'nothing is told after close()')
+    for (const message of messages) {
+      // What is told again is passed over.
+      if (message.place <= this.upTo) continue
+      ok(message.place <= upTo, 'upTo is at or after the messages that are told with it')
+      this.told.push(message)
+      this.upTo = message.place
+    }
+    this.upTo = Math.max(this.upTo, upTo)
+    for (const { isMet, resolve } of this.#waiting) if (isMet()) resolve()
+  }
+
+  storeOnLoss(): void {
+    throw new Error('a loss was told where nothing was lost')
+  }
+
+  /** Appends messages to channels, which are followed or not. */
+  append(
+    names: readonly string[],
+    texts: readonly string[],
+    { key = 'k', idempotencyKey, isKept = true, maxMessages }: Appending = {}
+  ): Promise<StoreAppended> {
+    const limits = { ...UNLIMITED, ...(maxMessages !== undefined && { maxMessages }) }
+    return this.store.append({
+      channels: names.map((name) => ({ name, limits })),
+      messages: texts.map((text) => ({ text, key })),
+      idempotencyKey,
+      isKept
+    })
+  }
+
+  /** Appends one message. */
+  async publish(name: string, text: string, options?: Appending): Promise<Place> {
+    const { places } = await this.append([name], [text], options)
+    equal(places.length, 1, 'a place for each message')
+    return places[0] as Place
+  }
+
+  /** Resolves when all that is at or before a place was told. */
+  async reach(place: Place): Promise<void> {
+    const isMet = (): boolean => this.upTo >= place
+    if (isMet()) return
+    await new Promise<void>((resolve) => this.#waiting.add({ isMet, resolve }))
+  }
+
+  /** What was told of a channel. */
+  toldOf(name: string): string[] {
+    return this.told.filter(({ channels }) => channels.includes(name)).map(({ text }) => text)
+  }
+}
+
+class World {
+  readonly #world: StoreWorld
+  readonly #nodes: Node[] = []
+
+  constructor(world: StoreWorld) {
+    this.#world = world
+  }
+
+  /** A server that is ready, and follows channels. */
+  async node(...follows: string[]): Promise<Node> {
+    const node = new Node(this.#world.store())
+    this.#nodes.push(node)
+    const place = await node.store.open(node)
+    node.upTo = Math.max(node.upTo, place)
+    for (const name of follows) await node.store.follow?.(name)
+    return node
+  }
+
+  async close(): Promise<void> {
+    for (const node of this.#nodes) {
+      node.isClosed = true
+      await node.store.close()
+    }
+    await this.#world.close?.()
+  }
+}
+
+function textsOf({ messages }: StorePast): string[] {
+  return messages.map(({ text }) => text)
+}
+
+function assertAscending(places: readonly Place[]): void {
+  for (const [i, place] of places.entries()) {
+    ok(Number.isSafeInteger(place) && place > 0, `a place is a positive safe integer, and not ${place}`)
+    if (i > 0) ok(place > (places[i - 1] as Place), 'places grow')
+  }
+}
+
+const CASES: Readonly<Record<string, (world: World) => Promise<void>>> = {
+  'all who have the same messages have one epoch': async (world) => {
+    const [one, other] = [await world.node(), await world.node()]
+    match(one.store.epoch, /^[0-9A-Za-z]{1,16}$/)
+    equal(other.store.epoch, one.store.epoch)
+  },
+
+  'places grow, in a batch, from call to call and from server to server': async (world) => {
+    const [one, other] = [await world.node(), await world.node()]
+    const places: Place[] = []
+    for (let i = 0; i < 5; i++) {
+      for (const node of [one, other]) places.push(...(await node.append(['a'], ['1', '2', '3'])).places)
+    }
+    equal(places.length, 30)
+    assertAscending(places)
+  },
+
+  'appends take effect in the order of the calls': async (world) => {
+    const node = await world.node('a')
+    const texts = Array.from({ length: 100 }, (_, i) => `${i}`)
+    const places = await Promise.all(texts.map((text) => node.publish('a', text)))
+    assertAscending(places)
+    deepEqual(textsOf(await node.store.read('a', 0)), texts)
+    await node.reach(places.at(-1) as Place)
+    deepEqual(node.toldOf('a'), texts)
+  },
+
+  'what was appended together stays together': async (world) => {
+    const [one, other] = [await world.node('a'), await world.node('a')]
+    const batches = Array.from({ length: 20 }, (_, i) => [`${i}.1`, `${i}.2`, `${i}.3`])
+    await Promise.all(batches.map((texts, i) => (i % 2 === 0 ? one : other).append(['a'], texts)))
+    const texts = textsOf(await one.store.read('a', 0))
+    equal(texts.length, 60)
+    for (let i = 0; i < texts.length; i += 3) {
+      const [batch = ''] = (texts[i] as string).split('.')
+      deepEqual(texts.slice(i, i + 3), batches[Number(batch)])
+    }
+  },
+
+  'every message is told as it is, in order, to all who follow, also to who appended it': async (world) => {
+    const nodes = [await world.node('a', 'b'), await world.node('a', 'b')] as const
+    const places: Place[] = []
+    for (const [i, text] of TEXTS.entries()) {
+      places.push(await nodes[0].publish(i % 2 === 0 ? 'a' : 'b', text, { key: `é${i}` }))
+    }
+    for (const node of nodes) {
+      await node.reach(places.at(-1) as Place)
+      deepEqual(
+        node.told.map(({ place, channels, text, key, isKept }) => ({ place, channels, text, key, isKept })),
+        TEXTS.map((text, i) => ({
+          place: places[i],
+          channels: [i % 2 === 0 ? 'a' : 'b'],
+          text,
+          key: `é${i}`,
+          isKept: true
+        }))
+      )
+    }
+  },
+
+  'read() gives what one channel has after a place': async (world) => {
+    const [one, other] = [await world.node(), await world.node()]
+    const places: Place[] = []
+    for (const text of TEXTS) {
+      places.push(await one.publish('a', text))
+      await one.publish('b', 'of another channel')
+    }
+    for (const [i, place] of [0, ...places].entries()) {
+      const past = await other.store.read('a', place)
+      deepEqual(textsOf(past), TEXTS.slice(i), `after message ${i}`)
+      deepEqual(
+        past.messages.map((message) => message.place),
+        places.slice(i)
+      )
+      for (const { channels, key, isKept } of past.messages)
+        deepEqual([channels, key, isKept], [['a'], 'k', true])
+      equal(past.dropped, 0, 'nothing was dropped')
+    }
+  },
+
+  'a channel that has nothing gives nothing': async (world) => {
+    const node = await world.node()
+    deepEqual(await node.store.read('a', 0), { messages: [], dropped: 0 })
+    deepEqual(await node.store.read('a', await node.publish('b', '1')), { messages: [], dropped: 0 })
+  },
+
+  'channels are told apart whatever their names': async (world) => {
+    const names = [
+      'a',
+      'A',
+      'a:b',
+      'a*',
+      '[a]',
+      'ä',
+      'a\u0308',
+      ' ',
+      'x'.repeat(256),
+      '__proto__',
+      '{a}',
+      'a\nb'
+    ]
+    const node = await world.node(...names)
+    let last: Place = 0
+    for (const name of names) last = await node.publish(name, name)
+    await node.reach(last)
+    for (const name of names) {
+      deepEqual(textsOf(await node.store.read(name, 0)), [name])
+      deepEqual(node.toldOf(name), [name])
+    }
+  },
+
+  'the newest messages that the limits allow are kept, and what was dropped is told': async (world) => {
+    const node = await world.node()
+    const places: Place[] = []
+    for (let i = 0; i < 50; i++) places.push(await node.publish('a', `${i}`, { maxMessages: 10 }))
+    const { messages, dropped } = await node.store.read('a', 0)
+    ok(messages.length >= 10, `${messages.length} are kept`)
+    const kept = messages.map(({ place }) => place)
+    deepEqual(kept, places.slice(-messages.length))
+    const newestDropped = places.at(-messages.length - 1) ?? 0
+    ok(
+      dropped >= newestDropped && dropped < (kept[0] as Place),
+      'dropped is between what is not kept and what is'
+    )
+    equal((await node.store.read('a', places.at(-1) as Place)).dropped, dropped, 'wherever it is read from')
+  },
+
+  'a message of several channels has one place': async (world) => {
+    const node = await world.node('a', 'b')
+    const { places } = await node.append(['a', 'b', 'c'], ['1', '2'])
+    equal(places.length, 2)
+    for (const name of ['a', 'b', 'c']) {
+      const { messages } = await node.store.read(name, 0)
+      deepEqual(
+        messages.map(({ place }) => place),
+        places
+      )
+      for (const { channels } of messages) deepEqual([...channels].sort(), ['a', 'b', 'c'])
+    }
+    await node.reach(places.at(-1) as Place)
+    deepEqual(
+      node.told.map(({ place }) => place),
+      places
+    )
+    for (const { channels } of node.told) deepEqual([...channels].sort(), ['a', 'b', 'c'])
+  },
+
+  'what is not kept is told, and not read': async (world) => {
+    const node = await world.node('a')
+    await node.publish('a', '1')
+    const passing = await node.publish('a', '2', { isKept: false })
+    const last = await node.publish('a', '3')
+    await node.reach(last)
+    deepEqual(
+      node.told.map(({ text, isKept }) => [text, isKept]),
+      [
+        ['1', true],
+        ['2', false],
+        ['3', true]
+      ]
+    )
+    deepEqual(textsOf(await node.store.read('a', 0)), ['1', '3'])
+    equal((await node.store.read('a', passing)).dropped, 0, 'which is no loss')
+  },
+
+  'an idempotency key is used once for the same channels': async (world) => {
+    const [one, other] = [await world.node('a'), await world.node('a')]
+    const idempotencyKey = 'once'
+    const first = await one.append(['a', 'b'], ['1', '2'], { idempotencyKey })
+    equal(first.isNew, true)
+    const again = await Promise.all([
+      one.append(['a', 'b'], ['1', '2'], { idempotencyKey }),
+      other.append(['b', 'a'], ['1', '2'], { idempotencyKey })
+    ])
+    for (const appended of again) deepEqual(appended, { places: first.places, isNew: false })
+    equal((await one.append(['a'], ['3'], { idempotencyKey })).isNew, true, 'these are other channels')
+    equal((await one.append(['a', 'b'], ['4'], { idempotencyKey: 'twice' })).isNew, true)
+    deepEqual(textsOf(await other.store.read('a', 0)), ['1', '2', '3', '4'])
+    await other.reach(await one.publish('a', '5'))
+    deepEqual(other.toldOf('a'), ['1', '2', '3', '4', '5'])
+  },
+
+  'an idempotency key is used once when several use it at a time': async (world) => {
+    const [one, other] = [await world.node(), await world.node()]
+    const appended = await Promise.all(
+      Array.from({ length: 10 }, (_, i) =>
+        (i % 2 ? one : other).append(['a'], ['1'], { idempotencyKey: 'k' })
+      )
+    )
+    equal(appended.filter(({ isNew }) => isNew).length, 1)
+    equal(new Set(appended.map(({ places }) => places[0])).size, 1)
+  },
+
+  'head() is at or after all that was appended': async (world) => {
+    const [one, other] = [await world.node(), await world.node()]
+    for (let i = 0; i < 5; i++) {
+      const place = await one.publish('a', `${i}`)
+      ok((await other.store.head()) >= place)
+    }
+    const head = await other.store.head()
+    ok((await one.publish('a', 'later')) > head, 'and before all that comes')
+  },
+
+  'open() resolves with a place at or after all that was there': async (world) => {
+    const place = await (await world.node()).publish('a', '1')
+    const node = await world.node('a')
+    ok(node.upTo >= place)
+    const later = await node.publish('a', '2')
+    await node.reach(later)
+    deepEqual(node.toldOf('a'), ['2'], 'which is not told')
+  },
+
+  'prove() knows the places that were given, and no later ones': async (world) => {
+    const [one, other] = [await world.node(), await world.node()]
+    const places = [await one.publish('a', '1'), await other.publish('b', '2')]
+    for (const { store } of [one, other]) {
+      deepEqual(await store.prove([...places, (places[1] as Place) + 3_600_000_000]), [true, true, false])
+      deepEqual(await store.prove([await store.head()]), [true])
+      deepEqual(await store.prove([]), [])
+    }
+  },
+
+  'prove() knows places whose messages were dropped': async (world) => {
+    const node = await world.node()
+    const places: Place[] = []
+    for (let i = 0; i < 20; i++) places.push(await node.publish('a', `${i}`, { maxMessages: 1 }))
+    ok((await node.store.prove(places)).every((isKnown) => isKnown))
+  },
+
+  'who follows and then reads misses nothing that is appended meanwhile': async (world) => {
+    const [publisher, node] = [await world.node(), await world.node()]
+    const texts = Array.from({ length: 200 }, (_, i) => `${i}`)
+    const published = (async () => {
+      let last: Place = 0
+      for (const text of texts) last = await publisher.publish('a', text)
+      return last
+    })()
+    await node.store.follow?.('a')
+    const { messages } = await node.store.read('a', 0)
+    await node.reach(await published)
+    const past = messages.at(-1)?.place ?? 0
+    const live = node.told.filter(({ place }) => place > past)
+    deepEqual(
+      [...messages, ...live].map(({ text }) => text),
+      texts
+    )
+  },
+
+  'what read() gave is told to be all that there is up to it': async (world) => {
+    const [publisher, node] = [await world.node(), await world.node()]
+    const place = await publisher.publish('a', '1')
+    await node.store.follow?.('a')
+    deepEqual(textsOf(await node.store.read('a', 0)), ['1'])
+    await node.reach(place)
+  },
+
+  'who does not follow any more can follow again': async (world) => {
+    const [publisher, node] = [await world.node(), await world.node('a', 'b')]
+    node.store.unfollow?.('a')
+    await publisher.publish('a', '1')
+    await node.store.follow?.('a')
+    const last = await publisher.publish('a', '2')
+    await node.reach(last)
+    equal(node.toldOf('a').at(-1), '2')
+  },
+
+  'nothing is told to who has closed': async (world) => {
+    const [one, other] = [await world.node('a'), await world.node('a')]
+    other.isClosed = true
+    await other.store.close()
+    await one.reach(await one.publish('a', '1'))
+    deepEqual(one.toldOf('a'), ['1'])
+  }
+}
+
+/** What every store does. Each case runs by itself, in a world of its own. */
+export const storeCases: readonly StoreCase[] = Object.freeze(
+  Object.entries(CASES).map(([title, run]) =>
+    Object.freeze({
+      title,
+      async run(create: () => StoreWorld | Promise<StoreWorld>) {
+        const world = new World(await create())
+        try {
+          await run(world)
+        } finally {
+          await world.close()
+        }
+      }
+    })
+  )
+)

@@ -1,0 +1,109 @@
+import { Deferred } from '../../base/deferred.ts'
+import type { Place } from '../place.ts'
+
+interface State {
+  /** The place of its newest message that is kept, as was told or read; `undefined`: not known. */
+  head: Place | undefined
+  /** Resolves when what is published is told. */
+  confirmed: Deferred<void>
+}
+
+/** The channels of which Redis is to tell, and where they end. */
+export class Followed {
+  readonly #states = new Map<string, State>()
+  readonly #subscribe: (names: readonly string[], isWanted: boolean) => Promise<void>
+  readonly #changed = new Set<string>()
+  /** Those that were looked at last are at the end. */
+  #round: string[] = []
+  #isReady = false
+
+  constructor(subscribe: (names: readonly string[], isWanted: boolean) => Promise<void>) {
+    this.#subscribe = subscribe
+  }
+
+  get names(): Iterable<string> {
+    return this.#states.keys()
+  }
+
+  has(name: string): boolean {
+    return this.#states.has(name)
+  }
+
+  headOf(name: string): Place | undefined {
+    return this.#states.get(name)?.head
+  }
+
+  add(name: string): Promise<void> {
+    const known = this.#states.get(name)
+    if (known !== undefined) return known.confirmed.promise
+    const state = { head: undefined, confirmed: new Deferred<void>() }
+    this.#states.set(name, state)
+    this.#change(name)
+    return state.confirmed.promise
+  }
+
+  remove(name: string): void {
+    if (this.#states.delete(name)) this.#change(name)
+  }
+
+  /** It ends there at least. */
+  hear(name: string, head: Place): void {
+    const state = this.#states.get(name)
+    if (state !== undefined) state.head = Math.max(state.head ?? 0, head)
+  }
+
+  setHead(name: string, head: Place): void {
+    const state = this.#states.get(name)
+    if (state !== undefined) state.head = head
+  }
+
+  /** @returns whether a message comes after the one that was heard last, or was heard itself. */
+  hearNext(name: string, previous: Place, place: Place): boolean {
+    const state = this.#states.get(name)
+    if (state === undefined) return true
+    const { head = previous } = state
+    if (place > head) state.head = place
+    return previous === head || place <= head
+  }
+
+  forgetHeads(): void {
+    for (const state of this.#states.values()) state.head = undefined
+  }
+
+  /** The connection has all that are followed now. */
+  confirmAll(): void {
+    this.#isReady = true
+    for (const [name, { confirmed }] of this.#states) if (!this.#changed.has(name)) confirmed.resolve()
+    if (this.#changed.size > 0) void this.#flush()
+  }
+
+  /** There is no connection any more: all are subscribed with the next one. */
+  breakOff(): void {
+    this.#isReady = false
+  }
+
+  /** Some of them, in turn. */
+  next(count: number): string[] {
+    if (this.#round.length === 0) this.#round = [...this.#states.keys()]
+    return this.#round.splice(0, count).filter((name) => this.#states.has(name))
+  }
+
+  #change(name: string): void {
+    if (this.#changed.size === 0 && this.#isReady) queueMicrotask(() => void this.#flush())
+    this.#changed.add(name)
+  }
+
+  async #flush(): Promise<void> {
+    if (!this.#isReady) return
+    const changed = [...this.#changed]
+    this.#changed.clear()
+    const wanted = changed.filter((name) => this.#states.has(name))
+    const unwanted = changed.filter((name) => !this.#states.has(name))
+    try {
+      await Promise.all([this.#subscribe(wanted, true), this.#subscribe(unwanted, false)])
+      for (const name of wanted) this.#states.get(name)?.confirmed.resolve()
+    } catch {
+      // The next connection has them.
+    }
+  }
+}

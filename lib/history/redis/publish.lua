@@ -1,0 +1,102 @@
+-- Publishes messages to channels, in one step. The plugin runs this script, and so may other programs:
+--
+--   redis-cli --eval publish.lua 'eventstream:{0}' , '' 7 '' 0 1 1 news 0 0 0 '' $'data: hello\n\n'
+--
+-- KEYS[1]  the prefix of the history, and {0}
+-- ARGV     1  what the history calls itself, or '' for whatever it does
+--          2  a random integer from 0 to 65535
+--          3  an idempotency key, or '', and 4 for how many milliseconds it counts
+--          5  1 for messages that are kept, 0 for those that are only for who is here
+--          6  how many channels follow: of each its name, the messages, bytes of text and milliseconds that are kept;
+--             0, 0 and 0: as before
+--          then of each message a header (JSON: [key] or [key, channels]; '': no key), and its text, which ends with an empty line
+--
+-- Returns an array: 1 if the messages are new, or 0; whether a channel's limits have changed, 1 or 0; and the messages' places.
+-- An error that begins with EPOCH says what the history calls itself.
+local base = KEYS[1]
+local ids, heads, sizes = base .. ':ids', base .. ':heads', base .. ':sizes'
+local epoch, random, isKept = ARGV[1], tonumber(ARGV[2]), ARGV[5] == '1'
+local once, onceMs = ARGV[3] ~= '' and base .. ':once:' .. ARGV[3], ARGV[4]
+local DAY_MS, PROVED_US, MAX_IDS = 86400000, 600000000, 100000
+
+local known = redis.call('GET', base .. ':epoch')
+if not known then return redis.error_reply('EPOCH -') end
+if epoch ~= '' and epoch ~= known then return redis.error_reply('EPOCH ' .. known) end
+if once then
+  local places = redis.call('GET', once)
+  if places then
+    local answer = {0, 0}
+    for place in string.gmatch(places, '%d+') do table.insert(answer, place) end
+    return answer
+  end
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local newest = redis.call('XREVRANGE', ids, '+', '-', 'COUNT', 1)[1]
+local last = newest and tonumber(string.match(newest[1], '^%d+')) or 0
+
+local function text(place) return string.format('%.0f', place) end
+
+local channels, at, isChanged = {}, 7, 0
+for i = 1, tonumber(ARGV[6]) do
+  local name = ARGV[at]
+  local channel = {name = name, log = base .. ':log:' .. name, notices = base .. ':' .. known .. ':' .. name}
+  local given = ARGV[at + 1] .. ' ' .. ARGV[at + 2] .. ' ' .. ARGV[at + 3]
+  at = at + 4
+  if isKept then
+    channel.head = redis.call('ZSCORE', heads, name) or '0'
+    local total, dropped, limits = string.match(redis.call('HGET', sizes, name) or '', '^(%d+) (%d+) (.*)$')
+    if given == '0 0 0' then given = limits or '1000 1048576 300000' end
+    if limits and limits ~= given then isChanged = 1 end
+    channel.total, channel.dropped, channel.limits = tonumber(total or 0), tonumber(dropped or 0), given
+  end
+  channels[i] = channel
+end
+
+local places = {}
+for i = at, #ARGV, 2 do
+  local header, body = ARGV[i], ARGV[i + 1]
+  last = math.max(now, last + 1) + random % 256
+  random = (random * 69069 + 1) % 65536
+  local place = text(last)
+  redis.call('XADD', ids, place .. '-0', 'i', '')
+  table.insert(places, place)
+  if header == '' then header = '[""]' end
+  local message = header .. '\n' .. body
+  for _, channel in ipairs(channels) do
+    local previous = '-'
+    if isKept then
+      previous = channel.head
+      redis.call('XADD', channel.log, place .. '-0', 'm', message, 'p', previous, 'c', channel.total)
+      channel.total, channel.head = channel.total + #body, place
+    end
+    redis.call('PUBLISH', channel.notices, place .. ' ' .. previous .. '\n' .. message)
+  end
+end
+
+for _, channel in ipairs(isKept and channels or {}) do
+  local log, maxMessages, maxBytes, maxAgeMs = channel.log, string.match(channel.limits, '^(%d+) (%d+) (%d+)$')
+  maxMessages, maxBytes, maxAgeMs = tonumber(maxMessages), tonumber(maxBytes), tonumber(maxAgeMs)
+  redis.call('XTRIM', log, 'MAXLEN', maxMessages)
+  if maxAgeMs > 0 then redis.call('XTRIM', log, 'MINID', text(math.min(now - maxAgeMs * 1000, last))) end
+  local function isOver() return channel.total - channel.dropped > maxBytes end
+  if isOver() then
+    local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 2)
+    -- What was dropped otherwise has not been counted.
+    if oldest[1] then channel.dropped = tonumber(oldest[1][2][6]) end
+    while isOver() and oldest[2] do
+      redis.call('XDEL', log, oldest[1][1])
+      channel.dropped = tonumber(oldest[2][2][6])
+      oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 2)
+    end
+  end
+  redis.call('PEXPIRE', log, maxAgeMs > 0 and math.min(maxAgeMs, DAY_MS) or DAY_MS)
+  redis.call('ZADD', heads, channel.head, channel.name)
+  redis.call('HSET', sizes, channel.name, text(channel.total) .. ' ' .. text(channel.dropped) .. ' ' .. channel.limits)
+end
+if redis.call('XLEN', ids) > MAX_IDS then redis.call('XTRIM', ids, 'MINID', '~', text(now - PROVED_US)) end
+if once then redis.call('SET', once, table.concat(places, ' '), 'PX', onceMs) end
+table.insert(places, 1, isChanged)
+table.insert(places, 1, 1)
+return places

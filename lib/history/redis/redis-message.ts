@@ -1,0 +1,93 @@
+import type { Place } from '../place.ts'
+import type { StoredMessage, StorePast } from '../store.ts'
+
+/** A message as Redis tells it. */
+export interface Notice {
+  readonly message: StoredMessage
+  /** The place of the one before it in the channel; `undefined`: it is not kept. */
+  readonly previous: Place | undefined
+}
+
+/** What a channel has. */
+export interface ReadAnswer extends StorePast {
+  /** The place of its newest message. */
+  readonly head: Place
+  /** The place of the message before the first one that was read; `undefined`: there is none. */
+  readonly previous: Place | undefined
+}
+
+/** `''` for a message without a key that is published to one channel. */
+export function formatHeader(key: string, channels: readonly string[]): string {
+  if (channels.length > 1) return JSON.stringify([key, channels])
+  return key === '' ? '' : JSON.stringify([key])
+}
+
+/** `<place> <place before, or ->`, and on further lines the header and the text. @returns `undefined` for what is none. */
+export function parseNotice(channel: string, body: string): Notice | undefined {
+  const end = body.indexOf('\n')
+  const [, place, previous] = /^(\d+) (\d+|-)$/.exec(body.slice(0, end)) ?? []
+  if (place === undefined || previous === undefined) return undefined
+  const message = parseMessage(channel, Number(place), body.slice(end + 1), previous !== '-')
+  return message && { message, previous: previous === '-' ? undefined : Number(previous) }
+}
+
+/** @throws for what `READ` cannot have answered. */
+export function parseRead(channel: string, answer: unknown): ReadAnswer {
+  if (!isTexts(answer)) throw new Error('Redis answered a reading with something else')
+  const [head = '0', dropped = '0', , previous] = answer
+  const messages: StoredMessage[] = []
+  let lost = Number(dropped)
+  for (let i = 2; i < answer.length; i += 3) {
+    const place = Number(answer[i])
+    const message = parseMessage(channel, place, answer[i + 2] ?? '', true)
+    // Somebody has appended something else, past the script.
+    if (message === undefined || answer[i + 1] === '') {
+      messages.length = 0
+      lost = place
+    } else messages.push(message)
+  }
+  return {
+    head: Number(head),
+    dropped: lost,
+    messages,
+    previous: previous === undefined ? undefined : Number(previous)
+  }
+}
+
+/** Numbers that Redis answers with, as texts. @throws for something else. */
+export function parseNumbers(answer: unknown, count?: number): number[] {
+  const numbers = Array.isArray(answer) ? answer.map(Number) : [Number.NaN]
+  const isRight = numbers.every((number) => Number.isSafeInteger(number) && number >= 0)
+  if (!isRight || (count !== undefined && numbers.length !== count)) {
+    throw new Error('Redis answered with something else than numbers')
+  }
+  return numbers
+}
+
+function isTexts(answer: unknown): answer is string[] {
+  return Array.isArray(answer) && answer.every((part) => typeof part === 'string')
+}
+
+function parseMessage(
+  channel: string,
+  place: Place,
+  body: string,
+  isKept: boolean
+): StoredMessage | undefined {
+  const end = body.indexOf('\n')
+  if (end < 0) return undefined
+  const header = parseHeader(body.slice(0, end))
+  if (header === undefined) return undefined
+  const { key, channels = [channel] } = header
+  return { place, channels, key, text: body.slice(end + 1), isKept }
+}
+
+function parseHeader(header: string): { key: string; channels: string[] | undefined } | undefined {
+  try {
+    const [key, channels]: unknown[] = JSON.parse(header)
+    if (typeof key !== 'string' || !(channels === undefined || isTexts(channels))) return undefined
+    return { key, channels }
+  } catch {
+    return undefined
+  }
+}

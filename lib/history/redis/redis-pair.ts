@@ -1,0 +1,152 @@
+import type { Dial, LinkListener, RedisLink } from './redis-link.ts'
+import { type RedisScript, SCRIPTS } from './redis-scripts.ts'
+
+/** Two connections to Redis that are made and given up together. */
+export interface Links {
+  readonly commands: RedisLink
+  readonly notices: RedisLink
+}
+
+export interface PairListener {
+  /** Prepares new connections, before anybody else uses them. @throws RefusedError: none is made any more. */
+  pairOnConnect(links: Links): Promise<void>
+  /** They can be used. */
+  pairOnReady(): void
+  /** There are none any more, or none could be made. Called once, until there are some again. */
+  pairOnLost(error: Error): void
+  pairOnMessage(name: string, body: string): void
+}
+
+/** What connecting again does not change. */
+export class RefusedError extends Error {}
+
+const MIN_DELAY_MS = 50
+const MAX_DELAY_MS = 1_000
+const PREPARE_TIMEOUT_MS = 5_000
+
+/**
+ * A connection for commands and one for Pub/Sub. A break of either remakes both: a primary that was made a replica may keep
+ * one of them, and lose what it had.
+ */
+export class RedisPair implements LinkListener {
+  readonly #dial: Dial
+  readonly #listener: PairListener
+  #links: Links | undefined
+  /** Those that are being made. */
+  readonly #making = new Set<RedisLink>()
+  #isLost = false
+  #isClosed = false
+  #delayMs = 0
+  #readyAt = 0
+  #timer: NodeJS.Timeout | undefined
+  #timeout: NodeJS.Timeout | undefined
+
+  constructor(dial: Dial, listener: PairListener) {
+    this.#dial = dial
+    this.#listener = listener
+  }
+
+  /** The connections, if there are any. */
+  get links(): Links | undefined {
+    return this.#links
+  }
+
+  /** @throws RefusedError. What else fails is tried again, and told to the listener. */
+  async connect(): Promise<void> {
+    try {
+      await this.#connect()
+    } catch (error) {
+      this.#drop()
+      if (error instanceof RefusedError || this.#isClosed) throw error
+      this.linkOnLost(error as Error)
+    }
+  }
+
+  /** @throws what `RedisLink.call()` throws. */
+  async run(
+    { commands }: Links,
+    { source, sha }: RedisScript,
+    base: string,
+    args: readonly string[]
+  ): Promise<unknown> {
+    try {
+      return await commands.call(['EVALSHA', sha, '1', base, ...args])
+    } catch (error) {
+      if (!isNoScript(error)) throw error
+      return commands.call(['EVAL', source, '1', base, ...args])
+    }
+  }
+
+  /** Gives the connections up, and makes others. */
+  reset(error: Error): void {
+    this.linkOnLost(error)
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#drop()
+  }
+
+  linkOnMessage(name: string, body: string): void {
+    this.#listener.pairOnMessage(name, body)
+  }
+
+  linkOnLost(error: Error): void {
+    this.#drop()
+    if (this.#isClosed) return
+    if (!this.#isLost) {
+      this.#isLost = true
+      this.#listener.pairOnLost(error)
+    }
+    if (this.#isClosed) return
+    if (performance.now() - this.#readyAt > MAX_DELAY_MS) this.#delayMs = 0
+    const delayMs = this.#delayMs * (0.5 + Math.random() / 2)
+    this.#delayMs = Math.min(MAX_DELAY_MS, Math.max(MIN_DELAY_MS, 2 * this.#delayMs))
+    this.#timer = setTimeout(
+      () => this.connect().catch((err) => this.#listener.pairOnLost(err)),
+      delayMs
+    ).unref()
+  }
+
+  async #connect(): Promise<void> {
+    const [commands, notices] = await Promise.all([this.#make(), this.#make()])
+    const links = { commands, notices }
+    this.#timeout = setTimeout(
+      () => this.reset(new Error(`Redis did not answer within ${PREPARE_TIMEOUT_MS} ms`)),
+      PREPARE_TIMEOUT_MS
+    ).unref()
+    await Promise.all(SCRIPTS.map(({ source }) => commands.call(['SCRIPT', 'LOAD', source])))
+    await this.#listener.pairOnConnect(links)
+    clearTimeout(this.#timeout)
+    if (!this.#making.has(commands) || !this.#making.has(notices))
+      throw new Error('The connection to Redis broke')
+    this.#making.clear()
+    this.#links = links
+    this.#isLost = false
+    this.#readyAt = performance.now()
+    this.#listener.pairOnReady()
+  }
+
+  async #make(): Promise<RedisLink> {
+    const link = await this.#dial(this)
+    if (this.#isClosed) {
+      link.destroy()
+      throw new Error('The history is closed')
+    }
+    this.#making.add(link)
+    return link
+  }
+
+  #drop(): void {
+    clearTimeout(this.#timer)
+    clearTimeout(this.#timeout)
+    const { commands, notices } = this.#links ?? {}
+    this.#links = undefined
+    for (const link of [commands, notices, ...this.#making]) link?.destroy()
+    this.#making.clear()
+  }
+}
+
+export function isNoScript(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'NOSCRIPT'
+}

@@ -1,0 +1,95 @@
+import { Deferred } from '../../base/deferred.ts'
+import { isNoScript } from './redis-pair.ts'
+
+interface Waiting<Publication> {
+  readonly publication: Publication
+  readonly answer: Deferred<unknown>
+  readonly deadline: number
+}
+
+/** Sends at once. Rejects if it is not known whether that was taken; what was refused for want of the script was not. */
+type Send<Publication> = (publication: Publication) => Promise<unknown>
+
+/** How long something waits for a connection. */
+const WAIT_MS = 5_000
+
+/** Publishes in the order of the calls, whenever there is a connection. */
+export class RedisPublisher<Publication> {
+  readonly #send: Send<Publication>
+  readonly #loadScripts: () => Promise<unknown>
+  /** What has not been sent, in order. */
+  #waiting: Waiting<Publication>[] = []
+  /** What was sent, and has no answer. */
+  #sent = 0
+  /** What is to be sent again, when all that was sent has its answer. */
+  #again: Waiting<Publication>[] = []
+  #isReady = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(send: Send<Publication>, loadScripts: () => Promise<unknown>) {
+    this.#send = send
+    this.#loadScripts = loadScripts
+  }
+
+  publish(publication: Publication): Promise<unknown> {
+    const answer = new Deferred<unknown>()
+    this.#waiting.push({ publication, answer, deadline: performance.now() + WAIT_MS })
+    this.#flush()
+    if (this.#waiting.length > 0) this.#timer ??= setTimeout(() => this.#giveUp(), WAIT_MS).unref()
+    return answer.promise
+  }
+
+  /** There is a connection. */
+  start(): void {
+    this.#isReady = true
+    this.#flush()
+  }
+
+  /** There is none any more. */
+  stop(): void {
+    this.#isReady = false
+  }
+
+  close(): void {
+    this.stop()
+    clearTimeout(this.#timer)
+    this.#reject(this.#waiting.splice(0))
+  }
+
+  #flush(): void {
+    if (!this.#isReady || this.#again.length > 0) return
+    for (const waiting of this.#waiting.splice(0)) void this.#sendOne(waiting)
+  }
+
+  async #sendOne(waiting: Waiting<Publication>): Promise<void> {
+    this.#sent++
+    try {
+      waiting.answer.resolve(await this.#send(waiting.publication))
+    } catch (error) {
+      if (isNoScript(error)) this.#again.push(waiting)
+      else waiting.answer.reject(error as Error)
+    }
+    this.#sent--
+    if (this.#sent === 0 && this.#again.length > 0) await this.#sendAgain()
+  }
+
+  async #sendAgain(): Promise<void> {
+    await this.#loadScripts().catch(() => {})
+    this.#waiting = [...this.#again, ...this.#waiting]
+    this.#again = []
+    this.#flush()
+  }
+
+  #giveUp(): void {
+    this.#timer = undefined
+    const now = performance.now()
+    this.#reject(this.#waiting.filter(({ deadline }) => deadline <= now))
+    this.#waiting = this.#waiting.filter(({ deadline }) => deadline > now)
+    const [next] = this.#waiting
+    if (next !== undefined) this.#timer = setTimeout(() => this.#giveUp(), next.deadline - now).unref()
+  }
+
+  #reject(waiting: readonly Waiting<Publication>[]): void {
+    for (const { answer } of waiting) answer.reject(new Error('There is no connection to Redis'))
+  }
+}

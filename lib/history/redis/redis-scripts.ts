@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+
+/** What Redis runs as one atomic step. Its only key is the base of all names. */
+export interface RedisScript {
+  readonly source: string
+  readonly sha: string
+}
+
+function script(source: string): RedisScript {
+  return { source, sha: createHash('sha1').update(source).digest('hex') }
+}
+
+/** Says itself what it takes and returns. */
+export const PUBLISH: RedisScript = script(readFileSync(new URL('./publish.lua', import.meta.url), 'utf8'))
+
+/**
+ * Finds out where the history stands, and makes sure that there is one, and that Redis takes writes.
+ *
+ * ARGV: what it shall call itself if it is new; a place that what comes shall be after; a random integer; what it is
+ * thought to call itself, or ''; how many milliseconds a channel is remembered that gets nothing.
+ * Returns what it calls itself and its newest place, which is also told on the Pub/Sub channel `<base>:<epoch>`.
+ */
+export const PROBE: RedisScript = script(`
+local base, least = KEYS[1], tonumber(ARGV[2])
+local ids, heads = base .. ':ids', base .. ':heads'
+redis.call('SET', base .. ':epoch', ARGV[1], 'NX')
+local epoch = redis.call('GET', base .. ':epoch')
+local newest = redis.call('XREVRANGE', ids, '+', '-', 'COUNT', 1)[1]
+local last = newest and tonumber(string.match(newest[1], '^%d+')) or 0
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+if last == 0 or last < least then
+  last = math.max(now, last, least) + 1 + tonumber(ARGV[3]) % 256
+  redis.call('XADD', ids, string.format('%.0f-0', last), 'i', '')
+end
+local old = redis.call('ZRANGEBYSCORE', heads, 0, now - ARGV[5] * 1000, 'WITHSCORES', 'LIMIT', 0, 100)
+for i = 1, #old, 2 do
+  redis.call('DEL', base .. ':log:' .. old[i])
+  redis.call('HDEL', base .. ':sizes', old[i])
+  redis.call('ZREM', heads, old[i])
+  redis.call('SET', base .. ':floor', old[i + 1])
+end
+last = string.format('%.0f', last)
+if ARGV[4] == epoch then redis.call('PUBLISH', base .. ':' .. epoch, last) end
+return {epoch, last}
+`)
+
+/**
+ * ARGV: a channel and a place.
+ * Returns the channel's newest place, that of the newest message that is not kept any more, and of each message after the
+ * place its own, that of the one before it in the channel, and the header and the text as \`publish.lua\` was given them.
+ */
+export const READ: RedisScript = script(`
+local base, name, after = KEYS[1], ARGV[1], ARGV[2]
+local log = base .. ':log:' .. name
+local head = redis.call('ZSCORE', base .. ':heads', name) or '0'
+local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+local answer = {head, oldest and oldest[2][4] or head}
+for _, entry in ipairs(redis.call('XRANGE', log, '(' .. after .. '-0', '+')) do
+  table.insert(answer, string.match(entry[1], '^%d+'))
+  table.insert(answer, entry[2][4] or '')
+  table.insert(answer, entry[2][1] == 'm' and entry[2][2] or '')
+end
+return answer
+`)
+
+/** ARGV: places. Returns \`1\` or \`0\` for each: whether it was given, and no channel was forgotten that had more since. */
+export const PROVE: RedisScript = script(`
+local base, answer = KEYS[1], {}
+local floor = tonumber(redis.call('GET', base .. ':floor') or 0)
+for i, place in ipairs(ARGV) do
+  local id = place .. '-0'
+  local isKnown = tonumber(place) >= floor and redis.call('XRANGE', base .. ':ids', id, id)[1]
+  answer[i] = isKnown and 1 or 0
+end
+return answer
+`)
+
+/** ARGV: channels. Returns the newest place of each, or \`0\`. */
+export const HEADS: RedisScript = script(`
+local answer = {}
+for i, name in ipairs(ARGV) do answer[i] = redis.call('ZSCORE', KEYS[1] .. ':heads', name) or '0' end
+return answer
+`)
+
+export const SCRIPTS: readonly RedisScript[] = [PUBLISH, PROBE, READ, PROVE, HEADS]

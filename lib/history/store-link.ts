@@ -1,0 +1,177 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import { Deferred } from '../base/deferred.ts'
+import { FST_ERR_EVENTSTREAM_PUBLISH_FAILED } from '../base/errors.ts'
+import { within } from '../base/within.ts'
+import type { Appendable, Appended, AppendOptions } from './append.ts'
+import { type Cursor, formatCursor, type Place } from './place.ts'
+import type { Store, StoreListener, StorePast } from './store.ts'
+import type { Window } from './window.ts'
+
+/** What a link needs of its history. */
+export interface StoreLinkHost extends StoreListener {
+  readonly head: Place
+  load(window: Window, past: StorePast, since: Place): void
+}
+
+/** How long an answer of the store is waited for that somebody outside waits for. */
+const ANSWER_MS = 5_000
+/** How long a client that comes back, or who has published, waits for the store. */
+const PATIENCE_MS = 1_000
+/** How long after a failure the store is asked again. */
+const RETRY_MS = 250
+/** How many places are remembered of which it is known whether the store knows them. */
+const MAX_PROOFS = 10_000
+
+/** A history's dealings with its store: what may take a moment, or fail. */
+export class StoreLink {
+  readonly #store: Store
+  readonly #host: StoreLinkHost
+  readonly #log: FastifyBaseLogger | undefined
+  #opened: Promise<Place> | undefined
+  readonly #followed = new Map<Window, Promise<void>>()
+  readonly #proofs = new Map<Place, boolean>()
+  /** Those who wait until what was appended here has come. */
+  readonly #waiting = new Set<{ readonly place: Place; readonly arrived: Deferred<void> }>()
+  #appended: Place = 0
+  #isClosed = false
+  #hasFailed = false
+
+  constructor(store: Store, host: StoreLinkHost, log: FastifyBaseLogger | undefined) {
+    this.#store = store
+    this.#host = host
+    this.#log = log
+  }
+
+  get epoch(): string {
+    return this.#store.epoch
+  }
+
+  /** The newest place that was given to what was appended here. */
+  get appended(): Place {
+    return this.#appended
+  }
+
+  open(): Promise<Place> {
+    this.#opened ??= this.#store.open(this.#host, this.#log)
+    return this.#opened
+  }
+
+  async append(
+    windows: readonly Window[],
+    messages: readonly Appendable[],
+    { idempotencyKey, isKept }: AppendOptions
+  ): Promise<Appended> {
+    const channels = windows.map(({ channel, limits }) => ({ name: channel, limits }))
+    try {
+      const appended = this.open().then(() =>
+        this.#store.append({ channels, messages, idempotencyKey, isKept })
+      )
+      const { places, isNew } = await within(ANSWER_MS, appended)
+      const last = places.at(-1) ?? 0
+      this.#appended = Math.max(this.#appended, last)
+      for (const place of places) this.#note(place, true)
+      if (windows.some(({ isFollowed }) => isFollowed)) await this.#arrival(last)
+      return { cursors: places.map((place): Cursor => formatCursor(place, this.epoch)), isNew }
+    } catch (cause) {
+      throw new FST_ERR_EVENTSTREAM_PUBLISH_FAILED({ cause })
+    }
+  }
+
+  /** A place after all that was appended, by whomever. */
+  async now(): Promise<Place> {
+    await this.open()
+    const place = await within(ANSWER_MS, this.#store.head())
+    this.#note(place, true)
+    return place
+  }
+
+  async read(channel: string): Promise<StorePast> {
+    await this.open()
+    return within(ANSWER_MS, this.#store.read(channel, 0))
+  }
+
+  /** Whether the store knows a place; `undefined`: that was not asked, or not lately. */
+  proofOf(place: Place): boolean | undefined {
+    return this.#proofs.get(place)
+  }
+
+  /** Asks the store whether it knows a place. In bounded time, after which it may not be known yet. */
+  prove(place: Place): Promise<void> | undefined {
+    if (this.#proofs.get(place) === true) return undefined
+    const proven = this.open()
+      .then(() => this.#store.prove([place]))
+      .then(([isKnown = false]) => this.#note(place, isKnown))
+    return within(PATIENCE_MS, proven).catch((err) => this.#fail(err))
+  }
+
+  follow(window: Window): void {
+    this.#followed.set(window, this.#follow(window))
+  }
+
+  unfollow(window: Window): void {
+    if (this.#followed.delete(window)) this.#store.unfollow?.(window.channel)
+  }
+
+  /** Gets what a window wants, as soon as the store gives it. */
+  async load(window: Window): Promise<void> {
+    while (this.#followed.has(window) && !this.#isClosed) {
+      try {
+        await this.#followed.get(window)
+        const since = window.wanted
+        const past = await this.#store.read(window.channel, since)
+        if (this.#followed.has(window)) this.#host.load(window, past, since)
+        this.#hasFailed = false
+        return
+      } catch (err) {
+        this.#fail(err)
+        if (this.#followed.has(window)) this.follow(window)
+        await delay(RETRY_MS, undefined, { ref: false })
+      }
+    }
+  }
+
+  historyOnHead(head: Place): void {
+    for (const waiting of this.#waiting) {
+      if (waiting.place > head) continue
+      this.#waiting.delete(waiting)
+      waiting.arrived.resolve()
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.historyOnHead(Infinity)
+    await this.#store.close()
+  }
+
+  async #follow(window: Window): Promise<void> {
+    await this.open()
+    await this.#store.follow?.(window.channel)
+  }
+
+  /** What was published is before what is sent afterwards. */
+  async #arrival(place: Place): Promise<void> {
+    if (place <= this.#host.head || this.#isClosed) return
+    const arrived = new Deferred<void>()
+    const waiting = { place, arrived }
+    this.#waiting.add(waiting)
+    await within(PATIENCE_MS, arrived.promise).catch(() => this.#waiting.delete(waiting))
+  }
+
+  #note(place: Place, isKnown: boolean): void {
+    this.#proofs.delete(place)
+    this.#proofs.set(place, isKnown)
+    for (const oldest of this.#proofs.keys()) {
+      if (this.#proofs.size <= MAX_PROOFS) break
+      this.#proofs.delete(oldest)
+    }
+  }
+
+  /** Once, until it works again. */
+  #fail(err: unknown): void {
+    if (this.#hasFailed || this.#isClosed) return
+    this.#hasFailed = true
+    this.#log?.error({ err }, 'the store of the history does not answer')
+  }
+}
