@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { FastifyReply } from 'fastify'
 import { isAbortOf } from './abort.ts'
 import { connectionOf } from './raw-response.ts'
-import { giveBack, hasHead, isGivenBack, keepGivenBack, letAnswer } from './takeover.ts'
+import { giveBack, hasHead, isGivenBack, keepGivenBack } from './takeover.ts'
 
 /** Fastify's tracing channel for what handlers throw, which is otherwise only logged once a reply is taken over. */
 const HANDLER_ERROR = 'tracing:fastify.request.handler:error'
@@ -27,13 +27,15 @@ function handlerOnError(event: unknown): void {
     silenceOnce(reply)
     return
   }
+  if (isGivenBack(reply)) {
+    keepGivenBack(reply)
+    return
+  }
   if (!hasHead(reply)) {
     giveBack(reply, error)
-    letAnswer(reply)
     return
   }
   reply.raw.statusCode = 200
-  keepGivenBack(reply)
   connection.fail(error)
 }
 

@@ -2,6 +2,7 @@ import type { FastifyReply, RouteHandlerMethod } from 'fastify'
 import { isThenable } from '../base/thenable.ts'
 import { sendAfterStart } from './handler-errors.ts'
 import { connectionOf } from './raw-response.ts'
+import { ignoreReturned } from './takeover.ts'
 
 /** What a route's handler returned, if it did before it started a stream. */
 const RETURNED: unique symbol = Symbol('fastify-eventstream.returned')
@@ -33,9 +34,12 @@ export function watchHandler(reply: FastifyReply): void {
 
 function watchReturned(reply: FastifyReply, returned: unknown): void {
   const connection = connectionOf(reply)
-  const settle = (): void => connection?.handlerOnSettle()
+  const settle = (): void => {
+    ignoreReturned(reply)
+    connection?.handlerOnSettle()
+  }
   if (isThenable(returned) && (returned as unknown) !== reply) returned.then(settle, settle)
-  else settle()
+  else connection?.handlerOnSettle()
 }
 
 function replyThen(this: FastifyReply, ...listeners: Parameters<FastifyReply['then']>): void {

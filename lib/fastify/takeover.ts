@@ -163,20 +163,27 @@ export function hasHead(reply: FastifyReply): boolean {
 }
 
 /**
- * Lets Fastify answer with `error`, because the handler or an `onSend` hook failed before the head was out. The reply
- * stays hijacked, so that whatever the handler does does not answer too, but `send()` looks at `sent`.
+ * Lets Fastify answer with `error`, because the handler or an `onSend` hook failed before the head was out.
  */
 export function giveBack(reply: FastifyReply, error: unknown): void {
   const connection = connectionOf(reply)
   if (connection === undefined || reply.raw.headersSent) return
   connection.abandon('error', error)
   Object.defineProperty(reply, 'sent', { configurable: true, get: () => reply.raw.writableEnded })
+  setHijacked(reply, false)
 }
 
 /** What an error handler returns is an answer, too, which Fastify does not send for a reply that is hijacked. */
-export function letAnswer(reply: FastifyReply): void {
+function setHijacked(reply: FastifyReply, isHijacked: boolean): void {
   const hijacked = internalKey(reply, HIJACKED)
-  if (hijacked !== undefined) Reflect.set(reply, hijacked, false)
+  if (hijacked !== undefined) Reflect.set(reply, hijacked, isHijacked)
+}
+
+/** What the handler returns is none, while Fastify answers with the error. */
+export function ignoreReturned(reply: FastifyReply): void {
+  if (!isGivenBack(reply)) return
+  setHijacked(reply, true)
+  queueMicrotask(() => setHijacked(reply, false))
 }
 
 export function isGivenBack(reply: FastifyReply): boolean {

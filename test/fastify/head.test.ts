@@ -1,4 +1,4 @@
-import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import { request } from 'undici'
 import { Deferred } from '../../lib/base/deferred.ts'
@@ -17,12 +17,8 @@ interface Answer {
   readonly seen: number
 }
 
-async function ask(
-  t: Test,
-  handler: Handler,
-  setUp?: (app: ReturnType<typeof Fastify>) => void
-): Promise<Answer> {
-  const app = Fastify()
+async function ask(t: Test, handler: Handler, setUp?: (app: FastifyInstance) => void): Promise<Answer> {
+  const app: FastifyInstance = Fastify()
   await app.register(eventStream)
   const seen = new Deferred<number>()
   app.addHook('onResponse', async (_, reply) => seen.resolve(reply.statusCode))
@@ -196,3 +192,44 @@ t.test('head › once it is out, a failing handler does not change what hooks an
   })
   t.same({ status, seen }, { status: 200, seen: 200 })
 })
+
+t.test(
+  'head › an async error handler answers whatever failed before, and the handler does not',
+  async (t) => {
+    const handlers: Record<string, (asked: Promise<void>) => unknown> = {
+      'has returned': () => undefined,
+      'never settles': () => new Promise(() => {}),
+      'returns something while the error is answered': (asked) => asked.then(() => 'mine'),
+      'fails while the error is answered': (asked) => asked.then(() => Promise.reject(new Error('too')))
+    }
+    const failing = {
+      status: { status: 418, onSend: undefined, code: 201 },
+      hook: { status: 418, onSend: TOO_MANY, code: 200 }
+    }
+    for (const [what, { status, onSend, code }] of Object.entries(failing)) {
+      for (const [name, rest] of Object.entries(handlers)) {
+        const asked = new Deferred<void>()
+        const answer = await ask(
+          t,
+          (_, reply) => {
+            start(reply.code(code))
+            return rest(asked.promise)
+          },
+          (app) => {
+            app.setErrorHandler(async (_error, _request, reply) => {
+              asked.resolve()
+              await new Promise((resolve) => setImmediate(resolve))
+              reply.code(418)
+              return 'answered'
+            })
+            app.addHook('onSend', async (_request, _reply, payload) => {
+              if (onSend !== undefined && typeof payload === 'object') throw onSend
+              return payload
+            })
+          }
+        )
+        t.match(answer, { status, body: 'answered', seen: status }, `${what}, and the handler ${name}`)
+      }
+    }
+  }
+)

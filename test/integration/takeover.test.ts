@@ -926,3 +926,31 @@ async function bodyOf(t: Test, port: number, onHead: (headers: object) => void =
   for await (const chunk of stream) body += chunk
   return body
 }
+
+t.test(
+  'lastEventId › what a query parser makes without a prototype is a cursor that nobody knows',
+  async (t) => {
+    const app = await build(
+      t,
+      {},
+      { routerOptions: { querystringParser: () => Object.assign(Object.create(null), parsed) } }
+    )
+    let parsed: object = {}
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      sse.send(String(sse.lastEventId)).then(() => sse.close())
+    })
+    const nothing = Object.create(null)
+    for (const [lastEventId, expected] of [
+      [nothing, '[object]'],
+      [['a', nothing], '[object]'],
+      [[nothing, 'a'], 'a'],
+      [[['a']], '[object]'],
+      [5, '5'],
+      [undefined, 'undefined']
+    ]) {
+      parsed = { lastEventId }
+      t.match((await app.inject('/?')).body, `data: ${expected}\n`)
+    }
+  }
+)
