@@ -62,6 +62,7 @@ export class Connection implements SSEConnection, TransportListener, Sink {
   /** What is waited for before the connection's subscriptions are taken for complete: the handler, and promises. */
   #waits = 1
   #hasHandled = false
+  #isUnseen = false
   readonly #deadlines: Deadlines
 
   /**
@@ -179,8 +180,14 @@ export class Connection implements SSEConnection, TransportListener, Sink {
       throw invalid('what is waited for', 'a promise', promise)
     }
     this.#waits++
+    if (this.#isUnseen) this.handlerOnSettle()
     const done = (): void => this.#settleOne()
     promise.then(done, done)
+  }
+
+  /** Nobody will tell when the handler is done: what is waited for stands for it. */
+  handlerIsUnseen(): void {
+    this.#isUnseen = true
   }
 
   /** The request's handler has done what it does for the connection. May be told again. */

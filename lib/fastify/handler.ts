@@ -4,8 +4,10 @@ import { sendAfterStart } from './handler-errors.ts'
 import { connectionOf } from './raw-response.ts'
 import { ignoreReturned } from './takeover.ts'
 
-/** What a route's handler returned, if it did before it started a stream. */
+/** `RUNNING` from the call of a route's handler on, and what it returned, if it did before it started a stream. */
 const RETURNED: unique symbol = Symbol('fastify-eventstream.returned')
+
+const RUNNING: unique symbol = Symbol('fastify-eventstream.running')
 
 type WatchedReply = FastifyReply & { [RETURNED]?: unknown }
 
@@ -15,8 +17,9 @@ type WatchedReply = FastifyReply & { [RETURNED]?: unknown }
  */
 export function watched(handler: RouteHandlerMethod): RouteHandlerMethod {
   return function (request, reply) {
-    const returned: unknown = handler.call(this, request, reply)
     const watchedReply: WatchedReply = reply
+    watchedReply[RETURNED] = RUNNING
+    const returned: unknown = handler.call(this, request, reply)
     if (connectionOf(reply) === undefined) watchedReply[RETURNED] = returned ?? true
     else watchReturned(reply, returned)
     return returned
@@ -29,7 +32,8 @@ export function watchHandler(reply: FastifyReply): void {
   // Who returns the reply, or awaits it, waits for the end of the stream.
   Object.defineProperty(reply, 'then', { configurable: true, value: replyThen })
   Object.defineProperty(reply, 'send', { configurable: true, value: sendAfterStart })
-  if (returned !== undefined) watchReturned(reply, returned)
+  if (returned === undefined) connectionOf(reply)?.handlerIsUnseen()
+  else if (returned !== RUNNING) watchReturned(reply, returned)
 }
 
 function watchReturned(reply: FastifyReply, returned: unknown): void {

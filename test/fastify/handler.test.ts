@@ -1,7 +1,12 @@
-import type { FastifyInstance, FastifyReply, RouteHandlerMethod } from 'fastify'
+import Fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type RouteHandlerMethod
+} from 'fastify'
 import t, { type Test } from 'tap'
 import { fetch } from 'undici'
-import type { Channel, Cursor, SSEConnection } from '../../lib/index.ts'
+import eventStream, { type Channel, type Cursor, type SSEConnection } from '../../lib/index.ts'
 import { type EventReader, type ReceivedEvent, readEvents } from '../../lib/testing/testing.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { build, deferred, listen, untilResting } from '../helpers/server.ts'
@@ -305,3 +310,53 @@ t.test('handler › keeps its this, its arguments and its answer', async (t) => 
   })
   t.same((await app.inject('/')).json(), [true, '/'])
 })
+
+t.test(
+  'handler › a stream that is started in a hook, or in a route that was there before the plugin',
+  async (t) => {
+    t.test('is complete when what it was told to wait for has settled', async (t) => {
+      const stage = await Stage.open(t)
+      stage.app.get(
+        '/',
+        {
+          preHandler: async (_request: FastifyRequest, reply: FastifyReply) => {
+            const sse = stage.start(reply)
+            const later = stage.go.promise.then(() => stage.b.subscribe(sse))
+            sse.waitFor(later)
+            await later
+          }
+        } as object,
+        async () => {}
+      )
+      const events = await stage.comeBack()
+      t.equal(await stage.given(), 0)
+      stage.go.resolve()
+      t.same(await take(events, 3), ['2', '3', '4'])
+      t.match(events.lastEventId, PLAIN_ID)
+    })
+
+    t.test('is not known to be complete, for ten seconds, if it was told nothing', async (t) => {
+      const clock = FakeClock.install(t)
+      const app = Fastify()
+      t.teardown(() => app.close())
+      app.register(eventStream, { farewell: false })
+      app.get('/', async (_request, reply) => {
+        app.sse.channel('a').subscribe(reply.sseStart())
+      })
+      const { url } = await listen(app)
+      const cursor = await app.sse.channel('a').publish('1')
+      await app.sse.channel('a').publish('2')
+      const { body } = await fetch(url, { headers: { 'last-event-id': cursor } })
+      if (body === null) throw new Error('there is no body')
+      const events = readEvents(body)
+      await untilResting(() => app.sse.stats().messages)
+      clock.advance(250)
+      t.same(await take(events, 1), ['2'])
+      t.notMatch(events.lastEventId, PLAIN_ID, 'who is cut now may be told a gap')
+      clock.advance(10_000)
+      await app.sse.channel('a').publish('3')
+      t.same(await take(events, 1), ['3'])
+      t.match(events.lastEventId, PLAIN_ID)
+    })
+  }
+)
