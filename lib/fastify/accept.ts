@@ -24,7 +24,7 @@ export function namesEventStream(accept: string | undefined): boolean {
 }
 
 /** Whether the `Accept` header names event streams, and wants them not less than JSON. */
-export function prefersEventStream(accept: string | undefined): boolean {
+function prefersEventStream(accept: string | undefined): boolean {
   if (accept === undefined || !namesEventStream(accept)) return false
   const ranges = rangesIn(accept)
   return weightOf(STREAM, ranges) >= weightOf(JSON_TYPE, ranges)

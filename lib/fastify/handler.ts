@@ -1,4 +1,4 @@
-import type { FastifyReply, RouteHandlerMethod } from 'fastify'
+import type { FastifyInstance, FastifyReply, RouteHandlerMethod } from 'fastify'
 import { isThenable } from '../base/thenable.ts'
 import { sendAfterStart } from './handler-errors.ts'
 import { connectionOf } from './raw-response.ts'
@@ -10,6 +10,11 @@ const RETURNED: unique symbol = Symbol('fastify-eventstream.returned')
 const RUNNING: unique symbol = Symbol('fastify-eventstream.running')
 
 type WatchedReply = FastifyReply & { [RETURNED]?: unknown }
+
+/** Gives replies a place for what their handlers return, as all of them have the same shape then. */
+export function decorateReplies(app: FastifyInstance): void {
+  app.decorateReply(RETURNED as unknown as string, null)
+}
 
 /**
  * A handler that lets its connection know when it is done: when it has returned, or what it returned has settled. Fastify
@@ -32,7 +37,7 @@ export function watchHandler(reply: FastifyReply): void {
   // Who returns the reply, or awaits it, waits for the end of the stream.
   Object.defineProperty(reply, 'then', { configurable: true, value: replyThen })
   Object.defineProperty(reply, 'send', { configurable: true, value: sendAfterStart })
-  if (returned === undefined) connectionOf(reply)?.handlerIsUnseen()
+  if (returned === undefined || returned === null) connectionOf(reply)?.handlerIsUnseen()
   else if (returned !== RUNNING) watchReturned(reply, returned)
 }
 

@@ -19,7 +19,7 @@ import type { SSEConnection } from '../connection/sse-connection.ts'
 import type { EventMap, EventSchemas, EventsOf } from '../wire/event-types.ts'
 import { decorateRequests, linkReply } from './accept.ts'
 import type { EventStreams } from './event-streams.ts'
-import { watched } from './handler.ts'
+import { decorateReplies, watched } from './handler.ts'
 import { unwatchHandlers, watchHandlers } from './handler-errors.ts'
 import { Hub } from './hub.ts'
 import {
@@ -110,6 +110,7 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
 
   app.decorate('sse', hub)
   decorateRequests(app)
+  decorateReplies(app)
   app.decorateRequest('signal' as 'acceptsEventStream', { getter: requestSignal as () => never })
   app.decorateReply('sseStart', function (this: FastifyReply, startOptions?: StartOptions) {
     return hub.start(this.request, this, startOptions)

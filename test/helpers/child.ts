@@ -10,6 +10,8 @@ interface Test {
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const STRIP_TYPES = './test/helpers/strip-types/register.js'
 const FLAGS = ['--unhandled-rejections=strict', '--throw-deprecation', '--import', STRIP_TYPES]
+/** Decorators are no types. */
+const DECORATORS = ['--unhandled-rejections=strict', '--import', 'tsx']
 /** With what comes after it, so that a port is never cut in two. */
 const URL_PRINTED = /(https?:\/\/[^\s"]+:\d+)["\s]/
 
@@ -23,11 +25,20 @@ export class Child {
   #waiters: (() => void)[] = []
 
   constructor(t: Test, example: string, env: Record<string, string> = {}) {
-    this.#process = startProgram(process.execPath, [...FLAGS, example], {
-      cwd: ROOT,
-      env: { ...environmentOfPrograms(), PORT: '0', ...env },
-      stdio: ['ignore', 'pipe', 'pipe']
-    })
+    this.#process = startProgram(
+      process.execPath,
+      [...(example.includes('nestjs') ? DECORATORS : FLAGS), example],
+      {
+        cwd: ROOT,
+        env: {
+          ...environmentOfPrograms(),
+          PORT: '0',
+          TSX_TSCONFIG_PATH: 'examples/nestjs/tsconfig.json',
+          ...env
+        },
+        stdio: ['ignore', 'pipe', 'pipe']
+      }
+    )
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => {
         this.output += text
