@@ -1,3 +1,4 @@
+import type { Http2Session, ServerHttp2Stream } from 'node:http2'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Counters } from '../base/counters.ts'
 import {
@@ -342,9 +343,16 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
     this.#endedMessages += connection.messages
     this.#endedBytes += connection.bytes
     if (connection.reason === 'slow') this.#counters.evictions++
+    if (connection.bufferedBytes > 0) this.#suspectSession(connection)
     this.#tellClosed(connection)
     if (this.#connections.size === 0) this.#heartbeat.stop()
     this.#tellEmpty()
+  }
+
+  #suspectSession({ request }: Connection): void {
+    const { stallMs } = this.#options
+    const session = sessionOf(request)
+    if (stallMs !== false && session !== undefined) this.#servers.sessions?.suspect(session, stallMs)
   }
 
   #visitAll(visit: (connection: Connection) => void): Promise<void> {
@@ -384,6 +392,10 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
     const durationMs = monotonicMs() - startedAt
     request.log.info({ eventStream: { reason, durationMs, messages, bytes } }, 'event stream closed')
   }
+}
+
+function sessionOf({ raw }: FastifyRequest): Http2Session | undefined {
+  return 'stream' in raw ? (raw.stream as ServerHttp2Stream).session : undefined
 }
 
 function channelDefaultsIn(options: ResolvedOptions): ResolvedChannelOptions {

@@ -8,6 +8,7 @@ import type { Server, Socket } from 'node:net'
 export class Sessions {
   readonly #open = new Map<Http2Session, Socket>()
   readonly #onEmpty: () => void
+  readonly #suspected = new WeakSet<Http2Session>()
   #isClosing = false
 
   /** @param onEmpty is called when the last session has closed. */
@@ -40,6 +41,27 @@ export class Sessions {
   /** Cuts off those that have no stream left and still cannot end. */
   destroyStuck(): void {
     for (const [session, socket] of this.#open) if (session.destroyed) socket.destroy()
+  }
+
+  /** A stream that had something queued is gone: cuts its session off, too, unless that makes progress within `stallMs`. */
+  suspect(session: Http2Session, stallMs: number): void {
+    const socket = this.#open.get(session)
+    if (socket === undefined || this.#suspected.has(session)) return
+    this.#suspected.add(session)
+    let before = socket.bytesWritten
+    let hasAnswered = false
+    if (!session.destroyed) {
+      session.ping((error) => {
+        hasAnswered = error === null
+      })
+    }
+    const timer = setInterval(() => {
+      if (!hasAnswered && socket.bytesWritten === before) socket.destroy()
+      before = socket.bytesWritten
+      if (!hasAnswered && !socket.destroyed) return
+      clearInterval(timer)
+      this.#suspected.delete(session)
+    }, stallMs).unref()
   }
 
   #add(session: Http2Session, socket: Socket): void {

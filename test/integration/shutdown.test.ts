@@ -14,7 +14,15 @@ import eventStream, {
 } from '../../lib/index.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { RawClient, request } from '../helpers/raw-client.ts'
-import { build as buildServer, deferred, listen, logger, nextTurn, until } from '../helpers/server.ts'
+import {
+  build as buildServer,
+  deferred,
+  listen,
+  logger,
+  nextTurn,
+  until,
+  untilResting
+} from '../helpers/server.ts'
 
 /** No socket is ever idle for too long: what `close()` does not end holds it for ever, and the test with it. */
 const PATIENT = { keepAliveTimeout: 2 ** 31 - 1, http2SessionTimeout: 0 }
@@ -346,6 +354,52 @@ t.test('close() › HTTP/2: a stream that was too slow before does not hold it b
   })
   await closeAtDeadline(t, app, drainMs)
 })
+
+t.test(
+  'HTTP/2: the session of a stream that was too slow goes, too, if nothing on it makes progress',
+  async (t) => {
+    for (const stops of ['stream', 'socket'] as const) {
+      const stallMs = 100
+      const app = await build(
+        t,
+        { stallMs, maxBufferedBytes: 50_000_000, heartbeatMs: false },
+        { http2: true }
+      )
+      const started = deferred<SSEConnection>()
+      app.get('/', async (_request, reply) => {
+        const sse = reply.sseStart()
+        started.resolve(sse)
+        flood(sse)
+      })
+      const sockets: Socket[] = []
+      app.server.on('connection', (socket) => sockets.push(socket))
+      const { port } = await listen(app)
+      const relay = await startRelay(t, port)
+      await FakeClock.run(async (clock) => {
+        const session = http2Connect(`http://127.0.0.1:${relay.port}`).on('error', () => {})
+        t.teardown(() => session.destroy())
+        const stream = session.request({ ':path': '/' }).on('error', () => {})
+        await once(stream, 'response')
+        const sse = await started.promise
+        if (stops === 'socket') {
+          session.setLocalWindowSize(2 ** 30)
+          relay.stop()
+          session.settings({ initialWindowSize: 2 ** 30 })
+        }
+        await untilResting(() => sse.bufferedBytes)
+        clock.advance(2 * stallMs)
+        t.equal(await sse.closed, 'slow')
+        const [socket] = sockets
+        for (let times = 0; times < 3; times++) {
+          await untilResting(() => Number(socket?.bytesWritten))
+          clock.advance(stallMs)
+        }
+        await nextTurn()
+        t.equal(socket?.destroyed, stops === 'socket')
+      })
+    }
+  }
+)
 
 t.test('close() › HTTP/2: sessions without a stream do not hold it either', async (t) => {
   for (const [method, path, status] of [
