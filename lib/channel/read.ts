@@ -109,7 +109,7 @@ async function* readUntil(
         continue
       }
       const entry = ear.heard.shift() ?? window.entryAfter(place)
-      if (entry === undefined || entry.place > history.head) {
+      if (entry === undefined) {
         await ear.wait(window, place)
         continue
       }

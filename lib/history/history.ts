@@ -25,8 +25,6 @@ export class History implements WindowHost, StoreListener {
   readonly #cursors = new Map<string, readonly Cursor[]>()
   /** Those that wait until more is offered. */
   readonly #overfull = new Set<Window>()
-  /** Those that were loaded with what has not come yet. */
-  readonly #ahead = new Set<Window>()
   /** What channels that have no window dropped last. */
   readonly #forgotten = new Map<string, Place>()
   /** At or after all of those that are no longer remembered. */
@@ -178,10 +176,6 @@ export class History implements WindowHost, StoreListener {
     for (const message of messages) if (message.place > this.#head) this.#receive(message)
     this.#budget.trim()
     this.#moveTo(upTo)
-    for (const window of this.#ahead) {
-      window.tell()
-      this.#noteAhead(window)
-    }
   }
 
   storeOnLoss(channels: readonly string[], place: Place): void {
@@ -198,7 +192,6 @@ export class History implements WindowHost, StoreListener {
     window.load(entries, dropped, since)
     if (window.isOverfull) this.#overfull.add(window)
     this.#budget.trim()
-    this.#noteAhead(window)
   }
 
   windowOnDrop(window: Window, entry: Entry): void {
@@ -219,7 +212,6 @@ export class History implements WindowHost, StoreListener {
     this.#windows.delete(channel)
     this.#expiry.remove(window)
     this.#overfull.delete(window)
-    this.#ahead.delete(window)
     if (this.#link !== undefined) this.#link.unfollow(window)
     else if (dropped > this.#floor) this.#forgotten.set(channel, dropped)
     for (const [oldest, place] of this.#forgotten) {
@@ -281,17 +273,9 @@ export class History implements WindowHost, StoreListener {
 
   #receive(message: StoredMessage): void {
     const windows = message.channels.map((channel) => this.#windows.get(channel))
-    const lacking = windows.filter(
-      (window) => window?.isFollowed && !(window.newest && window.newest.place >= message.place)
-    )
-    this.#append(this.#entryOf(message, lacking as Window[], undefined))
+    const followed = windows.filter((window) => window?.isFollowed) as Window[]
+    this.#append(this.#entryOf(message, followed, undefined))
     this.#moveTo(message.place)
-  }
-
-  /** Whether it has something that may not be given yet. */
-  #noteAhead(window: Window): void {
-    if ((window.newest?.place ?? 0) > this.#head) this.#ahead.add(window)
-    else this.#ahead.delete(window)
   }
 
   #moveTo(place: Place): void {

@@ -31,7 +31,7 @@ export class StoreLink {
   #opened: Promise<Place> | undefined
   readonly #followed = new Map<Window, Promise<void>>()
   readonly #proofs = new Map<Place, boolean>()
-  /** Those who wait until what was appended here has come. */
+  /** Those who wait until all that is at or before a place has come. */
   readonly #waiting = new Set<{ readonly place: Place; readonly arrived: Deferred<void> }>()
   #appended: Place = 0
   #isClosed = false
@@ -71,7 +71,9 @@ export class StoreLink {
       const last = places.at(-1) ?? 0
       this.#appended = Math.max(this.#appended, last)
       for (const place of places) this.#note(place, true)
-      if (windows.some(({ isFollowed }) => isFollowed)) await this.#arrival(last)
+      // What was published is before what is sent afterwards.
+      if (windows.some(({ isFollowed }) => isFollowed))
+        await within(PATIENCE_MS, this.#arrival(last)).catch(() => {})
       return { cursors: places.map((place): Cursor => formatCursor(place, this.epoch)), isNew }
     } catch (cause) {
       throw new FST_ERR_EVENTSTREAM_PUBLISH_FAILED({ cause })
@@ -120,6 +122,8 @@ export class StoreLink {
         await this.#followed.get(window)
         const since = window.wanted
         const past = await this.#store.read(window.channel, since)
+        // Only what has come can be given, and what is dropped be told as a gap that is no later than that.
+        await this.#arrival(Math.max(past.dropped, past.messages.at(-1)?.place ?? 0))
         if (this.#followed.has(window)) this.#host.load(window, past, since)
         this.#hasFailed = false
         return
@@ -150,13 +154,12 @@ export class StoreLink {
     await this.#store.follow?.(window.channel)
   }
 
-  /** What was published is before what is sent afterwards. */
+  /** Resolves when all that is at or before a place has come. */
   async #arrival(place: Place): Promise<void> {
     if (place <= this.#host.head || this.#isClosed) return
     const arrived = new Deferred<void>()
-    const waiting = { place, arrived }
-    this.#waiting.add(waiting)
-    await within(PATIENCE_MS, arrived.promise).catch(() => this.#waiting.delete(waiting))
+    this.#waiting.add({ place, arrived })
+    await arrived.promise
   }
 
   #note(place: Place, isKnown: boolean): void {

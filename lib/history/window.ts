@@ -30,8 +30,6 @@ export interface Entry {
 
 /** What a window needs of its history. */
 export interface WindowHost {
-  /** All that has come is at or before this place. */
-  readonly head: Place
   /** All who keep up have been offered what is at or before this place. */
   readonly offered: Place
   windowOnDrop(window: Window, entry: Entry): void
@@ -155,14 +153,16 @@ export class Window implements Expiring {
    * @param dropped the place of the newest message that is not kept any more.
    */
   load(entries: readonly Entry[], dropped: Place, since: Place): void {
+    // What has come since is held for those who follow, be it kept elsewhere or not.
+    const gone = Math.min(dropped, (this.oldest?.place ?? Infinity) - 1)
     this.#entries = [...entries, ...this.#kept()]
     this.#start = 0
     this.#bytes += entries.reduce((sum, { byteLength }) => sum + byteLength, 0)
     this.#latest = undefined
-    this.#dropped = Math.max(this.#dropped, dropped)
+    this.#dropped = Math.max(this.#dropped, gone)
     this.#since = since
     this.#age()
-    const last = Math.min(entries.at(-1)?.place ?? 0, this.#host.head)
+    const last = entries.at(-1)?.place ?? 0
     while (this.#isOver && this.#placeAt(this.#start) <= last) this.dropOldest()
     if (this.#wanted < since) this.#host.windowOnLack(this)
     this.#follower?.windowOnLoad()
@@ -172,7 +172,7 @@ export class Window implements Expiring {
   lose(place: Place): void {
     this.clear()
     this.#dropped = Math.max(this.#dropped, place)
-    this.tell()
+    this.#follower?.windowOnAppend()
   }
 
   append(entry: Entry): void {
@@ -183,11 +183,6 @@ export class Window implements Expiring {
     if (entry.isKept) this.#latest?.set(entry.key, entry)
     this.#age()
     this.trim()
-    this.tell()
-  }
-
-  /** It has something that its readers may take now. */
-  tell(): void {
     this.#follower?.windowOnAppend()
   }
 

@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify'
 import { Counters } from '../../lib/base/counters.ts'
 import {
   type ChannelPatterns,
@@ -52,11 +53,11 @@ export class ChannelBench implements ChannelsHost {
     const { slow, afterGap, gapEvent, onGap, onSubscribe, onUnsubscribe, history } = this.#options
     const given = { slow, afterGap, gapEvent, onGap, onSubscribe, onUnsubscribe }
     this.defaults = resolveChannelOptions(CHANNEL_DEFAULTS, given as ChannelOptions)
-    this.history = new History(history.maxTotalBytes)
     const log = {
       error: (fields: { err?: unknown }, message: string) => this.logs.push({ fields, message })
-    }
-    this.shared = new Shared(this.history, this.#flush, this.counters, log as never, gapEvent)
+    } as unknown as FastifyBaseLogger
+    this.history = new History(history.maxTotalBytes, history.store, log)
+    this.shared = new Shared(this.history, this.#flush, this.counters, log, gapEvent)
     this.channels = new Channels(this)
   }
 
