@@ -99,5 +99,5 @@ export class EventLoop {
 
 /** Longer than any chain of promises in what is tested. */
 export async function microtasks(): Promise<void> {
-  for (let i = 0; i < 8; i++) await undefined
+  for (let i = 0; i < 32; i++) await undefined
 }

@@ -5,7 +5,9 @@ import { type Shelf, ShelfStore } from '../../helpers/shelf-store.ts'
 /** A way on which things take some turns each, and never pass each other. */
 class Way {
   readonly #random: () => number
-  #last: Promise<void> = Promise.resolve()
+  /** What is on it, and how many turns each of that still takes. */
+  readonly #sent: { turns: number; readonly arrive: () => void }[] = []
+  #isScheduled = false
 
   constructor(random: () => number) {
     this.#random = random
@@ -13,9 +15,24 @@ class Way {
 
   /** Resolves when what is sent now has come. */
   send(): Promise<void> {
-    const own = turns(Math.floor(this.#random() * 4))
-    this.#last = this.#last.then(() => own)
-    return this.#last
+    return new Promise((arrive) => {
+      this.#sent.push({ turns: Math.floor(this.#random() * 4), arrive })
+      this.#deliver()
+    })
+  }
+
+  #deliver(): void {
+    for (let first = this.#sent[0]; first !== undefined && first.turns <= 0; first = this.#sent[0]) {
+      this.#sent.shift()
+      first.arrive()
+    }
+    if (this.#sent.length === 0 || this.#isScheduled) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      for (const sent of this.#sent) sent.turns--
+      this.#deliver()
+    })
   }
 }
 
@@ -81,8 +98,4 @@ export class LateStore implements Store {
     await this.#answered.send()
     return answer
   }
-}
-
-async function turns(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await new Promise<void>((resolve) => setImmediate(resolve))
 }

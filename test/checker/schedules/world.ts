@@ -455,12 +455,14 @@ export class World implements LibraryListener {
       const probes = this.#probes.filter(({ client }) => client === streams[0]?.client)
       return [...streams, ...probes].map((stream) => stream.log())
     }
+    // Those of two servers may have come to a store in another order than they were sent.
+    const messages = this.#isExact ? this.messages : [...this.messages].sort(byId)
     return {
       channels: this.channels,
-      messages: this.messages,
+      messages,
       clients: this.clients.map(logsOf),
       retention: new MemoryRetention(
-        this.messages,
+        messages,
         () => limits,
         msAt,
         this.#isExact && limits.maxTotalBytes > 10_000
@@ -475,4 +477,8 @@ export class World implements LibraryListener {
 
 function isAccepting({ connection: { state } }: Stream): boolean {
   return state === 'opening' || state === 'open'
+}
+
+function byId(one: Published, other: Published): number {
+  return one.id < other.id ? -1 : 1
 }
