@@ -34,6 +34,7 @@ import { setRouteOptions } from './route-options.ts'
 import { carriesStream } from './raw-response.ts'
 import { abortWithAnswer, requestSignal } from './request-signal.ts'
 import { giveBack } from './takeover.ts'
+import './typed-routes.ts'
 
 declare module 'fastify' {
   interface FastifyInstance<
