@@ -125,8 +125,8 @@ export class EventDelivery<Events> implements EventStream<Events>, ReaderHost {
     if (this.#reason !== undefined) return
     this.#reason = reason
     if (reason !== 'client' && reason !== 'server') this.error = new StreamError(reason, cause, response)
-    this.#ending.abort()
     this.stateIs('closed', this.error)
+    this.#ending.abort()
     this.#resolveClosed?.(reason)
     this.#wakeLoops()
     this.#demand?.()

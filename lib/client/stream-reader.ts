@@ -111,9 +111,11 @@ export class StreamReader {
     })
     while (!signal.aborted) {
       this.#attempt = new AbortController()
-      const failure = await this.#connect().catch((cause: unknown) => this.#failed('broken', { cause }))
+      const failure = await this.#connect().catch((cause: unknown) =>
+        this.#failed('broken', { cause: this.#attempt.signal.reason ?? cause })
+      )
       clearTimeout(this.#watchdog)
-      if (failure !== undefined) await this.#rest(failure)
+      if (failure !== undefined && !signal.aborted) await this.#rest(failure)
     }
   }
 
@@ -175,8 +177,10 @@ export class StreamReader {
       onEvent: ({ event = 'message', data, id }) => {
         if (host.signal.aborted) return
         this.#failures = 0
-        this.#lastEventId = id ?? this.#lastEventId
-        host.give({ event, data, id: this.#lastEventId, hasId: id !== undefined })
+        const lastEventId = id ?? this.#lastEventId
+        host.give({ event, data, id: lastEventId, hasId: id !== undefined })
+        // Not before: what could not be given comes again.
+        this.#lastEventId = lastEventId
       },
       onComment: () => {
         this.#failures = 0

@@ -3,10 +3,15 @@ interface Target {
   addEventListener(type: string, listener: () => void, options: { readonly signal: AbortSignal }): void
 }
 
+/** The Web Locks API, as far as it is used. */
+export interface Locks {
+  request(name: string, options: { readonly signal: AbortSignal }, callback: () => unknown): Promise<unknown>
+}
+
 /** What a page has, a worker in part, and Node not. */
 interface Surroundings extends Partial<Target> {
   readonly document?: Target
-  readonly navigator?: { readonly onLine?: boolean }
+  readonly navigator?: { readonly onLine?: boolean; readonly locks?: Locks }
 }
 
 /** The only place where it is believed what the global object is. */
@@ -17,6 +22,11 @@ function surroundings(): Surroundings {
 /** Whether the browser says that it has no network. */
 export function isOffline(): boolean {
   return surroundings().navigator?.onLine === false
+}
+
+/** There are none in pages without HTTPS, nor in Node before 24. */
+export function findLocks(): Locks | undefined {
+  return surroundings().navigator?.locks
 }
 
 /**

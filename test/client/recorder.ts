@@ -5,6 +5,7 @@ import {
   type StreamError,
   type TextEvents
 } from '../../lib/client/client.ts'
+import { openSharedEventStream } from '../../lib/client/shared.ts'
 
 /** All that a stream has told so far. */
 export interface Recording {
@@ -30,7 +31,10 @@ interface Reading {
 }
 type Open = (url: string, options: Options) => EventStream<TextEvents>
 
-const openers: Record<string, Open> = { openEventStream: openEventStream as Open }
+const openers: Record<string, Open> = {
+  openEventStream: openEventStream as Open,
+  openSharedEventStream: openSharedEventStream as Open
+}
 
 class Recorder {
   readonly recording: Recording = { data: [], events: [], states: ['connecting'], causes: [], failures: 0 }
@@ -119,8 +123,6 @@ const tab = {
     return recorder
   },
   last: (): Recorder => tab.at(recorders.length - 1),
-  closeAll(): void {
-    for (const { stream } of recorders) stream.close()
-  }
+  isEmpty: () => recorders.length === 0
 }
 Object.assign(globalThis, { tab })

@@ -1,22 +1,25 @@
 /**
- * Drives the client into what can go wrong, in each engine: `npm run test:client [-- ENGINE… --grep=TEXT]`. Prints a table, and
+ * Drives the client into what can go wrong, in each engine: `npm run test:client [-- ENGINE… --grep=PATTERN]`. Prints a table, and
  * which engines cannot be driven into what.
  */
+import type { Test } from '../helpers/browser.ts'
+import { browsers } from './browser-engines.ts'
 import type { Engine, EngineName } from './engine.ts'
 import { node } from './node-engine.ts'
 import { scenarios } from './scenarios.ts'
 import { Stage } from './stage.ts'
 
-const launchers: Record<string, () => Promise<Engine>> = { Node: async () => node }
+const launchers: Record<string, (t: Test) => Promise<Engine>> = { Node: async () => node, ...browsers }
 const args = process.argv.slice(2)
 const grep = args.find((arg) => arg.startsWith('--grep='))?.slice('--grep='.length) ?? ''
 const names = args.filter((arg) => !arg.startsWith('-'))
-const chosen = scenarios.filter(({ name }) => name.includes(grep))
+const chosen = scenarios.filter(({ name }) => new RegExp(grep).test(name))
 const results = new Map<string, string[]>(chosen.map(({ name }) => [name, []]))
 
 for (const [name, launch] of Object.entries(launchers)) {
   if (names.length > 0 && !names.includes(name)) continue
-  const engine = await launch()
+  const teardowns: (() => unknown)[] = []
+  const engine = await launch({ teardown: (fn) => teardowns.push(fn) })
   for (const scenario of chosen) {
     const { [engine.name as EngineName]: why } = scenario.not ?? {}
     const started = performance.now()
@@ -36,4 +39,5 @@ for (const [name, launch] of Object.entries(launchers)) {
     results.get(scenario.name)?.push(result)
     console.log(`${name}: ${result} ${scenario.name} (${Math.round(performance.now() - started)} ms)`)
   }
+  for (const teardown of teardowns.reverse()) await teardown()
 }

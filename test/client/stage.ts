@@ -35,7 +35,10 @@ export class Stream {
   /** What it has told, as soon as this holds of it: an expression of `data`, `events`, `states`, `reason` and so on. */
   async until(test: string): Promise<Recording> {
     const names = 'data, events, states, causes, reason, failure, failures, farewell'
-    return (await this.#tab.evaluate(`${this.#expression}.until(({ ${names} }) => ${test})`)) as Recording
+    const text = await this.#tab.evaluate(
+      `${this.#expression}.until(({ ${names} }) => ${test}).then(JSON.stringify)`
+    )
+    return JSON.parse(String(text)) as Recording
   }
 
   async count(count: number): Promise<Recording> {

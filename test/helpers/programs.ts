@@ -7,8 +7,8 @@ interface Program {
   readonly title: string
   /** Debian's package. */
   readonly debian: string
-  /** What Homebrew is asked to install. */
-  readonly brew: string
+  /** What Homebrew is asked to install, if it has it. */
+  readonly brew?: string
   /** Where it is looked for first. */
   readonly paths: readonly string[]
   /** What it may be called on the `PATH`. */
@@ -49,6 +49,18 @@ export const PROGRAMS = {
     ],
     commands: ['chromium', 'chromium-browser', 'google-chrome']
   },
+  webkit: {
+    title: 'WebKit',
+    debian: 'webkit2gtk-driver',
+    paths: ['/usr/bin/WebKitWebDriver'],
+    commands: ['WebKitWebDriver']
+  },
+  xvfb: {
+    title: 'Xvfb',
+    debian: 'xvfb',
+    paths: ['/usr/bin/Xvfb'],
+    commands: ['Xvfb']
+  },
   firefox: {
     title: 'Firefox',
     debian: 'firefox-esr',
@@ -79,9 +91,10 @@ export function executableOf(name: ProgramName): string {
 export function waysToHave(names: readonly ProgramName[]): string[] {
   const programs: Program[] = names.map((name) => PROGRAMS[name])
   const debian = programs.map((program) => program.debian).join(' ')
+  const brews = programs.flatMap(({ brew }) => (brew === undefined ? [] : [`brew install ${brew}`]))
   return [
     `As root on Debian or Ubuntu: apt-get update && apt-get install -y --no-install-recommends ${debian}`,
-    `With Homebrew: ${programs.map(({ brew }) => `brew install ${brew}`).join(' && ')}`
+    ...(brews.length === 0 ? [] : [`With Homebrew: ${brews.join(' && ')}`])
   ]
 }
 

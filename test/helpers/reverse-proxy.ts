@@ -1,8 +1,8 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
+import { freePorts } from './free-ports.ts'
 import { removeFolder, signalGroup, startProgram, temporaryFolder } from './guardian.ts'
 import { executableOf } from './programs.ts'
 
@@ -65,7 +65,8 @@ export class ReverseProxy {
   ): Promise<ReverseProxy> {
     const executable = executableOf(program.name)
     for (let attempt = 1; ; attempt++) {
-      const ports = await freePorts()
+      const [plain = 0, tls = 0] = await freePorts(2)
+      const ports = { plain, tls }
       const started = new ProxyProcess(executable, program, (dir) => ({
         ...program.edits(dir, ports, upstream),
         ...edits
@@ -191,14 +192,3 @@ class ProxyProcess {
 }
 
 /** Both are held until both are known, so that they differ. */
-async function freePorts(): Promise<Ports> {
-  const servers = [createServer(), createServer()]
-  const ports: number[] = []
-  for (const server of servers) {
-    await once(server.listen(0, '127.0.0.1'), 'listening')
-    ports.push((server.address() as AddressInfo).port)
-  }
-  for (const server of servers) await once(server.close(), 'close')
-  const [plain = 0, tls = 0] = ports
-  return { plain, tls }
-}

@@ -12,6 +12,7 @@ const options: ts.CompilerOptions = {
   paths: {
     'fastify-eventstream': ['./lib/index.ts'],
     'fastify-eventstream/client': ['./lib/client/client.ts'],
+    'fastify-eventstream/client/shared': ['./lib/client/shared.ts'],
     'fastify-eventstream/testing': ['./lib/testing/testing.ts']
   }
 }

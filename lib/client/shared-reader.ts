@@ -1,0 +1,223 @@
+import type { DeliveryOptions, EventDelivery } from './event-delivery.ts'
+import type { EndReason, StreamState, TextEvents } from './options.ts'
+import { type RawEvent, type ReaderHost, StreamReader } from './stream-reader.ts'
+import { type Locks, watchPage } from './surroundings.ts'
+
+export interface SharedOptions {
+  /**
+   * What tabs that share a stream have in common.
+   * @defaultValue the URL
+   */
+  readonly name?: string
+  /**
+   * How many events each tab keeps, to know those that come again, and for tabs that are opened later.
+   * @defaultValue 1000
+   */
+  readonly keep?: number
+}
+
+/** An event, as tabs tell it each other. */
+interface Item extends RawEvent {
+  /** What it is known by when it comes again: its id, if it has one of its own. */
+  readonly key: string
+}
+
+/** What a leader has, for those that came later or have missed something. */
+interface Standing {
+  readonly kept: readonly Item[]
+  /** Whether there was more. */
+  readonly isCut: boolean
+  readonly lastEventId: string
+  readonly state: StreamState
+}
+
+/** What tabs tell each other. All but a question is a leader's, which counts what it says. */
+type Word =
+  | { readonly isQuestion: true }
+  | {
+      readonly leader: string
+      readonly count: number
+      readonly standing?: Standing
+      readonly item?: Item
+      readonly state?: StreamState
+      readonly end?: EndReason
+    }
+
+/**
+ * One stream for all tabs. The tab that holds a lock leads: it reads the stream, and tells the others by a `BroadcastChannel`. Each
+ * knows where it stands: who leads next goes on there, and what others have by then is known by its key.
+ */
+export class SharedReader {
+  readonly #url: string | URL
+  readonly #options: DeliveryOptions & SharedOptions
+  readonly #delivery: EventDelivery<TextEvents>
+  readonly #locks: Locks
+  readonly #name = Math.random().toString(36).slice(2)
+  readonly #kept = new Map<string, Item>()
+  #isCut = false
+  #lastKey: string
+  #lastEventId: string
+  #leader = ''
+  /** What the leader has said, as far as it was heard. */
+  #count = 0
+  #isAsking = false
+  /** Aborts when the page is put away. */
+  #awake: AbortController | undefined
+  #channel: InstanceType<typeof BroadcastChannel> | undefined
+
+  constructor(
+    url: string | URL,
+    options: DeliveryOptions & SharedOptions,
+    delivery: EventDelivery<TextEvents>,
+    locks: Locks
+  ) {
+    this.#url = url
+    this.#options = options
+    this.#delivery = delivery
+    this.#locks = locks
+    this.#lastEventId = options.lastEventId ?? ''
+    this.#lastKey = this.#lastEventId
+  }
+
+  /** Takes part, once somebody listens. */
+  async run(): Promise<void> {
+    await this.#delivery.ready()
+    const { signal } = this.#delivery
+    if (signal.aborted) return
+    watchPage(signal, this.#fallAsleep, this.#wake)
+    signal.addEventListener('abort', this.#fallAsleep)
+    this.#wake()
+  }
+
+  readonly #wake = (): void => {
+    if (this.#awake !== undefined) return
+    const awake = new AbortController()
+    const name = `fastify-eventstream:${this.#options.name ?? this.#url}`
+    this.#awake = awake
+    this.#leader = ''
+    this.#isAsking = false
+    this.#channel = new BroadcastChannel(name)
+    this.#channel.onmessage = ({ data }: { data: unknown }) => this.#hear(data as Word)
+    this.#ask()
+    // It is rejected when the page is put away before it leads.
+    this.#locks.request(name, { signal: awake.signal }, () => this.#lead(awake.signal)).catch(() => {})
+  }
+
+  /** Nothing is open, so that the page may go into the back/forward cache. */
+  readonly #fallAsleep = (): void => {
+    this.#awake?.abort()
+    this.#awake = undefined
+    const channel = this.#channel
+    this.#channel = undefined
+    // What was told last may still be on its way; a page that is put away must have nothing open.
+    if (this.#delivery.signal.aborted) setTimeout(() => channel?.close())
+    else channel?.close()
+    this.#leader = ''
+    this.#delivery.stateIs('waiting')
+  }
+
+  /** Resolves when it leads no more. */
+  async #lead(signal: AbortSignal): Promise<void> {
+    const delivery = this.#delivery
+    this.#leader = this.#name
+    this.#count = 0
+    this.#tell({ standing: this.#standing() })
+    const host: ReaderHost = {
+      signal,
+      ready: () => undefined,
+      give: (event) => {
+        const isKnownById = event.hasId && event.event !== this.#gapEvent
+        const item = { ...event, key: isKnownById ? event.id : `${this.#name} ${this.#count}` }
+        // To the others first: what they were not told, the next leader asks for again.
+        this.#tell({ item })
+        this.#take(item)
+      },
+      stateIs: (state, cause) => {
+        this.#tell({ state })
+        delivery.stateIs(state, cause)
+      },
+      end: (reason, cause, response) => {
+        this.#tell({ end: reason })
+        delivery.end(reason, cause, response)
+      }
+    }
+    await new StreamReader(this.#url, { ...this.#options, lastEventId: this.#lastEventId }, host).run()
+    // Others hear that it has ended before they could lead.
+    if (delivery.signal.aborted) await new Promise((resolve) => setTimeout(resolve))
+  }
+
+  #standing(): Standing {
+    const { state } = this.#delivery
+    return { kept: [...this.#kept.values()], isCut: this.#isCut, lastEventId: this.#lastEventId, state }
+  }
+
+  #tell(word: { standing?: Standing; item?: Item; state?: StreamState; end?: EndReason }): void {
+    const count = word.standing === undefined ? this.#count + 1 : this.#count
+    this.#channel?.postMessage({ leader: this.#name, count, ...word } satisfies Word)
+    this.#count = count
+  }
+
+  #ask(): void {
+    if (this.#isAsking) return
+    this.#isAsking = true
+    this.#channel?.postMessage({ isQuestion: true } satisfies Word)
+  }
+
+  #hear(word: Word): void {
+    const leads = this.#leader === this.#name
+    if ('isQuestion' in word) {
+      if (leads) this.#tell({ standing: this.#standing() })
+      return
+    }
+    const { leader, count, standing, item, state, end } = word
+    if (leads && end === undefined) return
+    const isNext = leader === this.#leader && count === this.#count + 1
+    if (standing === undefined && end === undefined && !isNext) {
+      this.#ask()
+      return
+    }
+    this.#leader = leader
+    this.#count = count
+    if (standing !== undefined) this.#catchUp(standing)
+    if (item !== undefined) this.#take(item)
+    if (state !== undefined) this.#delivery.stateIs(state)
+    if (end !== undefined) this.#delivery.end(end)
+  }
+
+  /** Takes what the leader has and this tab has not; the leader may also be behind. */
+  #catchUp({ kept, isCut, lastEventId, state }: Standing): void {
+    this.#isAsking = false
+    const from = kept.findIndex(({ key }) => key === this.#lastKey) + 1
+    const isAhead = kept.length > 0 && this.#kept.has(String(kept.at(-1)?.key))
+    if (isCut && from === 0 && !isAhead && this.#gapEvent !== false) {
+      const gap = { event: this.#gapEvent, data: '{"reason":"expired"}', id: this.#lastEventId, hasId: false }
+      this.#take({ ...gap, key: `${this.#name} ${this.#leader} ${this.#count}` })
+    }
+    for (const item of kept.slice(from)) this.#take(item)
+    if (!isAhead) this.#lastEventId = lastEventId
+    this.#delivery.stateIs(state)
+  }
+
+  #take(item: Item): void {
+    const { cursorEvent = 'sse-cursor', keep = 1_000 } = this.#options
+    const kept = this.#kept
+    if (kept.has(item.key)) return
+    this.#lastEventId = item.id
+    if (item.event === cursorEvent) return
+    if (item.event === this.#gapEvent) {
+      kept.clear()
+      this.#isCut = false
+    }
+    kept.set(item.key, item)
+    this.#lastKey = item.key
+    if (kept.size > keep) {
+      kept.delete(String(kept.keys().next().value))
+      this.#isCut = true
+    }
+    this.#delivery.give(item)
+  }
+
+  get #gapEvent(): string | false {
+    return this.#options.gapEvent ?? 'gap'
+  }
+}
