@@ -4,9 +4,13 @@ import ts from 'typescript'
 
 /** Leaves of the built declarations only those that the package's entries lead to. */
 const dist = resolve(import.meta.dirname, '../dist')
-const entries = ['index.d.ts', 'client/client.d.ts', 'client/shared.d.ts', 'testing/testing.d.ts'].map(
-  (name) => resolve(dist, name)
-)
+const entries = [
+  'index.d.ts',
+  'client/client.d.ts',
+  'client/shared.d.ts',
+  'testing/testing.d.ts',
+  'conformance/conformance.d.ts'
+].map((name) => resolve(dist, name))
 const module = ts.ModuleKind.NodeNext
 const program = ts.createProgram(entries, {
   module,

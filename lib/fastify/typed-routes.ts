@@ -28,8 +28,8 @@ interface DeclaredReply<Schemas extends EventSchemas, Provider extends FastifyTy
   sseStart(options?: StartOptions & { events?: never }): SSEConnection<EventsOf<Schemas, Provider>>
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: any handler.
 type DeclaredHandler<
+  // biome-ignore lint/suspicious/noExplicitAny: any handler.
   Handler extends (...args: any) => unknown,
   Schemas extends EventSchemas,
   Provider extends FastifyTypeProvider
@@ -51,6 +51,7 @@ declare module 'fastify' {
     TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
     Logger extends FastifyBaseLogger = FastifyBaseLogger
   > {
+    // biome-ignore lint/style/useShorthandFunctionType: it is added to an interface that there is.
     <
       RouteGeneric extends RouteGenericInterface = RouteGenericInterface,
       ContextConfig = ContextConfigDefault,
