@@ -118,6 +118,13 @@ export const FST_ERR_EVENTSTREAM_HISTORY_CLOSED: Constructor = createError(
   503
 )
 
+/** Something was published to a channel that has ended. */
+export const FST_ERR_EVENTSTREAM_CHANNEL_ENDED: Constructor = createError(
+  'FST_ERR_EVENTSTREAM_CHANNEL_ENDED',
+  'The channel has ended',
+  409
+)
+
 /**
  * The store of the history failed, or gave no answer within 5 seconds (see `cause`). The message may be published all the
  * same: repeat it with an `idempotencyKey`.

@@ -14,7 +14,7 @@ import {
 import { assertUndeclared, checkEvents } from '../wire/declared-events.ts'
 import type { ChannelOptions } from './channel.ts'
 
-type Defaulted = 'maxMessages' | 'maxBytes' | 'maxAgeMs' | 'slow' | 'afterGap' | 'gapEvent'
+type Defaulted = 'maxMessages' | 'maxBytes' | 'maxAgeMs' | 'keepEndedMs' | 'slow' | 'afterGap' | 'gapEvent'
 
 /** A channel's options with the defaults for those that are not given. Frozen. */
 export type ResolvedChannelOptions = Readonly<
@@ -25,6 +25,7 @@ export const CHANNEL_DEFAULTS: Readonly<Required<Pick<ChannelOptions, Defaulted>
   maxMessages: 1_000,
   maxBytes: 1_048_576,
   maxAgeMs: 300_000,
+  keepEndedMs: 300_000,
   slow: 'gap',
   afterGap: 'oldest',
   gapEvent: 'gap'
@@ -34,6 +35,7 @@ export const CHANNEL_CHECKS: Readonly<Record<keyof ChannelOptions, Check>> = {
   maxMessages: checkCount,
   maxBytes: checkBytes,
   maxAgeMs: orFalse(checkMs),
+  keepEndedMs: checkMs,
   slow: oneOf('gap', 'disconnect', 'latest'),
   afterGap: oneOf('oldest', 'now'),
   gapEvent: checkEventName,
@@ -44,7 +46,7 @@ export const CHANNEL_CHECKS: Readonly<Record<keyof ChannelOptions, Check>> = {
 }
 
 /** Those that are options of channels only, for others of the plugin's have like names. */
-export const LIMITS = ['maxMessages', 'maxBytes', 'maxAgeMs'] as const
+export const LIMITS = ['maxMessages', 'maxBytes', 'maxAgeMs', 'keepEndedMs'] as const
 
 /** Options of channels by name, or by a pattern in which `*` stands for any characters. */
 export type ChannelPatterns = Readonly<Record<string, ChannelOptions>>

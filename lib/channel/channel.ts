@@ -103,6 +103,8 @@ export interface ChannelInfo {
   /** The cursors of the oldest and the newest message that are kept. */
   readonly oldest: Cursor | undefined
   readonly newest: Cursor | undefined
+  /** Whether it has ended. */
+  readonly ended: boolean
 }
 
 export interface ReadOptions {
@@ -136,10 +138,20 @@ export interface Channel<Events extends object = EventMap> {
    * @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE (also for a message with an `id`, or with the name of an event of the
    * plugin's own), FST_ERR_EVENTSTREAM_SERIALIZATION, FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE or
    * FST_ERR_EVENTSTREAM_INVALID_OPTION at the call, before anything is kept. The promise rejects with
-   * FST_ERR_EVENTSTREAM_HISTORY_CLOSED; if nobody waits for it, the error is logged instead.
+   * FST_ERR_EVENTSTREAM_HISTORY_CLOSED, FST_ERR_EVENTSTREAM_CHANNEL_ENDED or FST_ERR_EVENTSTREAM_PUBLISH_FAILED; if nobody waits for it, the error is logged instead.
    */
   publish(message: Publishable<Events>, options?: PublishOptions): Promise<Cursor>
   publish(messages: readonly Publishable<Events>[], options?: PublishOptions): Promise<readonly Cursor[]>
+
+  /**
+   * Publishes a last message, if one is given, and ends the channel in the same step, on all servers. Those who are
+   * subscribed get everything and then no more; a stream whose handler is done closes when the last of its channels has
+   * ended. Who comes later gets what is kept; who comes back and has everything gets `204`, at which an `EventSource` stops
+   * (WHATWG HTML, section 9.2.3). When it has ended already, nothing happens.
+   *
+   * @throws what `publish()` throws.
+   */
+  end(last?: Publishable<Events>): Promise<void>
 
   /**
    * Gives the connection what is published, each message once and in order. A client that returns with a cursor gets
@@ -182,6 +194,11 @@ export interface ChannelOptions {
    * @defaultValue 300000
    */
   maxAgeMs?: number | false
+  /**
+   * Milliseconds for which all that is kept of a channel is kept after its end.
+   * @defaultValue 300000
+   */
+  keepEndedMs?: number
   /**
    * What happens to a connection that is behind. `'gap'`: it is given what is kept, and told if something was lost.
    * `'disconnect'`: it is destroyed with reason `slow` if something was lost. `'latest'`: until it has caught up, it is

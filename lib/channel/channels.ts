@@ -1,10 +1,15 @@
 import { type Check, checkBoolean, checked, invalid } from '../base/check.ts'
-import { errorOf, FST_ERR_EVENTSTREAM_INVALID_MESSAGE } from '../base/errors.ts'
+import {
+  errorOf,
+  FST_ERR_EVENTSTREAM_CHANNEL_ENDED,
+  FST_ERR_EVENTSTREAM_INVALID_MESSAGE
+} from '../base/errors.ts'
 import { ObservedPromise } from '../base/observed-promise.ts'
 import { ownText } from '../base/own-text.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { AnyConnection } from '../connection/sse-connection.ts'
-import type { Cursor } from '../history/place.ts'
+import type { Appended, AppendOptions } from '../history/append.ts'
+import { END_TEXT } from '../history/window.ts'
 import type { EventSchemas } from '../wire/event-types.ts'
 import type { Frame } from '../wire/frame.ts'
 import { assertNoId } from '../wire/message.ts'
@@ -30,6 +35,9 @@ const PUBLISH_CHECKS: Readonly<Record<keyof PublishOptions, Check>> = {
   keep: checkBoolean
 }
 const NO_OPTIONS: Readonly<object> = Object.freeze({})
+
+/** An end that is no message. No other has its key. */
+const END = { text: END_TEXT, byteLength: END_TEXT.length, key: '\0end' } as const
 
 /** What the channels of a registration need of it. */
 export interface ChannelsHost {
@@ -108,12 +116,25 @@ export class Channels implements ChannelHost {
       key: key ?? eventOf(message)
     }))
     const byteLength = frames.reduce((sum, frame) => sum + frame.byteLength, 0)
-    const published = this.#append(channels, frames, byteLength, idempotencyKey, keep)
-    const result = published.then((cursors) => (Array.isArray(given) ? cursors : cursors[0]))
-    return ObservedPromise.of(result as Promise<never>, (err) => {
-      const names = channels.map(({ name }) => name)
-      this.shared.log.error({ err, channels: names }, 'a message could not be published')
+    const published = this.#append(channels, frames, byteLength, {
+      idempotencyKey,
+      isKept: keep,
+      isEnd: false
     })
+    const result = published.then(({ cursors, isEnded }) => {
+      if (isEnded) throw new FST_ERR_EVENTSTREAM_CHANNEL_ENDED()
+      return Array.isArray(given) ? cursors : cursors[0]
+    })
+    return this.#observe(result as Promise<never>, channels)
+  }
+
+  end(channel: LiveChannel, given?: Publishable): Promise<void> {
+    const frame = given === undefined ? END : { ...this.#encodeFor([channel], given), key: eventOf(given) }
+    const options = { idempotencyKey: undefined, isKept: true, isEnd: true }
+    return this.#observe(
+      this.#append([channel], [frame], frame.byteLength, options).then(() => {}),
+      [channel]
+    )
   }
 
   isOwn(connection: Connection): boolean {
@@ -141,13 +162,13 @@ export class Channels implements ChannelHost {
     channels: readonly LiveChannel[],
     frames: readonly (Frame & { readonly key: string })[],
     byteLength: number,
-    idempotencyKey: string | undefined,
-    isKept: boolean
-  ): Promise<readonly Cursor[]> {
+    options: AppendOptions
+  ): Promise<Appended> {
     const { history, rounds, counters } = this.shared
     const windows = channels.map(({ window }) => window)
-    const appended = history.append(windows, frames, { idempotencyKey, isKept })
-    const { cursors, isNew } = appended instanceof Promise ? await appended : appended
+    const appending = history.append(windows, frames, options)
+    const appended = appending instanceof Promise ? await appending : appending
+    const { cursors, isNew } = appended
     if (isNew) counters.published += frames.length
     if (isNew && publishChannel.hasSubscribers) {
       const names = channels.map(({ name }) => name)
@@ -157,7 +178,14 @@ export class Channels implements ChannelHost {
       }
     }
     await rounds.publish(byteLength)
-    return cursors
+    return appended
+  }
+
+  #observe<T>(result: Promise<T>, channels: readonly LiveChannel[]): Promise<T> {
+    return ObservedPromise.of(result, (err) => {
+      const names = channels.map(({ name }) => name)
+      this.shared.log.error({ err, channels: names }, 'a message could not be published')
+    })
   }
 
   /** The message must fit all of the channels, and is encoded as the first one that declares events says. */

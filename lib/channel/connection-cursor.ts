@@ -1,7 +1,7 @@
 import type { Connection } from '../connection/connection.ts'
 import type { Feed } from '../connection/feed.ts'
 import type { Place } from '../history/place.ts'
-import type { Entry } from '../history/window.ts'
+import { END_TEXT, type Entry } from '../history/window.ts'
 import { Batch, ID_LINE_BYTES, idBatch, PIECE_BYTES, withId } from '../wire/batch.ts'
 import type { SubscribeOptions } from './channel.ts'
 import { formatId, hashOf } from './last-event-id.ts'
@@ -45,6 +45,10 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   /** Bytes of messages that filters have passed over since the client was told a place. */
   #passedBytes = 0
   #gaps: PendingGaps | undefined
+  /** Whether some of its channels may have ended, and been given whole. */
+  #mayBeOver = false
+  /** Whether a subscription has ended with its channel. */
+  #hasEnded = false
   #loading: LoadingSubscriptions | undefined
   /** As long as it counts what the client brought. */
   #resumption: Resumption | undefined
@@ -107,12 +111,13 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     this.#position(subscription)
     this.#list.add(subscription)
     this.#resumption?.setOnChange()
-    this.#untold = start.isPast ? this.shared.history.stamp() : start.place
+    this.#untold = start.isPast ? this.shared.history.stamp() : Math.min(start.place, this.head)
     this.#hasOldest ||= start.isOldest
     const mayWait = !this.#hasBegun && !this.#holdIsOver
     if (mayWait && (start.isPast || this.#resumption !== undefined)) this.#isHeld = true
     if (start.isPast || gap !== undefined) this.list(subscription)
     if (!isThere) this.#load(subscription, needed, start.later, resumption)
+    else this.#mayBeOver ||= channel.window.isEnded
     return subscription
   }
 
@@ -146,6 +151,21 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   take(limit: Place): Batch | 'later' | 'held' | undefined {
+    const taken = this.#take(limit)
+    if (this.#mayBeOver && taken !== 'held') this.#meetEnds()
+    return taken
+  }
+
+  /** Whether the client has all that its channels will ever have, and none is to come. */
+  get isOver(): boolean {
+    const { standpoint } = this.#resumption ?? {}
+    if (!this.connection.isSettled || standpoint === undefined || standpoint.uncertainty !== undefined)
+      return false
+    const { active } = this.#list
+    return active.length > 0 && active.every((subscription) => this.#hasAll(subscription))
+  }
+
+  #take(limit: Place): Batch | 'later' | 'held' | undefined {
     if (this.#list.isEmpty || this.#hasFailed) return this.#leaveRound()
     if (this.#mustWait() || this.#loading?.isHolding) return this.#waitInRound()
     this.#begin()
@@ -177,6 +197,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   connectionOnSettle(): void {
     clearTimeout(this.#timer)
+    this.#closeIfOver()
     if (this.#isHeld) this.connection.output.feedOnChange()
   }
 
@@ -197,6 +218,29 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   /** Resolves when what is kept of its channels is there, or has been waited for. */
   get ready(): Promise<void> | undefined {
     return this.#loading?.ready
+  }
+
+  /** Subscriptions end with their channels. */
+  #meetEnds(): void {
+    this.#mayBeOver = false
+    for (const subscription of this.#list.active) {
+      if (subscription.isLoading) this.#mayBeOver = true
+      if (!subscription.isOver(this.#place)) continue
+      this.#hasEnded = true
+      this.unsubscribe(subscription)
+    }
+    this.#closeIfOver()
+  }
+
+  #closeIfOver(): void {
+    if (this.#hasEnded && this.#list.size === 0 && this.connection.isSettled) this.connection.feedOnEnd()
+  }
+
+  #hasAll(subscription: LiveSubscription): boolean {
+    const { channel, isLoading, dueGap } = subscription
+    if (!channel.window.isEnded || isLoading || dueGap !== undefined) return false
+    const { entry, place } = subscription.next(this.#place) ?? {}
+    return place === undefined || entry?.text === END_TEXT
   }
 
   /** Whether a filter has answered what none may. */
@@ -237,6 +281,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     if (!this.#list.has(subscription)) return
     subscription.begin()
     if (this.#hasBegun && resumption?.isUncertain(subscription.channel)) subscription.dueGap ??= 'uncertain'
+    this.#mayBeOver ||= subscription.channel.window.isEnded
     this.#loading?.remove(subscription)
   }
 
@@ -371,6 +416,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     const run = this.shared.batches.after(window, place, Math.min(upTo, end), channel.size > 1)
     this.#place = run.last
     this.#noteTold(run.last)
+    this.#mayBeOver ||= window.isEnded
     if (window.newest?.place === run.last && active) this.#list.unlist(subscription)
     this.shared.counters.delivered += run.batch.messages
     return run.batch
@@ -436,7 +482,8 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   /** Moves past a message. @returns the id of who has come there. */
-  #passTo(here: readonly Item[], { place, cursor }: Entry): string {
+  #passTo(here: readonly Item[], { place, cursor, isEnd }: Entry): string {
+    this.#mayBeOver ||= isEnd
     if (here[0]?.subscription.at === undefined) {
       this.#place = place
       return this.#idOf(cursor)

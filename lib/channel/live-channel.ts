@@ -5,8 +5,7 @@ import { within } from '../base/within.ts'
 import { Connection } from '../connection/connection.ts'
 import type { AnyConnection } from '../connection/sse-connection.ts'
 import { type Cursor, type Place, placeOfTime, timeOfCursor } from '../history/place.ts'
-import type { StoredMessage } from '../history/store.ts'
-import type { Follower, Window } from '../history/window.ts'
+import { END_TEXT, type Follower, type Window } from '../history/window.ts'
 import { assertUndeclared } from '../wire/declared-events.ts'
 import type { Frame } from '../wire/frame.ts'
 import type {
@@ -44,6 +43,7 @@ export interface ChannelHost {
   /** @throws what encoding a message throws, also if it has an id, or is none of the declared events. */
   encode(message: Publishable, channel: ResolvedChannelOptions): Frame
   publish(names: readonly string[], messages: unknown, options: PublishOptions | undefined): Promise<never>
+  end(channel: LiveChannel, last: Publishable | undefined): Promise<void>
   /** It is used, or not any more. */
   channelOnUse(channel: LiveChannel): void
   channelOnIdle(channel: LiveChannel): void
@@ -119,6 +119,10 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
     return this.#host.publish([this.name], messages, options)
   }
 
+  end(last?: Publishable): Promise<void> {
+    return this.#host.end(this, last)
+  }
+
   subscribe(connection: AnyConnection, options: SubscribeOptions = NO_OPTIONS): Subscription {
     const given = options === NO_OPTIONS ? options : checked(options, SUBSCRIBE_CHECKS)
     if (!(connection instanceof Connection) || !this.#host.isOwn(connection)) {
@@ -157,21 +161,19 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
 
   async info(): Promise<ChannelInfo> {
     const { history } = this.#host.shared
-    const { window, size } = this
-    const past = await history.read(this.name)
-    if (past === undefined) {
-      const { length, bytes, oldest, newest } = window
-      return { subscriptions: size, messages: length, bytes, oldest: oldest?.cursor, newest: newest?.cursor }
+    const { messages, isEnded } = (await history.read(this.name)) ?? this.window.all()
+    const kept = messages.filter(({ text }) => text !== END_TEXT)
+    const cursorOf = (at: number): Cursor | undefined => {
+      const place = kept.at(at)?.place
+      return place === undefined ? undefined : history.cursorAt(place)
     }
-    const { messages } = past
-    const cursorOf = (message: StoredMessage | undefined): Cursor | undefined =>
-      message && history.cursorAt(message.place)
     return {
-      subscriptions: size,
-      messages: messages.length,
-      bytes: messages.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),
-      oldest: cursorOf(messages[0]),
-      newest: cursorOf(messages.at(-1))
+      subscriptions: this.size,
+      messages: kept.length,
+      bytes: kept.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),
+      oldest: cursorOf(0),
+      newest: cursorOf(-1),
+      ended: isEnded
     }
   }
 

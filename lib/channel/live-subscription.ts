@@ -187,6 +187,13 @@ export class LiveSubscription implements Subscription, Readership {
       : { subscription: this, place: entry.place, entry }
   }
 
+  /** Whether its channel has ended, and all of it was given. @param place as for `next()`. */
+  isOver(place: Place): boolean {
+    const { window } = this.channel
+    if (!window.isEnded || this.isLoading || this.dueGap !== undefined) return false
+    return this.next(place) === undefined
+  }
+
   /** What is at or before a place is not given. */
   skipTo(place: Place): void {
     this.start = Math.max(this.start, place)

@@ -1,7 +1,7 @@
 import { Deferred } from '../base/deferred.ts'
 import type { History } from '../history/history.ts'
 import type { Place } from '../history/place.ts'
-import type { Entry, Window } from '../history/window.ts'
+import { END_TEXT, type Entry, type Window } from '../history/window.ts'
 import type { RecentMessages } from '../wire/received-message.ts'
 import type { ReadItem } from './channel.ts'
 import type { Loading, Start } from './live-subscription.ts'
@@ -109,14 +109,17 @@ async function* readUntil(
         continue
       }
       const entry = ear.heard.shift() ?? window.entryAfter(place)
+      if (entry === undefined && window.isEnded) return
       if (entry === undefined) {
         await ear.wait(window, place)
         continue
       }
       place = entry.place
+      if (entry.text === END_TEXT) return
       const message = messages.of(entry)
       const { id, event, data, key } = message
       yield { type: 'message', id, event, data, key, json: () => message.json() }
+      if (entry.isEnd) return
     }
   } finally {
     signal?.removeEventListener('abort', wake)

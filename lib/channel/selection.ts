@@ -1,7 +1,7 @@
 import { FST_ERR_EVENTSTREAM_INVALID_OPTION } from '../base/errors.ts'
 import { isThenable } from '../base/thenable.ts'
 import type { Connection } from '../connection/connection.ts'
-import type { Entry } from '../history/window.ts'
+import { END_TEXT, type Entry } from '../history/window.ts'
 import type { Item, LiveSubscription } from './live-subscription.ts'
 import { NewestOfKeys } from './newest-of-keys.ts'
 import type { Shared } from './shared.ts'
@@ -43,6 +43,7 @@ export class Selection {
    */
   gives(here: readonly Item[], entry: Entry, isBehind: boolean, isOver: () => boolean): boolean | 'later' {
     if (here[0]?.subscription.at !== undefined && this.#wasGiven(entry)) return false
+    if (entry.text === END_TEXT) return true
     for (const { subscription } of here) {
       if (!this.#chooses(subscription, entry)) continue
       const isReplaced = this.#isReplaced(subscription, entry, isBehind, isOver)
@@ -73,7 +74,7 @@ export class Selection {
     const { channel, filter, active, end } = subscription
     if (channel.options.slow !== 'latest' || !(isBehind || subscription.isBehind)) return false
     // What is only passing may be gone before its reader comes to it.
-    if (!entry.isKept) return false
+    if (!entry.isKept || entry.isEnd) return false
     if (filter === undefined && active) return channel.window.newestOf(entry.key) !== entry
     subscription.newest ??= new NewestOfKeys(channel.window, Math.min(end, this.#shared.history.head))
     const chooses = (other: Entry): boolean => this.#chooses(subscription, other)

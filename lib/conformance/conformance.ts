@@ -22,7 +22,12 @@ export interface StoreCase {
   run(create: () => StoreWorld | Promise<StoreWorld>): Promise<void>
 }
 
-const UNLIMITED = { maxMessages: 1_000_000, maxBytes: 1_000_000_000, maxAgeMs: false } as const
+const UNLIMITED = {
+  maxMessages: 1_000_000,
+  maxBytes: 1_000_000_000,
+  maxAgeMs: false,
+  keepEndedMs: 300_000
+} as const
 const TEXTS = ['', 'data: a\n\n', 'data: \u2028 \u{1F600} \u0000 é\n\n', `data: ${'x'.repeat(70_000)}\n\n`]
 
 interface Appending {
@@ -30,6 +35,7 @@ interface Appending {
   readonly idempotencyKey?: string
   readonly isKept?: boolean
   readonly maxMessages?: number
+  readonly isEnd?: boolean
 }
 
 /** One server of a world. */
@@ -65,14 +71,15 @@ class Node implements StoreListener {
   append(
     names: readonly string[],
     texts: readonly string[],
-    { key = 'k', idempotencyKey, isKept = true, maxMessages }: Appending = {}
+    { key = 'k', idempotencyKey, isKept = true, maxMessages, isEnd = false }: Appending = {}
   ): Promise<StoreAppended> {
     const limits = { ...UNLIMITED, ...(maxMessages !== undefined && { maxMessages }) }
     return this.store.append({
       channels: names.map((name) => ({ name, limits })),
       messages: texts.map((text) => ({ text, key })),
       idempotencyKey,
-      isKept
+      isKept,
+      isEnd
     })
   }
 
@@ -216,8 +223,12 @@ const CASES: Readonly<Record<string, (world: World) => Promise<void>>> = {
 
   'a channel that has nothing gives nothing': async (world) => {
     const node = await world.node()
-    deepEqual(await node.store.read('a', 0), { messages: [], dropped: 0 })
-    deepEqual(await node.store.read('a', await node.publish('b', '1')), { messages: [], dropped: 0 })
+    deepEqual(await node.store.read('a', 0), { messages: [], dropped: 0, isEnded: false })
+    deepEqual(await node.store.read('a', await node.publish('b', '1')), {
+      messages: [],
+      dropped: 0,
+      isEnded: false
+    })
   },
 
   'channels are told apart whatever their names': async (world) => {
@@ -308,7 +319,7 @@ const CASES: Readonly<Record<string, (world: World) => Promise<void>>> = {
       one.append(['a', 'b'], ['1', '2'], { idempotencyKey }),
       other.append(['b', 'a'], ['1', '2'], { idempotencyKey })
     ])
-    for (const appended of again) deepEqual(appended, { places: first.places, isNew: false })
+    for (const appended of again) deepEqual(appended, { places: first.places, isNew: false, isEnded: false })
     equal((await one.append(['a'], ['3'], { idempotencyKey })).isNew, true, 'these are other channels')
     equal((await one.append(['a', 'b'], ['4'], { idempotencyKey: 'twice' })).isNew, true)
     deepEqual(textsOf(await other.store.read('a', 0)), ['1', '2', '3', '4'])
@@ -325,6 +336,31 @@ const CASES: Readonly<Record<string, (world: World) => Promise<void>>> = {
     )
     equal(appended.filter(({ isNew }) => isNew).length, 1)
     equal(new Set(appended.map(({ places }) => places[0])).size, 1)
+  },
+
+  'nothing comes after an end, which all who come are told': async (world) => {
+    const [one, other] = [await world.node('a'), await world.node('a')]
+    await one.publish('a', '1', { maxMessages: 1 })
+    const end = await one.publish('a', '2', { isEnd: true })
+    await other.reach(end)
+    deepEqual(
+      other.told.map(({ text, isEnd }) => [text, isEnd]),
+      [
+        ['1', false],
+        ['2', true]
+      ]
+    )
+    for (const { store } of [one, other]) {
+      for (const after of [0, end]) equal((await store.read('a', after)).isEnded, true)
+      deepEqual((await store.read('a', 0)).messages.at(-1)?.isEnd, true)
+    }
+    const late = { places: [], isNew: false, isEnded: true }
+    deepEqual(await other.append(['a'], ['3']), late)
+    deepEqual(await other.append(['b', 'a'], ['3']), late)
+    deepEqual(await other.append(['a'], ['3'], { isEnd: true }), late)
+    deepEqual(await other.append(['a'], ['3'], { isKept: false }), late)
+    deepEqual(await other.store.read('b', 0), { messages: [], dropped: 0, isEnded: false })
+    equal((await other.append(['b'], ['3'])).isEnded, false, 'another channel goes on')
   },
 
   'head() is at or after all that was appended': async (world) => {

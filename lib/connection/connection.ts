@@ -33,6 +33,7 @@ export interface ConnectionOptions extends FrameOptions, DeadlineOptions {
   readonly maxBufferedBytes: number
   readonly retryMs: readonly [min: number, max: number] | false
   readonly cursorEvent: string | false
+  readonly endWithChannels: boolean
   readonly farewellFrame: Frame | undefined
   readonly shutdownFrame: Frame | undefined
   readonly context?: unknown
@@ -204,6 +205,11 @@ export class Connection implements SSEConnection, TransportListener, Sink {
 
   close(): void {
     if (this.#end('server', this.#options.farewellFrame)) this.output.flush()
+  }
+
+  /** All of its channels have ended. */
+  feedOnEnd(): void {
+    if (this.#options.endWithChannels) this.closeInTurn()
   }
 
   /** `close()` of one of many: it takes no more messages, and writes in turn with the others. */

@@ -9,6 +9,9 @@ export interface Feed {
   /** Whether something may come from it, with ids that are its own. */
   readonly isActive: boolean
 
+  /** Whether the client has all that will ever come. */
+  readonly isOver: boolean
+
   /** Resolves when what it begins with is known, or was waited for long enough; `undefined`: now. */
   readonly ready: Promise<void> | undefined
 

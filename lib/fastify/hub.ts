@@ -52,7 +52,7 @@ import { connectionOf, type RawResponse } from './raw-response.ts'
 import { requestLogging } from './request-logging.ts'
 import { optionsOfRoute } from './route-options.ts'
 import { type Draining, Servers } from './servers.ts'
-import { assertNotPipelined, sendHead, takeOver, transportBeforeHead } from './takeover.ts'
+import { assertNotPipelined, sendHead, sendNoContent, takeOver, transportBeforeHead } from './takeover.ts'
 
 /** All that one registration of the plugin holds. */
 export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining {
@@ -298,11 +298,15 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
   }
 
   #scheduleHead(reply: FastifyReply, connection: Connection): void {
-    const send = (): void =>
-      sendHead(reply, connection, () => {
-        // One that has ended already never was `open`.
-        if (connection.state === 'closing') this.#tellOpened(connection)
-      })
+    const send = (): void => {
+      if (connection.lastEventId !== undefined && connection.output.feed?.isOver) sendNoContent(reply)
+      else {
+        sendHead(reply, connection, () => {
+          // One that has ended already never was `open`.
+          if (connection.state === 'closing') this.#tellOpened(connection)
+        })
+      }
+    }
     this.#flush.schedule({
       work: () => {
         const ready = connection.output.feed?.ready

@@ -92,6 +92,12 @@ export interface StreamOptions {
    */
   head?: 'turn' | 'message'
   /**
+   * Whether `close()` is called when the last of the stream's channels has ended, and its handler is done. `false` for
+   * handlers that send something by themselves then.
+   * @defaultValue true
+   */
+  endWithChannels?: boolean
+  /**
    * The message that `close()` sends before it ends the stream, without an id other than `''`. `false` sends none.
    * @defaultValue `{ event: 'close', data: 'Closing the connection' }`
    */
@@ -207,6 +213,7 @@ const DEFAULTS: OwnOptions & AllChannelsOptions = Object.freeze({
   cursorEvent: 'sse-cursor',
   checkAccept: true,
   head: 'turn',
+  endWithChannels: true,
   farewell: { event: 'close', data: 'Closing the connection' },
   shutdownFarewell: false,
   drainMs: 5_000,
@@ -229,6 +236,7 @@ const STREAM_CHECKS: Readonly<Record<keyof StreamOptions, Check>> = {
   cursorEvent: orFalse(checkEventName),
   checkAccept: checkBoolean,
   head: oneOf('turn', 'message'),
+  endWithChannels: checkBoolean,
   farewell: checkNothing
 }
 const START_CHECKS: Readonly<Record<keyof StartOptions, Check>> = {
@@ -246,7 +254,14 @@ const HISTORY_CHECKS: Readonly<Record<keyof HistoryOptions, Check>> = {
   maxTotalBytes: checkBytes,
   store: checkStore
 }
-const { events: _, maxMessages: _1, maxBytes: _2, maxAgeMs: _3, ...ALL_CHANNELS_CHECKS } = CHANNEL_CHECKS
+const {
+  events: _,
+  maxMessages: _1,
+  maxBytes: _2,
+  maxAgeMs: _3,
+  keepEndedMs: _4,
+  ...ALL_CHANNELS_CHECKS
+} = CHANNEL_CHECKS
 const PLUGIN_CHECKS: Readonly<Record<keyof EventStreamOptions, Check>> = {
   ...STREAM_CHECKS,
   shutdownFarewell: checkNothing,

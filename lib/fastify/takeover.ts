@@ -173,6 +173,13 @@ export function giveBack(reply: FastifyReply, error: unknown): void {
   setHijacked(reply, false)
 }
 
+/** Tells a client that has everything not to come back (WHATWG HTML, section 9.2.3). */
+export function sendNoContent(reply: FastifyReply): void {
+  connectionOf(reply)?.abandon('server')
+  giveBack(reply, undefined)
+  reply.code(204).send()
+}
+
 /** What an error handler returns is an answer, too, which Fastify does not send for a reply that is hijacked. */
 function setHijacked(reply: FastifyReply, isHijacked: boolean): void {
   const hijacked = internalKey(reply, HIJACKED)

@@ -15,10 +15,14 @@ export interface AppendOptions {
   readonly idempotencyKey: string | undefined
   /** Whether it is kept for those who come later. */
   readonly isKept: boolean
+  /** Whether the channels end with the last of them. */
+  readonly isEnd: boolean
 }
 
 /** What became of messages: their cursors, or those that they got when they were appended before. */
 export interface Appended {
   readonly cursors: readonly Cursor[]
   readonly isNew: boolean
+  /** Nothing was appended, because one of the channels has ended. */
+  readonly isEnded: boolean
 }

@@ -11,6 +11,7 @@ import { StoreLink } from './store-link.ts'
 import { type Entry, type Limits, Window, type WindowHost } from './window.ts'
 
 const EPOCH_BYTES = 5
+const ENDED: Appended = Object.freeze({ cursors: Object.freeze([]), isNew: false, isEnded: true })
 /** How many channels without messages and subscriptions are remembered by what they dropped last. */
 const MAX_FORGOTTEN = 10_000
 
@@ -108,16 +109,17 @@ export class History implements WindowHost, StoreListener {
   ): Appended | Promise<Appended> {
     if (this.closing.aborted) throw new FST_ERR_EVENTSTREAM_HISTORY_CLOSED()
     if (this.#link !== undefined) return this.#link.append(windows, messages, options)
-    const { idempotencyKey, isKept } = options
+    const { idempotencyKey, isKept, isEnd } = options
     const scoped = idempotencyKey === undefined ? undefined : scopedKey(windows, idempotencyKey)
     const known = scoped === undefined ? undefined : this.#cursors.get(scoped)
-    if (known !== undefined) return { cursors: known, isNew: false }
+    if (known !== undefined) return { cursors: known, isNew: false, isEnded: false }
+    if (windows.some(({ isEnded }) => isEnded)) return ENDED
     const channels = windows.map(({ channel }) => channel)
     const last = messages.length - 1
     const cursors = messages.map((message, i) => {
       const place = this.stamp()
       const entry = this.#entryOf(
-        { ...message, place, channels, isKept },
+        { ...message, place, channels, isKept, isEnd: isEnd && i === last },
         windows,
         i === last ? scoped : undefined
       )
@@ -125,7 +127,7 @@ export class History implements WindowHost, StoreListener {
     })
     if (scoped !== undefined && this.#cursors.has(scoped)) this.#cursors.set(scoped, cursors)
     this.#budget.trim()
-    return { cursors, isNew: true }
+    return { cursors, isNew: true, isEnded: false }
   }
 
   /** What is in memory of a channel. To be used at once, and as long as it has messages or a follower. */
@@ -184,12 +186,12 @@ export class History implements WindowHost, StoreListener {
   }
 
   /** What is kept of a channel after a place has been found. */
-  load(window: Window, { messages, dropped }: StorePast, since: Place): void {
+  load(window: Window, { messages, dropped, isEnded }: StorePast, since: Place): void {
     const lacking = messages.filter(({ place }) => window.lacks(place))
     const entries = lacking.map((message) => this.#entryOf(message, [window], undefined))
     for (const [i, entry] of entries.entries())
       this.#budget.add(entry, i === 0 && window.length === 0 ? 1 : 0)
-    window.load(entries, dropped, since)
+    window.load(entries, dropped, since, isEnded)
     if (window.isOverfull) this.#overfull.add(window)
     this.#budget.trim()
   }
@@ -236,6 +238,7 @@ export class History implements WindowHost, StoreListener {
       text,
       key,
       isKept,
+      isEnd,
       byteLength = Buffer.byteLength(text)
     }: StoredMessage & Partial<Appendable>,
     windows: readonly Window[],
@@ -250,6 +253,7 @@ export class History implements WindowHost, StoreListener {
       byteLength,
       key: ownText(key),
       isKept,
+      isEnd,
       time: performance.now() - ageMs,
       windows: keepers,
       channels,

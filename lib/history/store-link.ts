@@ -60,21 +60,19 @@ export class StoreLink {
   async append(
     windows: readonly Window[],
     messages: readonly Appendable[],
-    { idempotencyKey, isKept }: AppendOptions
+    options: AppendOptions
   ): Promise<Appended> {
     const channels = windows.map(({ channel, limits }) => ({ name: channel, limits }))
     try {
-      const appended = this.open().then(() =>
-        this.#store.append({ channels, messages, idempotencyKey, isKept })
-      )
-      const { places, isNew } = await within(ANSWER_MS, appended)
+      const appended = this.open().then(() => this.#store.append({ channels, messages, ...options }))
+      const { places, isNew, isEnded } = await within(ANSWER_MS, appended)
       const last = places.at(-1) ?? 0
       this.#appended = Math.max(this.#appended, last)
       for (const place of places) this.#note(place, true)
       // What was published is before what is sent afterwards.
       if (windows.some(({ isFollowed }) => isFollowed))
         await within(PATIENCE_MS, this.#arrival(last)).catch(() => {})
-      return { cursors: places.map((place): Cursor => formatCursor(place, this.epoch)), isNew }
+      return { cursors: places.map((place): Cursor => formatCursor(place, this.epoch)), isNew, isEnded }
     } catch (cause) {
       throw new FST_ERR_EVENTSTREAM_PUBLISH_FAILED({ cause })
     }

@@ -69,6 +69,8 @@ export interface StoreAppend {
   readonly idempotencyKey: string | undefined
   /** `false`: it is only told. */
   readonly isKept: boolean
+  /** Whether nothing more is appended to the channels as long as the last of these messages is kept. */
+  readonly isEnd: boolean
 }
 
 /** What became of messages. */
@@ -76,6 +78,8 @@ export interface StoreAppended {
   /** Theirs, or of what was appended before with the same idempotency key. */
   readonly places: readonly Place[]
   readonly isNew: boolean
+  /** Nothing was appended, because one of the channels has ended. */
+  readonly isEnded: boolean
 }
 
 /** A message as a store has it. */
@@ -87,6 +91,7 @@ export interface StoredMessage {
   readonly text: string
   readonly key: string
   readonly isKept: boolean
+  readonly isEnd: boolean
 }
 
 export interface StorePast {
@@ -94,4 +99,6 @@ export interface StorePast {
   readonly messages: readonly StoredMessage[]
   /** The place of the channel's newest message that is not kept any more, or one after it and before those that are; `0`: none. */
   readonly dropped: Place
+  /** Whether the channel has ended, wherever it is read from. */
+  readonly isEnded: boolean
 }

@@ -7,6 +7,8 @@ export interface Limits {
   /** Of the text of messages. The newest one is kept whatever its size. */
   readonly maxBytes: number
   readonly maxAgeMs: number | false
+  /** How long all that is there is kept when the channel has ended. */
+  readonly keepEndedMs: number
 }
 
 /** A message as it is kept: everything of its frame but the `id` line, which is made from the cursor. */
@@ -20,6 +22,8 @@ export interface Entry {
   readonly key: string
   /** Whether it is kept for those who come later. */
   readonly isKept: boolean
+  /** Whether nothing comes after it. */
+  readonly isEnd: boolean
   /** When it came, by the monotonic clock. */
   readonly time: number
   /** Those that it came into. */
@@ -50,6 +54,9 @@ export interface Follower {
   windowOnLoad(): void
 }
 
+/** The text of an end that is no message: a block that tells its id, and nothing else. */
+export const END_TEXT = '\n'
+
 /** How many of the newest entries are looked through one by one. */
 const NEAR = 8
 
@@ -69,6 +76,8 @@ export class Window implements Expiring {
   #since: Place
   /** and is to have what is after that one. */
   #wanted: Place
+  /** Whether the channel has ended elsewhere, and its end is not here. */
+  #hasEnded = false
   /** How many entries are there only for those who are here. They do not count for the limits. */
   #passing = 0
   bucket: number | undefined
@@ -99,6 +108,11 @@ export class Window implements Expiring {
   /** The place of the newest message that was dropped: who stands before it has lost something. */
   get dropped(): Place {
     return this.#dropped
+  }
+
+  /** Whether nothing comes any more. */
+  get isEnded(): boolean {
+    return this.newest?.isEnd ?? this.#hasEnded
   }
 
   get oldest(): Entry | undefined {
@@ -151,8 +165,10 @@ export class Window implements Expiring {
    *
    * @param entries those that it lacks.
    * @param dropped the place of the newest message that is not kept any more.
+   * @param isEnded whether the channel has ended.
    */
-  load(entries: readonly Entry[], dropped: Place, since: Place): void {
+  load(entries: readonly Entry[], dropped: Place, since: Place, isEnded: boolean): void {
+    this.#hasEnded = isEnded
     // What has come since is held for those who follow, be it kept elsewhere or not.
     const gone = Math.min(dropped, (this.oldest?.place ?? Infinity) - 1)
     this.#entries = [...entries, ...this.#kept()]
@@ -219,8 +235,9 @@ export class Window implements Expiring {
   }
 
   get expiresAt(): number | undefined {
-    const { oldest } = this
-    const { maxAgeMs } = this.limits
+    const { oldest, newest } = this
+    const { maxAgeMs, keepEndedMs } = this.limits
+    if (newest?.isEnd) return newest.time + keepEndedMs
     return oldest === undefined || maxAgeMs === false ? undefined : oldest.time + maxAgeMs
   }
 
@@ -237,6 +254,11 @@ export class Window implements Expiring {
   /** Drops what is over the limits and not held. */
   trim(): void {
     while (this.#isOver && !this.#isHeld) this.dropOldest()
+  }
+
+  /** All that is kept. */
+  all(): { readonly messages: readonly Entry[]; readonly isEnded: boolean } {
+    return { messages: this.#kept().filter(({ isKept }) => isKept), isEnded: this.isEnded }
   }
 
   /** The index of the first entry after a place, good until the next change. */
@@ -268,7 +290,8 @@ export class Window implements Expiring {
   placeBefore(count: number): Place {
     let index = this.#entries.length - 1
     for (let left = count; left > 0 && index >= this.#start; index--) {
-      if (this.#entries[index]?.isKept) left--
+      const entry = this.#entries[index]
+      if (entry?.isKept && entry.text !== END_TEXT) left--
     }
     return this.#placeAt(index)
   }
@@ -282,7 +305,7 @@ export class Window implements Expiring {
 
   get #isOver(): boolean {
     const { maxMessages, maxBytes } = this.limits
-    const count = this.length - this.#passing
+    const count = this.length - this.#passing - (this.newest?.text === END_TEXT ? 1 : 0)
     return count > 1 && (count > maxMessages || this.#bytes > maxBytes)
   }
 

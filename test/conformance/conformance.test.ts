@@ -32,7 +32,8 @@ t.test('conformance › a store that does something else is found', async (t) =>
       Object.defineProperty(new ShelfStore(shelf), 'epoch', { value: `e${Math.random()}`.replace('.', '') }),
     'reads what is at the place, too': (shelf) =>
       changed(shelf, ({ read }) => ({ read: (name, after) => read(name, after - 1) })),
-    'reads nothing': (shelf) => changed(shelf, () => ({ read: async () => ({ messages: [], dropped: 0 }) })),
+    'reads nothing': (shelf) =>
+      changed(shelf, () => ({ read: async () => ({ messages: [], dropped: 0, isEnded: false }) })),
     'says that nothing was dropped': (shelf) =>
       changed(shelf, ({ read }) => ({
         read: async (name, after) => ({ ...(await read(name, after)), dropped: 0 })
@@ -71,9 +72,11 @@ t.test('conformance › a store that does something else is found', async (t) =>
         append: async (given: StoreAppend) => {
           const all = []
           for (const message of given.messages) all.push(await append({ ...given, messages: [message] }))
-          return { places: all.flatMap(({ places }) => places), isNew: all[0]?.isNew ?? true }
+          return { places: all.flatMap(({ places }) => places), isNew: all[0]?.isNew ?? true, isEnded: false }
         }
       })),
+    'goes on after an end': (shelf) =>
+      changed(shelf, ({ append }) => ({ append: (given) => append({ ...given, isEnd: false }) })),
     'trims too much': (shelf) =>
       changed(shelf, ({ append }) => ({
         append: (given) =>
@@ -109,6 +112,6 @@ function changed(shelf: Shelf, change: (store: Store) => Partial<Store>): Store 
   return Object.defineProperties(methods, Object.getOwnPropertyDescriptors(change({ ...methods })))
 }
 
-function mapped({ messages, dropped }: StorePast, change: Partial<StoredMessage>): StorePast {
-  return { messages: messages.map((message) => ({ ...message, ...change })), dropped }
+function mapped({ messages, ...past }: StorePast, change: Partial<StoredMessage>): StorePast {
+  return { messages: messages.map((message) => ({ ...message, ...change })), ...past }
 }

@@ -10,6 +10,7 @@ import { hasSettled } from '../helpers/settled.ts'
 /** A feed that has a batch for each place, and notes what it is told. */
 class FakeFeed implements Feed {
   readonly ready = undefined
+  readonly isOver = false
   subscriptions: readonly AnySubscription[] = []
   isActive = true
   head: Place = 0

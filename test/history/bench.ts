@@ -3,7 +3,7 @@ import { History } from '../../lib/history/history.ts'
 import type { Cursor, Place } from '../../lib/history/place.ts'
 import type { Entry, Follower, Limits, Window } from '../../lib/history/window.ts'
 
-const UNLIMITED: Limits = { maxMessages: Infinity, maxBytes: Infinity, maxAgeMs: false }
+const UNLIMITED: Limits = { maxMessages: Infinity, maxBytes: Infinity, maxAgeMs: false, keepEndedMs: 300_000 }
 
 export interface BenchOptions extends Partial<Limits> {
   readonly maxTotalBytes?: number
@@ -50,7 +50,7 @@ export class Bench {
     options: Partial<AppendOptions> = {}
   ): readonly Cursor[] {
     const windows = [channels].flat().map((channel) => this.window(channel))
-    const given = { idempotencyKey: undefined, isKept: true, ...options }
+    const given = { idempotencyKey: undefined, isKept: true, isEnd: false, ...options }
     const appended = this.history.append(windows, messages.map(appendable), given)
     return appended instanceof Promise ? [] : appended.cursors
   }

@@ -211,8 +211,8 @@ t.test('History › maxAgeMs', async (t) => {
 
   t.test('each channel has its own', async (t) => {
     const bench = new Bench({ maxAgeMs })
-    const limits = { maxMessages: 100, maxBytes: 100, maxAgeMs: false } as const
-    const append = { isKept: true, idempotencyKey: undefined }
+    const limits = { maxMessages: 100, maxBytes: 100, maxAgeMs: false, keepEndedMs: 300_000 } as const
+    const append = { isKept: true, idempotencyKey: undefined, isEnd: false }
     bench.history.append([bench.history.window('b', limits)], [{ text: '1', byteLength: 1, key: '' }], append)
     bench.publish('a', '1')
     clock.advance(DAY_MS)
@@ -258,7 +258,7 @@ t.test('History › maxAgeMs', async (t) => {
   })
 
   t.test('nothing fires where nothing is too old one day', async (t) => {
-    const bench = new Bench({ maxAgeMs: false })
+    const bench = new Bench({ maxAgeMs: false, keepEndedMs: 300_000 })
     bench.publish('a', '1')
     t.equal(clock.pending.all, 0)
   })

@@ -72,10 +72,16 @@ t.test('Window › limits', async (t) => {
   t.test('those that are given later hold from the next message on', async (t) => {
     const bench = new Bench({ maxMessages: 3 })
     bench.append('a', ['1', '2', '3'])
-    const window = bench.history.window('a', { maxMessages: 1, maxBytes: 100, maxAgeMs: false })
+    const window = bench.history.window('a', {
+      maxMessages: 1,
+      maxBytes: 100,
+      maxAgeMs: false,
+      keepEndedMs: 300_000
+    })
     t.equal(window.length, 3)
     bench.history.append([window], [{ text: '4', byteLength: 1, key: '' }], {
       isKept: true,
+      isEnd: false,
       idempotencyKey: undefined
     })
     t.same(

@@ -1,21 +1,21 @@
 -- Publishes messages to channels, in one step. The plugin runs this script, and so may other programs:
 --
---   redis-cli --eval publish.lua 'eventstream:{0}' , '' 7 '' 0 1 1 news 0 0 0 '' $'data: hello\n\n'
+--   redis-cli --eval publish.lua 'eventstream:{0}' , '' 7 '' 0 1 1 news 0 0 0 0 '' $'data: hello\n\n'
 --
 -- KEYS[1]  the prefix of the history, and {0}
 -- ARGV     1  what the history calls itself, or '' for whatever it does
 --          2  a random integer from 0 to 65535
 --          3  an idempotency key, or '', and 4 for how many milliseconds it counts
---          5  1 for messages that are kept, 0 for those that are only for who is here
---          6  how many channels follow: of each its name, the messages, bytes of text and milliseconds that are kept;
---             0, 0 and 0: as before
+--          5  1 for messages that are kept, 0 for those that are only for who is here, 2 if the channels end with them
+--          6  how many channels follow: of each its name, the messages, bytes of text and milliseconds that are kept, and
+--             for how many milliseconds all that is there is kept when it has ended; four times 0: as before
 --          then of each message a header (JSON: [key] or [key, channels]; '': no key), and its text, which ends with an empty line
 --
 -- Returns an array: 1 if the messages are new, or 0; whether a channel's limits have changed, 1 or 0; and the messages' places.
--- An error that begins with EPOCH says what the history calls itself.
+-- An error that begins with ENDED says that a channel has ended; one that begins with EPOCH says what the history calls itself.
 local base = KEYS[1]
 local ids, heads, sizes = base .. ':ids', base .. ':heads', base .. ':sizes'
-local epoch, random, isKept = ARGV[1], tonumber(ARGV[2]), ARGV[5] == '1'
+local epoch, random, isKept = ARGV[1], tonumber(ARGV[2]), ARGV[5] ~= '0'
 local once, onceMs = ARGV[3] ~= '' and base .. ':once:' .. ARGV[3], ARGV[4]
 local DAY_MS, PROVED_US, MAX_IDS = 86400000, 600000000, 100000
 
@@ -38,16 +38,18 @@ local last = newest and tonumber(string.match(newest[1], '^%d+')) or 0
 
 local function text(place) return string.format('%.0f', place) end
 
+local isEnd = ARGV[5] == '2'
 local channels, at, isChanged = {}, 7, 0
 for i = 1, tonumber(ARGV[6]) do
   local name = ARGV[at]
   local channel = {name = name, log = base .. ':log:' .. name, notices = base .. ':' .. known .. ':' .. name}
-  local given = ARGV[at + 1] .. ' ' .. ARGV[at + 2] .. ' ' .. ARGV[at + 3]
-  at = at + 4
+  local given = table.concat(ARGV, ' ', at + 1, at + 4)
+  at = at + 5
+  local total, dropped, ended, limits = string.match(redis.call('HGET', sizes, name) or '', '^(%d+) (%d+) (%d) (.*)$')
+  if ended == '1' and redis.call('EXISTS', channel.log) == 1 then return redis.error_reply('ENDED ' .. name) end
   if isKept then
     channel.head = redis.call('ZSCORE', heads, name) or '0'
-    local total, dropped, limits = string.match(redis.call('HGET', sizes, name) or '', '^(%d+) (%d+) (.*)$')
-    if given == '0 0 0' then given = limits or '1000 1048576 300000' end
+    if given == '0 0 0 0' then given = limits or '1000 1048576 300000 300000' end
     if limits and limits ~= given then isChanged = 1 end
     channel.total, channel.dropped, channel.limits = tonumber(total or 0), tonumber(dropped or 0), given
   end
@@ -76,10 +78,12 @@ for i = at, #ARGV, 2 do
 end
 
 for _, channel in ipairs(isKept and channels or {}) do
-  local log, maxMessages, maxBytes, maxAgeMs = channel.log, string.match(channel.limits, '^(%d+) (%d+) (%d+)$')
+  local log, maxMessages, maxBytes, maxAgeMs, keepEndedMs = channel.log, string.match(channel.limits, '^(%d+) (%d+) (%d+) (%d+)$')
   maxMessages, maxBytes, maxAgeMs = tonumber(maxMessages), tonumber(maxBytes), tonumber(maxAgeMs)
+  -- An end that is no message is not counted.
+  if isEnd then maxMessages, maxAgeMs = maxMessages + 1, tonumber(keepEndedMs) end
   redis.call('XTRIM', log, 'MAXLEN', maxMessages)
-  if maxAgeMs > 0 then redis.call('XTRIM', log, 'MINID', text(math.min(now - maxAgeMs * 1000, last))) end
+  if maxAgeMs > 0 and not isEnd then redis.call('XTRIM', log, 'MINID', text(math.min(now - maxAgeMs * 1000, last))) end
   local function isOver() return channel.total - channel.dropped > maxBytes end
   if isOver() then
     local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 2)
@@ -93,7 +97,7 @@ for _, channel in ipairs(isKept and channels or {}) do
   end
   redis.call('PEXPIRE', log, maxAgeMs > 0 and math.min(maxAgeMs, DAY_MS) or DAY_MS)
   redis.call('ZADD', heads, channel.head, channel.name)
-  redis.call('HSET', sizes, channel.name, text(channel.total) .. ' ' .. text(channel.dropped) .. ' ' .. channel.limits)
+  redis.call('HSET', sizes, channel.name, text(channel.total) .. ' ' .. text(channel.dropped) .. (isEnd and ' 1 ' or ' 0 ') .. channel.limits)
 end
 if redis.call('XLEN', ids) > MAX_IDS then redis.call('XTRIM', ids, 'MINID', '~', text(now - PROVED_US)) end
 if once then redis.call('SET', once, table.concat(places, ' '), 'PX', onceMs) end

@@ -17,7 +17,8 @@ export interface ReadAnswer extends StorePast {
 }
 
 /** `''` for a message without a key that is published to one channel. */
-export function formatHeader(key: string, channels: readonly string[]): string {
+export function formatHeader(key: string, channels: readonly string[], isEnd: boolean): string {
+  if (isEnd) return JSON.stringify([key, channels, 'end'])
   if (channels.length > 1) return JSON.stringify([key, channels])
   return key === '' ? '' : JSON.stringify([key])
 }
@@ -34,10 +35,10 @@ export function parseNotice(channel: string, body: string): Notice | undefined {
 /** @throws for what `READ` cannot have answered. */
 export function parseRead(channel: string, answer: unknown): ReadAnswer {
   if (!isTexts(answer)) throw new Error('Redis answered a reading with something else')
-  const [head = '0', dropped = '0', , previous] = answer
+  const [head = '0', dropped = '0', ended, , previous] = answer
   const messages: StoredMessage[] = []
   let lost = Number(dropped)
-  for (let i = 2; i < answer.length; i += 3) {
+  for (let i = 3; i < answer.length; i += 3) {
     const place = Number(answer[i])
     const message = parseMessage(channel, place, answer[i + 2] ?? '', true)
     // Somebody has appended something else, past the script.
@@ -50,6 +51,7 @@ export function parseRead(channel: string, answer: unknown): ReadAnswer {
     head: Number(head),
     dropped: lost,
     messages,
+    isEnded: ended === '1',
     previous: previous === undefined ? undefined : Number(previous)
   }
 }
@@ -78,15 +80,17 @@ function parseMessage(
   if (end < 0) return undefined
   const header = parseHeader(body.slice(0, end))
   if (header === undefined) return undefined
-  const { key, channels = [channel] } = header
-  return { place, channels, key, text: body.slice(end + 1), isKept }
+  const { key, channels = [channel], isEnd } = header
+  return { place, channels, key, isEnd, text: body.slice(end + 1), isKept }
 }
 
-function parseHeader(header: string): { key: string; channels: string[] | undefined } | undefined {
+function parseHeader(
+  header: string
+): { key: string; channels: string[] | undefined; isEnd: boolean } | undefined {
   try {
-    const [key, channels]: unknown[] = JSON.parse(header)
+    const [key, channels, end]: unknown[] = JSON.parse(header)
     if (typeof key !== 'string' || !(channels === undefined || isTexts(channels))) return undefined
-    return { key, channels }
+    return { key, channels, isEnd: end === 'end' }
   } catch {
     return undefined
   }

@@ -48,7 +48,7 @@ return {epoch, last}
 
 /**
  * ARGV: a channel and a place.
- * Returns the channel's newest place, that of the newest message that is not kept any more, and of each message after the
+ * Returns the channel's newest place, that of the newest message that is not kept any more, `1` if the channel has ended, and of each message after the
  * place its own, that of the one before it in the channel, and the header and the text as \`publish.lua\` was given them.
  */
 export const READ: RedisScript = script(`
@@ -56,7 +56,8 @@ local base, name, after = KEYS[1], ARGV[1], ARGV[2]
 local log = base .. ':log:' .. name
 local head = redis.call('ZSCORE', base .. ':heads', name) or '0'
 local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
-local answer = {head, oldest and oldest[2][4] or head}
+local ended = string.match(redis.call('HGET', base .. ':sizes', name) or '', '^%d+ %d+ (%d)')
+local answer = {head, oldest and oldest[2][4] or head, oldest and ended or '0'}
 for _, entry in ipairs(redis.call('XRANGE', log, '(' .. after .. '-0', '+')) do
   table.insert(answer, string.match(entry[1], '^%d+'))
   table.insert(answer, entry[2][4] or '')

@@ -111,28 +111,37 @@ class RedisStore implements Store, PairListener {
     return this.#opened.promise
   }
 
-  async append({ channels, messages, idempotencyKey, isKept }: StoreAppend): Promise<StoreAppended> {
+  async append({ channels, messages, idempotencyKey, isKept, isEnd }: StoreAppend): Promise<StoreAppended> {
     const names = channels.map(({ name }) => name)
     const onceMs = Math.max(...channels.map(({ limits }) => limits.maxAgeMs || DAY_MS))
     const once = idempotencyKey === undefined ? '' : JSON.stringify([...names].sort().concat(idempotencyKey))
-    const limits = channels.flatMap(({ name, limits: { maxMessages, maxBytes, maxAgeMs } }) => [
+    const limits = channels.flatMap(({ name, limits: { maxMessages, maxBytes, maxAgeMs, keepEndedMs } }) => [
       name,
       String(maxMessages),
       String(maxBytes),
-      String(maxAgeMs === false ? 0 : maxAgeMs)
+      String(maxAgeMs === false ? 0 : maxAgeMs),
+      String(keepEndedMs)
     ])
-    const texts = messages.flatMap(({ key, text }) => [formatHeader(key, names), text])
-    const isKeptArg = isKept ? '1' : '0'
+    const texts = messages.flatMap(({ key, text }, i) => [
+      formatHeader(key, names, isEnd && i === messages.length - 1),
+      text
+    ])
+    const kind = isEnd ? '2' : isKept ? '1' : '0'
     const args = [
       randomPart(),
       once,
       String(Math.min(onceMs, DAY_MS)),
-      isKeptArg,
+      kind,
       String(channels.length),
       ...limits,
       ...texts
     ]
-    const [isNew, isChanged, ...places] = parseNumbers(await this.#publisher.publish(args))
+    const answer = await this.#publisher.publish(args).catch((error: unknown) => {
+      if (error instanceof RedisReplyError && error.code === 'ENDED') return undefined
+      throw error
+    })
+    if (answer === undefined) return { places: [], isNew: false, isEnded: true }
+    const [isNew, isChanged, ...places] = parseNumbers(answer)
     if (isChanged === 1 && !this.#hasWarned) {
       this.#hasWarned = true
       this.#log?.warn(
@@ -141,7 +150,7 @@ class RedisStore implements Store, PairListener {
       )
     }
     this.#appended = Math.max(this.#appended, places.at(-1) ?? 0)
-    return { places, isNew: isNew === 1 }
+    return { places, isNew: isNew === 1, isEnded: false }
   }
 
   follow(channel: string): Promise<void> {
@@ -157,7 +166,7 @@ class RedisStore implements Store, PairListener {
     this.#followed.hear(channel, answer.head)
     // What was read may be told when it is known that nothing before it is missing.
     if (answer.head > this.#mark) this.#probeNow()
-    return { messages: answer.messages, dropped: answer.dropped }
+    return { messages: answer.messages, dropped: answer.dropped, isEnded: answer.isEnded }
   }
 
   async prove(places: readonly Place[]): Promise<readonly boolean[]> {
