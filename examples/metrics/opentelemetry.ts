@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 // 'fastify-eventstream' in your project
 import type { CloseEvent, CloseReason, FlushEvent, GapEvent, GapReason } from '../../lib/index.ts'
 
-const CLOSE_REASONS: CloseReason[] = ['client', 'server', 'shutdown', 'slow', 'expired', 'error']
+const CLOSE_REASONS: CloseReason[] = ['client', 'server', 'replaced', 'shutdown', 'slow', 'expired', 'error']
 const GAP_REASONS: GapReason[] = ['unknown', 'expired', 'slow', 'uncertain']
 
 /** Slices are meant to end after 4 ms. */
@@ -27,6 +27,10 @@ export async function eventStreamMetrics(app: FastifyInstance, { meter }: { mete
     description: 'Streams that were started',
     unit: '{connection}'
   })
+  const refused = meter.createObservableCounter('eventstream.refused', {
+    description: 'Streams that were refused',
+    unit: '{connection}'
+  })
   const messages = meter.createObservableCounter('eventstream.messages', {
     description: 'Messages sent, once for each stream',
     unit: '{message}'
@@ -39,12 +43,13 @@ export async function eventStreamMetrics(app: FastifyInstance, { meter }: { mete
     description: 'Streams cut off as too slow',
     unit: '{connection}'
   })
-  const observed = [connections, subscriptions, opened, messages, bytes, evictions]
+  const observed = [connections, subscriptions, opened, refused, messages, bytes, evictions]
   meter.addBatchObservableCallback((result) => {
     const stats = app.sse.stats()
     result.observe(connections, stats.connections)
     result.observe(subscriptions, stats.subscriptions)
     result.observe(opened, stats.opened)
+    result.observe(refused, stats.refused)
     result.observe(messages, stats.messages)
     result.observe(bytes, stats.bytes)
     result.observe(evictions, stats.evictions)

@@ -11,7 +11,7 @@ import type {
   GapReason
 } from '../../lib/index.ts'
 
-const CLOSE_REASONS: CloseReason[] = ['client', 'server', 'shutdown', 'slow', 'expired', 'error']
+const CLOSE_REASONS: CloseReason[] = ['client', 'server', 'replaced', 'shutdown', 'slow', 'expired', 'error']
 const GAP_REASONS: GapReason[] = ['unknown', 'expired', 'slow', 'uncertain']
 
 /** Slices are meant to end after 4 ms. */
@@ -53,6 +53,7 @@ export async function eventStreamMetrics(
   gauge('eventstream_connections', 'Streams that are open', ({ connections }) => connections)
   gauge('eventstream_subscriptions', 'Subscriptions to channels', ({ subscriptions }) => subscriptions)
   counter('eventstream_opened_total', 'Streams that were started', ({ opened }) => opened)
+  counter('eventstream_refused_total', 'Streams that were refused', ({ refused }) => refused)
   counter('eventstream_messages_total', 'Messages sent, once for each stream', ({ messages }) => messages)
   counter('eventstream_bytes_total', 'Bytes of messages and comments sent', ({ bytes }) => bytes)
   counter('eventstream_evictions_total', 'Streams cut off as too slow', ({ evictions }) => evictions)

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { connect } from 'node:http2'
 import type { Socket } from 'node:net'
 import { PassThrough, Readable } from 'node:stream'
 import t from 'tap'
@@ -60,6 +61,30 @@ t.test('a client that leaves', async (t) => {
     const client = RawClient.get(port, '/')
     entered.resolve(client)
     t.same(await born.promise, ['closed', true, 'client', undefined, 0])
+    t.equal(app.sse.stats().opened, 0)
+  })
+
+  t.test('during authentication, over HTTP/2: likewise', async (t) => {
+    const app = await build(t, {}, { http2: true })
+    const [entered, left] = [deferred<string>(), deferred()]
+    const born = deferred<unknown[]>()
+    app.addHook('preHandler', async ({ url, raw }) => {
+      entered.resolve(url)
+      await once(raw, 'close')
+      await left.promise
+    })
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      born.resolve([sse.state, sse.signal.aborted, await sse.closed, app.sse.connections.size])
+    })
+    const { port } = await listen(app)
+    const session = connect(`http://127.0.0.1:${port}`)
+    t.teardown(() => session.destroy())
+    const stream = session.request({ ':path': '/' })
+    await entered.promise
+    stream.close()
+    left.resolve()
+    t.same(await born.promise, ['closed', true, 'client', 0])
     t.equal(app.sse.stats().opened, 0)
   })
 
@@ -176,41 +201,41 @@ t.test('a client that sends more than its request', async (t) => {
     t.equal(others, 0)
   })
 
-  for (const when of ['before', 'after'] as const) {
-    t.test(
-      `an upgrade: whoever came ${when} listen(), nobody takes it, nothing lands in the stream`,
-      async (t) => {
-        const app = await build(t)
-        const upgraded: boolean[] = []
-        const take = (_request: unknown, socket: Socket): void => {
-          upgraded.push(socket.destroyed)
-          if (!socket.destroyed) socket.end('HTTP/1.1 101 Switching Protocols\r\n\r\n')
+  for (const [event, handOver] of Object.entries({
+    upgrade: request('GET', '/ws', { Connection: 'Upgrade', Upgrade: 'websocket' }),
+    connect: request('CONNECT', 'example.com:443')
+  })) {
+    for (const when of ['before', 'after'] as const) {
+      t.test(
+        `${event}: whoever came ${when} listen(), nobody takes it, nothing lands in the stream`,
+        async (t) => {
+          const app = await build(t)
+          const taken: boolean[] = []
+          const take = (_request: unknown, socket: Socket): void => {
+            taken.push(socket.destroyed)
+            if (!socket.destroyed) socket.end('HTTP/1.1 299 Taken\r\n\r\n')
+          }
+          app.get('/', async (_request, reply) => {
+            await reply.sseStart().send('hello')
+          })
+          if (when === 'before') app.server.on(event, take)
+          const { port } = await listen(app)
+          if (when === 'after') app.server.prependListener(event, take)
+          const client = RawClient.get(port, '/')
+          await client.until('hello')
+          client.socket.write(handOver)
+          await client.closed
+          t.same(taken, [true])
+          t.equal(client.body, 'data: hello\n\n')
+          const other = RawClient.connect(port, handOver)
+          await other.closed
+          t.match(other.received, '299 Taken', 'but on a socket of its own')
+          app.server.removeListener(event, take)
+          await nextTurn()
+          t.equal(app.server.listenerCount(event), 0, 'so that Node does again what it does by itself')
         }
-        app.get('/', async (_request, reply) => {
-          await reply.sseStart().send('hello')
-        })
-        if (when === 'before') app.server.on('upgrade', take)
-        const { port } = await listen(app)
-        if (when === 'after') app.server.prependListener('upgrade', take)
-        const upgrade = request('GET', '/ws', { Connection: 'Upgrade', Upgrade: 'websocket' })
-        const client = RawClient.get(port, '/')
-        await client.until('hello')
-        client.socket.write(upgrade)
-        await client.closed
-        t.same(upgraded, [true])
-        t.equal(client.body, 'data: hello\n\n')
-        const other = RawClient.connect(port, upgrade)
-        await other.closed
-        t.match(other.received, '101 Switching Protocols', 'but on a socket of its own')
-        app.server.removeListener('upgrade', take)
-        await nextTurn()
-        t.equal(
-          app.server.listenerCount('upgrade'),
-          0,
-          'so that Node takes upgrades for ordinary requests again'
-        )
-      }
-    )
+      )
+    }
   }
 
   t.test('the next request after an answer that ended by itself is served', async (t) => {

@@ -109,6 +109,7 @@ t.test('close() › streams that start or end during the sweep', async (t) => {
     t.equal(response.status, 503)
     t.equal(((await response.json()) as { code: string }).code, 'FST_ERR_EVENTSTREAM_CLOSING')
     t.match(response.headers.get('retry-after'), /^[1-5]$/)
+    t.equal(response.headers.get('connection'), 'close')
     await closed
   })
 

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import type { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
+import type { Connection } from '../../../lib/connection/connection.ts'
 import type { SSEConnection } from '../../../lib/index.ts'
 import { FakeClock } from '../../helpers/fake-clock.ts'
 import { deferred, until, untilResting } from '../../helpers/server.ts'
@@ -81,6 +82,29 @@ export function conformance(t: Test, name: string, open: (t: Test) => Promise<Pi
     t.equal(body.split('\n\n').length - 1, 300)
     t.match(body, /data: 299:x+\n\n$/)
     t.ok(most < 1_000_000 || !tellsDelivery, `at most ${most} bytes were buffered`)
+  })
+
+  t.test(`${name} › what the reader has not taken is buffered, and not flushed`, async (t) => {
+    const { app, get, tellsDelivery = true } = await open(t)
+    const started = deferred<Connection>()
+    app.get('/', async (_request, reply) => {
+      started.resolve(reply.sseStart({ farewell: false, maxBufferedBytes: 2 ** 30 }) as unknown as Connection)
+    })
+    const response = await get('/')
+    const sse = await started.promise
+    const { output } = sse
+    const counts = (): [number, number] => [output.flushedBytes, output.bufferedBytes]
+    for (let i = 0; i < 200; i++) sse.send('x'.repeat(50_000))
+    await untilResting(() => output.flushedBytes)
+    const [flushed, buffered] = counts()
+    t.not(buffered, 0)
+    sse.send('x'.repeat(50_000))
+    await untilResting(() => output.bufferedBytes)
+    if (tellsDelivery) t.same(counts(), [flushed, buffered + 50_008])
+    const bytes = output.bytes
+    sse.close()
+    await text(response)
+    if (tellsDelivery) t.ok(output.flushedBytes >= bytes, `${output.flushedBytes} of ${bytes}`)
   })
 
   t.test(`${name} › a client that leaves is seen, and ends an idle source`, async (t) => {

@@ -95,6 +95,23 @@ export async function testEventSource(
     t.same(await source.states(2), ['new 0', 'open 1'], 'and stays open')
   })
 
+  await t.test('comes in after it was refused, when there is room', async (t) => {
+    const stage = await site(t, { limit: { max: 1 } })
+    const { app, asked, streams } = stage
+    const { page } = await open(t, browser, stage)
+    const first = await Recorder.open(page, '/stream')
+    await first.states(2)
+    const second = await Recorder.open(page, '/stream')
+    await until(() => app.sse.stats().refused >= 3)
+    t.equal(streams.length, 1)
+    await first.close()
+    await until(() => streams.length === 2)
+    last(streams).send('welcome')
+    t.same(await second.data(1), ['welcome'])
+    t.equal(await second.readyState(), 1)
+    t.equal(asked.length, 2 + app.sse.stats().refused)
+  })
+
   await t.test('brings its last id back after an end, a cut and a reset', async (t) => {
     const stage = await site(t)
     const { asked, streams } = stage
