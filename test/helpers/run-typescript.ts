@@ -8,6 +8,8 @@ const CLAUSE = /^(\w+)?(?:, )?(?:\{ (.+) \})?$/
 const OWN = new Map([
   ['fastify-eventstream', '../../lib/index.ts'],
   ['fastify-eventstream/testing', '../../lib/testing/testing.ts'],
+  ['fastify-eventstream/client', '../../lib/client/client.ts'],
+  ['fastify-eventstream/client/shared', '../../lib/client/shared.ts'],
   ['fastify-eventstream/conformance', '../../lib/conformance/conformance.ts']
 ])
 
