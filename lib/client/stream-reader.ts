@@ -111,9 +111,12 @@ export class StreamReader {
     })
     while (!signal.aborted) {
       this.#attempt = new AbortController()
-      const failure = await this.#connect().catch((cause: unknown) =>
-        this.#failed('broken', { cause: this.#attempt.signal.reason ?? cause })
-      )
+      const failure = await this.#connect().catch((thrown: unknown) => {
+        const { reason: cause = thrown } = this.#attempt.signal
+        // The connection is still there if it was not that which failed.
+        this.#attempt.abort()
+        return this.#failed('broken', { cause })
+      })
       clearTimeout(this.#watchdog)
       if (failure !== undefined && !signal.aborted) await this.#rest(failure)
     }
