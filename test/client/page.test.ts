@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import { openEventStream } from '../../lib/client/client.ts'
+import { findLocks } from '../../lib/client/surroundings.ts'
 import { node } from './node-engine.ts'
 import { Stage } from './stage.ts'
 
@@ -12,7 +13,7 @@ function fakePage(t: { teardown(fn: () => unknown): void }): {
 } {
   const page = new EventTarget()
   const document = new EventTarget()
-  const navigator = { onLine: true }
+  const navigator = { onLine: true, locks: findLocks() }
   const fakes = { addEventListener: page.addEventListener.bind(page), document, navigator }
   for (const [name, value] of Object.entries(fakes)) {
     const before = Object.getOwnPropertyDescriptor(globalThis, name)
@@ -45,16 +46,17 @@ t.test('client › in a page', async (t) => {
     t.same(states, ['connecting', 'open', 'waiting', 'connecting', 'open'])
   })
 
-  for (const [away, back] of [
-    ['pagehide', 'pageshow'],
-    ['freeze', 'resume']
+  for (const [away, back, opener] of [
+    ['pagehide', 'pageshow', 'openEventStream'],
+    ['freeze', 'resume', 'openEventStream'],
+    ['pagehide', 'pageshow', 'openSharedEventStream']
   ] as const) {
-    t.test(`from ${away} to ${back}, it has no connection, and then what it missed`, async (t) => {
+    t.test(`${opener}: from ${away} to ${back}, it has no connection, and then what it missed`, async (t) => {
       const { page, document } = fakePage(t)
       const target = away === 'pagehide' ? page : document
       const stage = await Stage.open(node)
       t.teardown(() => stage.close())
-      const stream = await stage.open("{ method: 'GET' }")
+      const stream = await stage.open("{ method: 'GET' }", { opener })
       await stage.untilListening(1)
       await stage.publish(1)
       await stream.count(1)
