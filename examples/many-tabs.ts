@@ -1,9 +1,10 @@
 /**
  * One event stream for all tabs of a page. Start it with `npx tsx examples/many-tabs.ts`, open the page in ten tabs, publish,
- * and close the tab that leads.
+ * and close the one that you opened first.
  */
 import { join } from 'node:path'
 import fastifyStatic from '@fastify/static'
+import { build } from 'esbuild'
 import Fastify from 'fastify'
 import eventStream from '../lib/index.ts' // 'fastify-eventstream' in your project
 
@@ -28,6 +29,10 @@ app.post<{ Body: { text: string } }>('/news', { schema: { body } }, async ({ bod
 
 app.get('/stats', async () => ({ streams: app.sse.stats().connections }))
 
-app.register(fastifyStatic, { root: join(import.meta.dirname, 'many-tabs') })
+const root = join(import.meta.dirname, 'many-tabs')
+app.register(fastifyStatic, { root })
+
+const page = await build({ entryPoints: [join(root, 'page.js')], bundle: true, format: 'esm', write: false })
+app.get('/page.js', (_request, reply) => reply.type('text/javascript').send(page.outputFiles[0]?.text))
 
 await app.listen({ port: Number(process.env.PORT ?? 3000) })

@@ -260,13 +260,6 @@ t.test('lib/README › each file that it names is there', async (t) => {
   for (const file of files) t.ok(existsSync(new URL(file, ARCHITECTURE_FILE)), file)
 })
 
-t.test('README › what it shows of the shared EventSource is in the file', async (t) => {
-  const file = readFileSync(new URL('../examples/many-tabs/shared-event-source.js', import.meta.url), 'utf8')
-  const shown = blocks('js').filter((code) => code.includes('#take'))
-  t.equal(shown.length, 1)
-  for (const code of shown) t.ok(file.includes(code))
-})
-
 t.test('README › the metrics that it shows are those of the example', async (t) => {
   const file = readFileSync(new URL('../examples/metrics/prom-client.ts', import.meta.url), 'utf8')
   const names =

@@ -1,30 +1,24 @@
-import { SharedEventSource } from './shared-event-source.js'
+import { openSharedEventStream } from '../../lib/client/shared.ts' // 'fastify-eventstream/client/shared' in your project
 
 const page = Object.fromEntries(
   [...document.querySelectorAll('[id]')].map((element) => [element.id, element])
 )
 const number = new Intl.NumberFormat('en')
 
-const source = new SharedEventSource('/events', ['news'])
-source.addEventListener('news', ({ data }) => append('said', data))
-source.addEventListener('gap', () => {
+const stream = openSharedEventStream('/events', { onState: streamOnState })
+stream.on('news', ({ data }) => append('said', data))
+stream.on('gap', () => {
   page.news.replaceChildren()
   append('gap', 'The server cannot tell how far this page had come. It begins again:')
 })
-source.addEventListener('status', sourceOnStatus)
 
-page.name.textContent = source.name
 page.scroller.tabIndex = 0 // so that one can scroll it by key
 page.form.addEventListener('submit', formOnSubmit)
 
-function sourceOnStatus() {
-  const { leader, isOpen } = source.status
-  const leads = leader === source.name
+function streamOnState(state) {
+  const isOpen = state === 'open'
   document.documentElement.dataset.state = isOpen ? 'live' : 'reconnecting'
-  document.documentElement.dataset.role = leads ? 'leads' : 'listens'
-  document.title = `${leads ? '★ ' : ''}${source.name}: many tabs`
   page.state.textContent = isOpen ? 'Live' : 'Reconnecting'
-  page.leader.textContent = leads ? `${leader}, this one` : leader
   if (isOpen) showStreams().catch(() => {}) // told again at the next change
 }
 
