@@ -135,6 +135,13 @@ export const FST_ERR_EVENTSTREAM_PUBLISH_FAILED: Constructor<[{ cause: unknown }
   503
 )
 
+/** The store of the history failed, or gave no answer within 5 seconds, to who wanted to know something (see `cause`). */
+export const FST_ERR_EVENTSTREAM_HISTORY_AWAY: Constructor<[{ cause: unknown }]> = createError(
+  'FST_ERR_EVENTSTREAM_HISTORY_AWAY',
+  'The history does not answer at the moment',
+  503
+)
+
 /**
  * The wording of everything that is checked: *Expected `name` to be …, got a string*. It has names and rules, but no value:
  * who reads an error's text may be somebody who must not read the data.

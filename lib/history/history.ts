@@ -181,6 +181,7 @@ export class History implements WindowHost, StoreListener {
   }
 
   storeOnLoss(channels: readonly string[], place: Place): void {
+    this.#link?.forgetProofs()
     this.#moveTo(place)
     for (const channel of channels) this.#windows.get(channel)?.lose(place)
   }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { Deferred } from '../base/deferred.ts'
-import { FST_ERR_EVENTSTREAM_PUBLISH_FAILED } from '../base/errors.ts'
+import { FST_ERR_EVENTSTREAM_HISTORY_AWAY, FST_ERR_EVENTSTREAM_PUBLISH_FAILED } from '../base/errors.ts'
 import { within } from '../base/within.ts'
 import type { Appendable, Appended, AppendOptions } from './append.ts'
 import { type Cursor, formatCursor, type Place } from './place.ts'
@@ -78,17 +78,16 @@ export class StoreLink {
     }
   }
 
-  /** A place after all that was appended, by whomever. */
+  /** A place after all that was appended, by whomever. @throws FST_ERR_EVENTSTREAM_HISTORY_AWAY */
   async now(): Promise<Place> {
-    await this.open()
-    const place = await within(ANSWER_MS, this.#store.head())
+    const place = await this.#ask(() => this.#store.head())
     this.#note(place, true)
     return place
   }
 
-  async read(channel: string): Promise<StorePast> {
-    await this.open()
-    return within(ANSWER_MS, this.#store.read(channel, 0))
+  /** @throws FST_ERR_EVENTSTREAM_HISTORY_AWAY */
+  read(channel: string): Promise<StorePast> {
+    return this.#ask(() => this.#store.read(channel, 0))
   }
 
   /** Whether the store knows a place; `undefined`: that was not asked, or not lately. */
@@ -103,6 +102,11 @@ export class StoreLink {
       .then(() => this.#store.prove([place]))
       .then(([isKnown = false]) => this.#note(place, isKnown))
     return within(PATIENCE_MS, proven).catch((err) => this.#fail(err))
+  }
+
+  /** The store may not know any more what it knew. */
+  forgetProofs(): void {
+    this.#proofs.clear()
   }
 
   follow(window: Window): void {
@@ -145,6 +149,15 @@ export class StoreLink {
     this.#isClosed = true
     this.historyOnHead(Infinity)
     await this.#store.close()
+  }
+
+  /** What the store's error says is for the log: somebody may send this one to a client. */
+  async #ask<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+    try {
+      return await within(ANSWER_MS, this.open().then(ask))
+    } catch (cause) {
+      throw new FST_ERR_EVENTSTREAM_HISTORY_AWAY({ cause })
+    }
   }
 
   async #follow(window: Window): Promise<void> {

@@ -57,7 +57,13 @@ export interface StoreListener {
    */
   storeOnMessages(messages: readonly StoredMessage[], upTo: Place): void
 
-  /** Messages of these channels are gone that may have been told, or never will be. @param place after all of them. */
+  /**
+   * Messages of these channels are gone that may have been told, or never will be; and places that were given may not be
+   * known any more, whatever channels they were for.
+   *
+   * @param channels none, if only places are gone.
+   * @param place after all of them.
+   */
   storeOnLoss(channels: readonly string[], place: Place): void
 }
 

@@ -46,10 +46,10 @@ export class Followed {
     if (this.#states.delete(name)) this.#change(name)
   }
 
-  /** It ends there at least. */
-  hear(name: string, head: Place): void {
+  /** Where it ended when it was first read. What came since is told: a later reading must not stand for that. */
+  begin(name: string, head: Place): void {
     const state = this.#states.get(name)
-    if (state !== undefined) state.head = Math.max(state.head ?? 0, head)
+    if (state !== undefined) state.head ??= head
   }
 
   setHead(name: string, head: Place): void {
@@ -64,10 +64,6 @@ export class Followed {
     const { head = previous } = state
     if (place > head) state.head = place
     return previous === head || place <= head
-  }
-
-  forgetHeads(): void {
-    for (const state of this.#states.values()) state.head = undefined
   }
 
   /** The connection has all that are followed now. */

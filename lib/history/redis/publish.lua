@@ -34,7 +34,9 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local newest = redis.call('XREVRANGE', ids, '+', '-', 'COUNT', 1)[1]
-local last = newest and tonumber(string.match(newest[1], '^%d+')) or 0
+-- Without ids, as after DEL, channels still tell a place that what comes is after.
+if not newest then newest = {redis.call('ZREVRANGE', heads, 0, 0, 'WITHSCORES')[2]} end
+local last = newest[1] and tonumber(string.match(newest[1], '^%d+')) or 0
 
 local function text(place) return string.format('%.0f', place) end
 

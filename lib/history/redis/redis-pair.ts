@@ -34,6 +34,7 @@ export class RedisPair implements LinkListener {
   #links: Links | undefined
   /** Those that are being made. */
   readonly #making = new Set<RedisLink>()
+  #isConnecting = false
   #isLost = false
   #isClosed = false
   #delayMs = 0
@@ -53,13 +54,18 @@ export class RedisPair implements LinkListener {
 
   /** @throws RefusedError. What else fails is tried again, and told to the listener. */
   async connect(): Promise<void> {
-    try {
-      await this.#connect()
-    } catch (error) {
+    this.#isConnecting = true
+    const error = await this.#connect().then(
+      () => undefined,
+      (reason: Error) => reason
+    )
+    this.#isConnecting = false
+    if (error === undefined) return
+    if (error instanceof RefusedError || this.#isClosed) {
       this.#drop()
-      if (error instanceof RefusedError || this.#isClosed) throw error
-      this.linkOnLost(error as Error)
+      throw error
     }
+    this.linkOnLost(error)
   }
 
   /** @throws what `RedisLink.call()` throws. */
@@ -98,7 +104,8 @@ export class RedisPair implements LinkListener {
       this.#isLost = true
       this.#listener.pairOnLost(error)
     }
-    if (this.#isClosed) return
+    // Who makes new ones fails by this, and comes back.
+    if (this.#isClosed || this.#isConnecting) return
     if (performance.now() - this.#readyAt > MAX_DELAY_MS) this.#delayMs = 0
     const delayMs = this.#delayMs * (0.5 + Math.random() / 2)
     this.#delayMs = Math.min(MAX_DELAY_MS, Math.max(MIN_DELAY_MS, 2 * this.#delayMs))
@@ -109,7 +116,11 @@ export class RedisPair implements LinkListener {
   }
 
   async #connect(): Promise<void> {
-    const [commands, notices] = await Promise.all([this.#make(), this.#make()])
+    const made = await Promise.allSettled([this.#make(), this.#make()])
+    const [commands, notices] = made.map((one) => {
+      if (one.status === 'rejected') throw one.reason
+      return one.value
+    }) as [RedisLink, RedisLink]
     const links = { commands, notices }
     this.#timeout = setTimeout(
       () => this.reset(new Error(`Redis did not answer within ${PREPARE_TIMEOUT_MS} ms`)),

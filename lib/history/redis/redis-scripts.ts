@@ -17,9 +17,10 @@ export const PUBLISH: RedisScript = script(readFileSync(new URL('./publish.lua',
 /**
  * Finds out where the history stands, and makes sure that there is one, and that Redis takes writes.
  *
- * ARGV: what it shall call itself if it is new; a place that what comes shall be after; a random integer; what it is
- * thought to call itself, or ''; how many milliseconds a channel is remembered that gets nothing.
- * Returns what it calls itself and its newest place, which is also told on the Pub/Sub channel `<base>:<epoch>`.
+ * ARGV: what it shall call itself if it is new; a place that was given, after which what comes shall be; a random integer;
+ * what it is thought to call itself, or ''; how many milliseconds a channel is remembered that gets nothing.
+ * Returns what it calls itself, its newest place, which is also told on the Pub/Sub channel `<base>:<epoch>`, and whether it
+ * knows the place that was given, 1 or 0.
  */
 export const PROBE: RedisScript = script(`
 local base, least = KEYS[1], tonumber(ARGV[2])
@@ -30,6 +31,8 @@ local newest = redis.call('XREVRANGE', ids, '+', '-', 'COUNT', 1)[1]
 local last = newest and tonumber(string.match(newest[1], '^%d+')) or 0
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
+local id = ARGV[2] .. '-0'
+local isKnown = (least == 0 or redis.call('XRANGE', ids, id, id)[1]) and 1 or 0
 if last == 0 or last < least then
   last = math.max(now, last, least) + 1 + tonumber(ARGV[3]) % 256
   redis.call('XADD', ids, string.format('%.0f-0', last), 'i', '')
@@ -43,7 +46,7 @@ for i = 1, #old, 2 do
 end
 last = string.format('%.0f', last)
 if ARGV[4] == epoch then redis.call('PUBLISH', base .. ':' .. epoch, last) end
-return {epoch, last}
+return {epoch, last, isKnown}
 `)
 
 /**

@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { checked, invalid } from '../../base/check.ts'
 import { Deferred } from '../../base/deferred.ts'
 import type { Place } from '../place.ts'
-import type { Store, StoreAppend, StoreAppended, StoreListener, StorePast } from '../store.ts'
+import type { Store, StoreAppend, StoreAppended, StoredMessage, StoreListener, StorePast } from '../store.ts'
 import { Batcher } from './batcher.ts'
 import { Followed } from './followed.ts'
 import {
@@ -34,6 +34,23 @@ export interface RedisStoreOptions {
    * @defaultValue `'eventstream:'`
    */
   prefix?: string
+}
+
+/** Where a database stands. */
+interface Found {
+  readonly epoch: string
+  readonly place: Place
+  /** Whether it has all that was given here. */
+  readonly isKnown: boolean
+}
+
+/** What was not told while there was no connection. */
+interface Missed {
+  readonly messages: readonly StoredMessage[]
+  /** Channels that have not got all of it, or lack what was told. */
+  readonly lost: readonly string[]
+  /** Where channels end. */
+  readonly ends: ReadonlyMap<string, Place>
 }
 
 const EPOCH_BYTES = 5
@@ -73,7 +90,8 @@ class RedisStore implements Store, PairListener {
   #epoch = ''
   /** All that was told is at or before this place. */
   #mark: Place = 0
-  #appended: Place = 0
+  /** The newest place that was given here, told or not. */
+  #given: Place = 0
   /** While connections are made, what is told waits. */
   #held: [string, string][] | undefined = []
   #timer: NodeJS.Timeout | undefined
@@ -91,7 +109,9 @@ class RedisStore implements Store, PairListener {
     )
     this.#proofs = new Batcher(MAX_NAMES, async (places) => {
       const answer = await this.#run(PROVE, places.map(String))
-      return parseNumbers(answer, places.length).map((known) => known === 1)
+      const proofs = parseNumbers(answer, places.length).map((known) => known === 1)
+      this.#give(...places.filter((_, i) => proofs[i]))
+      return proofs
     })
     this.#followed = new Followed((names, isWanted) => this.#subscribe(names, isWanted))
   }
@@ -149,7 +169,7 @@ class RedisStore implements Store, PairListener {
         'servers disagree on the limits of channels: the last one that publishes wins'
       )
     }
-    this.#appended = Math.max(this.#appended, places.at(-1) ?? 0)
+    this.#give(...places)
     return { places, isNew: isNew === 1, isEnded: false }
   }
 
@@ -163,7 +183,7 @@ class RedisStore implements Store, PairListener {
 
   async read(channel: string, after: Place): Promise<StorePast> {
     const answer = await this.#read(channel, after)
-    this.#followed.hear(channel, answer.head)
+    this.#followed.begin(channel, answer.head)
     // What was read may be told when it is known that nothing before it is missing.
     if (answer.head > this.#mark) this.#probeNow()
     return { messages: answer.messages, dropped: answer.dropped, isEnded: answer.isEnded }
@@ -174,7 +194,8 @@ class RedisStore implements Store, PairListener {
   }
 
   async head(): Promise<Place> {
-    const { place } = await this.#look(this.#links, 0)
+    const { place } = await this.#look(this.#links, this.#epoch)
+    this.#give(place)
     return place
   }
 
@@ -187,27 +208,28 @@ class RedisStore implements Store, PairListener {
     this.#opened.promise.catch(() => {})
   }
 
-  /** Whatever was missed comes first, in order; then what was told meanwhile. */
+  /**
+   * Whatever was missed comes first, in order; then what was told meanwhile. Nothing is taken over before all of it is there:
+   * the connection may break at any time.
+   */
   async pairOnConnect(links: Links): Promise<void> {
     this.#held = []
     await this.#assertUsable(links.commands)
-    let { epoch, place } = await this.#look(links, Math.max(this.#mark, this.#appended))
-    const isNew = epoch !== this.#epoch
+    const { epoch, isKnown } = await this.#look(links, '')
     const wasOpen = this.#epoch !== ''
-    this.#epoch = epoch
+    const isSame = epoch === this.#epoch && isKnown
     const names = [...this.#followed.names]
-    const notices = [epochName(this.#base, epoch), ...names.map((name) => this.#noticesOf(name))]
+    const notices = [epochName(this.#base, epoch), ...names.map((name) => noticesOf(this.#base, epoch, name))]
     for (let i = 0; i < notices.length; i += MAX_NAMES)
       await links.notices.subscribe(notices.slice(i, i + MAX_NAMES))
     // Everything that is at or before this place can be read now, and what comes later is told.
-    place = (await this.#look(links, 0)).place
-    const lost = isNew && wasOpen ? names : []
-    const missed = isNew ? [] : await this.#missed(links, names, lost)
-    if (isNew) this.#followed.forgetHeads()
-    missed.sort((a, b) => a.place - b.place)
+    const { place } = await this.#look(links, epoch)
+    const missed = await this.#missed(links, names, { epoch, place, isKnown })
+    this.#epoch = epoch
     this.#move(place)
-    this.#listener?.storeOnMessages(missed, place)
-    if (lost.length > 0) this.#lose(lost, place)
+    for (const [name, head] of missed.ends) this.#followed.setHead(name, head)
+    this.#listener?.storeOnMessages(missed.messages, place)
+    if (wasOpen && (!isSame || missed.lost.length > 0)) this.#listener?.storeOnLoss(missed.lost, place)
   }
 
   pairOnReady(): void {
@@ -224,6 +246,7 @@ class RedisStore implements Store, PairListener {
     this.#publisher.stop()
     this.#held = []
     this.#followed.breakOff()
+    this.#log?.warn({ err: error }, 'there is no connection to Redis: another one is made')
     if (error instanceof RefusedError) this.#opened.reject(error)
   }
 
@@ -244,7 +267,9 @@ class RedisStore implements Store, PairListener {
     const notice = parseNotice(channel, body)
     if (notice === undefined || !this.#followed.has(channel)) return
     const { message, previous } = notice
-    if (previous !== undefined && !this.#followed.hearNext(channel, previous, message.place)) {
+    const isOld = message.place <= (this.#followed.headOf(channel) ?? 0)
+    const isLate = !isOld && message.place < this.#mark
+    if (previous !== undefined && (isLate || !this.#followed.hearNext(channel, previous, message.place))) {
       this.#pair.reset(new Error('Redis has not told of all messages'))
       return
     }
@@ -263,13 +288,13 @@ class RedisStore implements Store, PairListener {
     this.#mark = Math.max(this.#mark, place)
   }
 
-  #noticesOf(channel: string): string {
-    return `${epochName(this.#base, this.#epoch)}:${channel}`
+  #give(...places: readonly Place[]): void {
+    this.#given = Math.max(this.#given, ...places)
   }
 
   async #subscribe(names: readonly string[], isWanted: boolean): Promise<void> {
     const { notices } = this.#links
-    const own = names.map((name) => this.#noticesOf(name))
+    const own = names.map((name) => noticesOf(this.#base, this.#epoch, name))
     await (isWanted ? notices.subscribe(own) : notices.unsubscribe(own))
   }
 
@@ -301,46 +326,46 @@ class RedisStore implements Store, PairListener {
     return parseRead(channel, await this.#run(READ, [channel, String(after)], links))
   }
 
-  /** @param least what comes shall be after this place, and after what comes back. */
-  async #look(links: Links, least: Place): Promise<{ epoch: string; place: Place }> {
+  /** What comes later shall be after what comes back, and after all that was given here. */
+  async #look(links: Links, epoch: string): Promise<Found> {
     const proposed = randomBytes(EPOCH_BYTES).toString('hex')
-    const args = [proposed, String(least), randomPart(), this.#epoch, String(DAY_MS)]
-    const answer = await this.#run(PROBE, args, links)
-    const [epoch, place] = Array.isArray(answer) ? answer : []
-    if (typeof epoch !== 'string') throw new Error('Redis answered a probe with something else')
-    const [found = 0] = parseNumbers([place])
-    return { epoch, place: found }
+    const given = Math.max(this.#mark, this.#given)
+    const answer = await this.#run(
+      PROBE,
+      [proposed, String(given), randomPart(), epoch, String(DAY_MS)],
+      links
+    )
+    const [found, ...numbers] = Array.isArray(answer) ? answer : []
+    if (typeof found !== 'string') throw new Error('Redis answered a probe with something else')
+    const [place = 0, isKnown] = parseNumbers(numbers, 2)
+    return { epoch: found, place, isKnown: isKnown === 1 }
   }
 
-  /** What channels got that was not told. @param lost is given those that have not got all of it, or lack what was told. */
-  async #missed(
-    links: Links,
-    names: readonly string[],
-    lost: string[]
-  ): Promise<StorePast['messages'][number][]> {
+  /** What channels got until a place that was not told, those that have lost something, and where they end. */
+  async #missed(links: Links, names: readonly string[], until: Found): Promise<Missed> {
     const told = this.#mark
-    const missed: StorePast['messages'][number][] = []
+    const isNew = until.epoch !== this.#epoch
+    const missed = new Map<Place, StoredMessage>()
+    const lost: string[] = []
+    const ends = new Map<string, Place>()
+    const meet = async (name: string, head: Place): Promise<void> => {
+      const known = this.#followed.headOf(name)
+      const hasAll = known === undefined ? until.isKnown && head <= told : head === known
+      if (!isNew && hasAll) return
+      const past = await this.#read(name, known ?? told, links)
+      const isChained = known === undefined ? until.isKnown && past.dropped <= told : past.previous === known
+      // What is later comes with the notices that are held.
+      const messages = past.messages.filter(({ place }) => place <= until.place)
+      ends.set(name, messages.at(-1)?.place ?? past.previous ?? past.head)
+      if (isNew || !isChained || messages.some(({ place }) => place <= told)) lost.push(name)
+      else for (const message of messages) missed.set(message.place, message)
+    }
     for (let i = 0; i < names.length; i += MAX_NAMES) {
       const some = names.slice(i, i + MAX_NAMES)
       const heads = parseNumbers(await this.#run(HEADS, some, links), some.length)
-      const moved = some.filter((name, j) => (this.#followed.headOf(name) ?? heads[j]) !== heads[j])
-      const answers = await Promise.all(
-        moved.map((name) => this.#read(name, this.#followed.headOf(name) ?? 0, links))
-      )
-      for (const [j, { messages, previous, head }] of answers.entries()) {
-        const name = moved[j] as string
-        const isWhole =
-          previous === this.#followed.headOf(name) && messages.every(({ place }) => place > told)
-        if (isWhole && messages.length > 0) missed.push(...messages)
-        else lost.push(name)
-        this.#followed.setHead(name, head)
-      }
+      await Promise.all(some.map((name, j) => meet(name, heads[j] as Place)))
     }
-    return [...new Map(missed.map((message) => [message.place, message])).values()]
-  }
-
-  #lose(names: readonly string[], place: Place): void {
-    this.#listener?.storeOnLoss(names, place)
+    return { messages: [...missed.values()].sort((a, b) => a.place - b.place), lost, ends }
   }
 
   #tick(): void {
@@ -364,8 +389,8 @@ class RedisStore implements Store, PairListener {
     try {
       while (this.#isProbeDue && this.#pair.links !== undefined) {
         this.#isProbeDue = false
-        const { epoch } = await this.#look(this.#links, 0)
-        if (epoch !== this.#epoch) this.#pair.reset(new Error('The database is another one'))
+        const { epoch, isKnown } = await this.#look(this.#links, this.#epoch)
+        if (epoch !== this.#epoch || !isKnown) this.#pair.reset(new Error('The database is another one'))
       }
     } catch {
       // The connection has broken, or Redis takes no writes: the next tick finds out.
@@ -403,6 +428,10 @@ class RedisStore implements Store, PairListener {
 
 function epochName(base: string, epoch: string): string {
   return `${base}:${epoch}`
+}
+
+function noticesOf(base: string, epoch: string, channel: string): string {
+  return `${epochName(base, epoch)}:${channel}`
 }
 
 function randomPart(): string {
