@@ -252,10 +252,12 @@ export class ChannelCheck {
       this.#violate('false-gap', `the client was told ${reason}, the server says ${told?.reason}`)
     }
     const metAt = told?.at ?? (gaps === undefined ? received.at : Infinity)
-    const isLost = this.#span === undefined || (reason === 'unknown' && this.#mayBeLost(metAt))
+    const { isExact } = this.#host.run
+    const isLost = this.#span === undefined || ((reason === 'unknown' || !isExact) && this.#mayBeLost(metAt))
     if (reason === 'uncertain') this.#checkUnsure()
     else if (!isLost) this.#checkLoss(reason, { at: metAt, start: received.start })
-    else if (reason !== 'unknown') this.#violate('wrong-gap', `${reason}, but the place is unknown`)
+    else if (reason !== 'unknown' && (isExact || this.#span === undefined))
+      this.#violate('wrong-gap', `${reason}, but the place is unknown`)
     const isUnknown = this.#span === undefined
     this.#span = this.#spanAfterGap(
       reason === 'uncertain' ? this.#unsure : undefined,
@@ -407,7 +409,7 @@ export class ChannelCheck {
   }
 
   #isExcused(message: Published, index: number, by: Block): boolean {
-    if (!this.isWanted(message) || isLost(message, by.at)) return true
+    if (!this.isWanted(message) || mayBeLost(message, by.at)) return true
     if (message.channels.length > 1 && this.#host.hasReceived(message)) return true
     return this.#isOutdated(message, index, by)
   }
@@ -441,10 +443,14 @@ export class ChannelCheck {
   /** Whether the place of which the client was told last may be one that the store has lost. */
   #mayBeLost(at: Moment): boolean {
     const since = this.#last?.sentAt ?? -Infinity
-    const mayHaveBeenTold = ({ sentAt }: Published): boolean => sentAt >= since && sentAt <= this.#toldAt
+    // Where another process keeps the history, it may have been told to the server that the client is at.
+    const until = this.#host.run.isExact ? this.#toldAt : Infinity
+    const mayHaveBeenTold = ({ sentAt }: Published): boolean => sentAt >= since && sentAt <= until
     const { forgottenAt } = this.messages.log
     const isForgotten = forgottenAt.some((moment) => moment <= at && moment >= this.#placedAt)
-    return isForgotten || this.messages.all.some((message) => isLost(message, at) && mayHaveBeenTold(message))
+    return (
+      isForgotten || this.messages.all.some((message) => mayBeLost(message, at) && mayHaveBeenTold(message))
+    )
   }
 
   /** It is told first, if at all. */
@@ -517,7 +523,7 @@ export class ChannelCheck {
 
   #isLostAt(index: number, at: Moment): boolean {
     const message = this.messages.all[index]
-    return message !== undefined && isLost(message, at)
+    return message !== undefined && mayBeLost(message, at)
   }
 
   #mayBeGone(index: number, by: Moment): boolean {
@@ -537,6 +543,10 @@ export class ChannelCheck {
 
 function isLost({ lostAt }: Published, at: Moment): boolean {
   return lostAt !== undefined && lostAt <= at
+}
+
+function mayBeLost({ lostAt, mayBeLostAt = lostAt }: Published, at: Moment): boolean {
+  return mayBeLostAt !== undefined && mayBeLostAt <= at
 }
 
 const MAX_LENGTH = 40

@@ -141,17 +141,24 @@ export class ConnectionCheck implements ChannelCheckHost {
 
   /** Whether the store knows where the client was told it is. */
   #isKnown(brought: Standpoint | undefined): boolean {
-    if (brought === undefined || !this.run.isExact) return brought !== undefined
+    if (brought === undefined) return false
+    if (!this.run.isExact) return !this.#wasForgotten
     const begin = Math.min(...this.connection.subscriptions.map(({ startedAt }) => startedAt))
     return this.run.channels.some(({ forgottenAt }) =>
       forgottenAt.every((at) => at < brought.at || at > begin)
     )
   }
 
+  /** Whether the client was told so: a store that does not answer in time does not know ids. */
+  get #wasForgotten(): boolean {
+    const { received } = this.connection
+    return received.some(({ event, data }) => event === EVENTS.gap && JSON.parse(data).channel === undefined)
+  }
+
   #broughtPlace(messages: ChannelMessages, { resumes }: SubscriptionLog): Place | 'unknown' | undefined {
     if (!resumes || (this.connection.resumedFrom ?? '') === '') return undefined
     const standpoint = this.#brought
-    if (standpoint === undefined) return 'unknown'
+    if (standpoint === undefined || (!this.run.isExact && this.#isUnknown)) return 'unknown'
     const { places, fewest, most, at } = standpoint
     const span = { from: this.#placeOf(messages, fewest), to: this.#placeOf(messages, most) }
     const place = places.get(messages.log.name)
@@ -301,6 +308,7 @@ export class ConnectionCheck implements ChannelCheckHost {
     if (!this.#isUnknown) this.violate('false-gap', `${reason}, but the client's id is known`)
     this.#isUnknown = false
     this.#hasForgotten = true
+    this.#rank = -1
     const told = this.#gaps.get(undefined)?.shift()
     for (const check of this.#checks.values()) {
       if (check.place !== 'unknown' || check.forgets(received.at)) continue

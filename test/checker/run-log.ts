@@ -21,6 +21,8 @@ export interface Published {
   readonly isRefused?: boolean
   /** When the store lost it together with the place after it: in a failover, a restart or by deletion. */
   readonly lostAt?: Moment
+  /** From when on it may be missing for some: two stores had the history for a while, and one of them is lost. */
+  readonly mayBeLostAt?: Moment
 }
 
 export interface ChannelLog {
