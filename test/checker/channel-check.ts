@@ -252,11 +252,11 @@ export class ChannelCheck {
       this.#violate('false-gap', `the client was told ${reason}, the server says ${told?.reason}`)
     }
     const metAt = told?.at ?? (gaps === undefined ? received.at : Infinity)
-    const { isExact } = this.#host.run
-    const isLost = this.#span === undefined || ((reason === 'unknown' || !isExact) && this.#mayBeLost(metAt))
+    const { isShared = false } = this.#host.run
+    const isLost = this.#span === undefined || ((reason === 'unknown' || isShared) && this.#mayBeLost(metAt))
     if (reason === 'uncertain') this.#checkUnsure()
     else if (!isLost) this.#checkLoss(reason, { at: metAt, start: received.start })
-    else if (reason !== 'unknown' && (isExact || this.#span === undefined))
+    else if (reason !== 'unknown' && (!isShared || this.#span === undefined))
       this.#violate('wrong-gap', `${reason}, but the place is unknown`)
     const isUnknown = this.#span === undefined
     this.#span = this.#spanAfterGap(
@@ -443,8 +443,7 @@ export class ChannelCheck {
   /** Whether the place of which the client was told last may be one that the store has lost. */
   #mayBeLost(at: Moment): boolean {
     const since = this.#last?.sentAt ?? -Infinity
-    // Where another process keeps the history, it may have been told to the server that the client is at.
-    const until = this.#host.run.isExact ? this.#toldAt : Infinity
+    const until = this.#host.run.isShared ? Infinity : this.#toldAt
     const mayHaveBeenTold = ({ sentAt }: Published): boolean => sentAt >= since && sentAt <= until
     const { forgottenAt } = this.messages.log
     const isForgotten = forgottenAt.some((moment) => moment <= at && moment >= this.#placedAt)
@@ -511,6 +510,7 @@ export class ChannelCheck {
     }
     if (unsure !== undefined)
       return { from: unsure.from, to: Math.max(unsure.to, this.#firstKept(unsure.from, toldAt)) }
+    if (isLost && this.#host.run.isShared) return { from, to: this.messages.sentUntil(toldAt) }
     const hadUntil = isLost ? this.#receivedUntil(toldAt) : from
     return { from, to: Math.max(hadUntil, this.#firstKept(from, toldAt)) }
   }

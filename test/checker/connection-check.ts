@@ -142,7 +142,7 @@ export class ConnectionCheck implements ChannelCheckHost {
   /** Whether the store knows where the client was told it is. */
   #isKnown(brought: Standpoint | undefined): boolean {
     if (brought === undefined) return false
-    if (!this.run.isExact) return !this.#wasForgotten
+    if (!this.run.isExact) return !(this.run.isShared && this.#wasForgotten)
     const begin = Math.min(...this.connection.subscriptions.map(({ startedAt }) => startedAt))
     return this.run.channels.some(({ forgottenAt }) =>
       forgottenAt.every((at) => at < brought.at || at > begin)

@@ -135,6 +135,11 @@ export interface RunLog {
   readonly retention: Retention
   /** Whether a message is in its history when `publish()` returns, so that all moments are exact. */
   readonly isExact: boolean
+  /**
+   * Whether the history is kept elsewhere, for several servers: one that cannot reach it knows no ids, and one may have been
+   * told what is lost that its clients were not, and have more lost to tell of than was.
+   */
+  readonly isShared?: boolean
   /** Whether ids that have many places to tell may become uncertain. */
   readonly isVague?: boolean
   readonly samples: readonly Sample[]

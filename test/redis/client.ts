@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { ResponseReceiver } from '../checker/receiver.ts'
-import { type ConnectionLog, EVENTS, type Moment, type Received } from '../checker/run-log.ts'
+import type { ConnectionLog, Moment, Received } from '../checker/run-log.ts'
 import { now } from '../checker/sockets/clock.ts'
 
 /** Where a client connects next: a port, or `undefined` if there is none now. */

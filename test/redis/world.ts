@@ -204,6 +204,7 @@ export class World {
       clients: this.clients.map(({ logs }) => logs),
       retention: new TrimRetention(messages, deletions),
       isExact: false,
+      isShared: true,
       samples: [],
       leftovers: {}
     }
