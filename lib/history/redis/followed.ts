@@ -4,6 +4,8 @@ import type { Place } from '../place.ts'
 interface State {
   /** The place of its newest message that is kept, as was told or read; `undefined`: not known. */
   head: Place | undefined
+  /** All that came after this place was told, so that a reading must have what was at or before it; `undefined`: nothing was. */
+  toldFrom: Place | undefined
   /** Resolves when what is published is told. */
   confirmed: Deferred<void>
 }
@@ -36,7 +38,7 @@ export class Followed {
   add(name: string): Promise<void> {
     const known = this.#states.get(name)
     if (known !== undefined) return known.confirmed.promise
-    const state = { head: undefined, confirmed: new Deferred<void>() }
+    const state = { head: undefined, toldFrom: undefined, confirmed: new Deferred<void>() }
     this.#states.set(name, state)
     this.#change(name)
     return state.confirmed.promise
@@ -46,15 +48,24 @@ export class Followed {
     if (this.#states.delete(name)) this.#change(name)
   }
 
-  /** Where it ended when it was first read. What came since is told: a later reading must not stand for that. */
-  begin(name: string, head: Place): void {
+  /**
+   * Where it ended when it was read. What comes after the first reading is told: a later one must not stand for that.
+   *
+   * @returns whether nothing is missing between what was read and what is told.
+   */
+  begin(name: string, head: Place): boolean {
     const state = this.#states.get(name)
-    if (state !== undefined) state.head ??= head
+    if (state === undefined) return true
+    state.head ??= head
+    state.toldFrom ??= head
+    return head >= state.toldFrom
   }
 
   setHead(name: string, head: Place): void {
     const state = this.#states.get(name)
-    if (state !== undefined) state.head = head
+    if (state === undefined) return
+    state.head = head
+    state.toldFrom = head
   }
 
   /** @returns whether a message comes after the one that was heard last, or was heard itself. */
@@ -62,6 +73,7 @@ export class Followed {
     const state = this.#states.get(name)
     if (state === undefined) return true
     const { head = previous } = state
+    state.toldFrom ??= previous
     if (place > head) state.head = place
     return previous === head || place <= head
   }

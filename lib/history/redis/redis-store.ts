@@ -183,7 +183,11 @@ class RedisStore implements Store, PairListener {
 
   async read(channel: string, after: Place): Promise<StorePast> {
     const answer = await this.#read(channel, after)
-    this.#followed.begin(channel, answer.head)
+    if (!this.#followed.begin(channel, answer.head)) {
+      const error = new Error('Redis has read less than it has told')
+      this.#pair.reset(error)
+      throw error
+    }
     // What was read may be told when it is known that nothing before it is missing.
     if (answer.head > this.#mark) this.#probeNow()
     return { messages: answer.messages, dropped: answer.dropped, isEnded: answer.isEnded }
@@ -237,6 +241,8 @@ class RedisStore implements Store, PairListener {
     const held = this.#held ?? []
     this.#held = undefined
     for (const [name, body] of held) this.pairOnMessage(name, body)
+    // One of them may have told that something is missing.
+    if (this.#pair.links === undefined) return
     this.#followed.confirmAll()
     this.#publisher.start()
     this.#opened.resolve(this.#mark)
