@@ -255,7 +255,11 @@ export class ConnectionCheck implements ChannelCheckHost {
 
   #find(received: Received): Published | undefined {
     const { event, data, id } = received
-    const candidates = this.#knowledge.messagesOf(data)
+    const all = this.#knowledge.messagesOf(data)
+    // What was lost and published again has come again.
+    const isThere = ({ sentAt, lostAt = Infinity }: Published): boolean =>
+      sentAt <= received.at && received.at < lostAt
+    const candidates = [...all.filter(isThere), ...all.filter((message) => !isThere(message))]
     const found = candidates.find(
       (message) =>
         message.event === event &&

@@ -2,7 +2,7 @@ import type { Store, StoredMessage } from '../../lib/history/store.ts'
 import { redisStore } from '../../lib/index.ts'
 
 const PERIOD_MS = 10
-const LIMITS = { maxMessages: 10, maxBytes: 10_000, maxAgeMs: false } as const
+const LIMITS = { maxMessages: 10, maxBytes: 10_000, maxAgeMs: false, keepEndedMs: 1_000 } as const
 const TEXT = 'data: of a neighbour\n\n'
 
 /** Others in the same Redis, who use the same names of channels. */
@@ -25,7 +25,9 @@ export class Neighbour {
     this.#timer = setInterval(() => {
       const channels = [{ name: names[next++ % names.length] ?? '', limits: LIMITS }]
       const messages = [{ text: TEXT, key: '' }]
-      void this.#store.append({ channels, messages, idempotencyKey: undefined, isKept: true }).catch(() => {})
+      void this.#store
+        .append({ channels, messages, idempotencyKey: undefined, isKept: true, isEnd: false })
+        .catch(() => {})
     }, PERIOD_MS)
   }
 

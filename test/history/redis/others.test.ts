@@ -12,7 +12,7 @@ import eventStream, { redisStore } from '../../../lib/index.ts'
 import { FaultProxy } from '../../helpers/fault-proxy.ts'
 import { RedisServer } from '../../helpers/programs/redis-server.ts'
 
-const LIMITS = { maxMessages: 3, maxBytes: 1_000_000, maxAgeMs: false } as const
+const LIMITS = { maxMessages: 3, maxBytes: 1_000_000, maxAgeMs: false, keepEndedMs: 1_000 } as const
 const SCRIPT = fileURLToPath(new URL('../../../lib/history/redis/publish.lua', import.meta.url))
 
 /** A store, and what it tells. */
@@ -46,7 +46,13 @@ class Server implements StoreListener {
 
   async publish(name: string, text: string): Promise<Place> {
     const channels = [{ name, limits: LIMITS }]
-    const appended = { channels, messages: [{ text, key: '' }], idempotencyKey: undefined, isKept: true }
+    const appended = {
+      channels,
+      messages: [{ text, key: '' }],
+      idempotencyKey: undefined,
+      isKept: true,
+      isEnd: false
+    }
     const { places } = await this.store.append(appended)
     return places[0] as Place
   }
@@ -105,14 +111,14 @@ t.test('redisStore() › a message of another server, published when the stream 
   t.teardown(() => line.close())
   line.delay(5)
   const publisher = await Server.start(t, { url: redis.url })
-  const app = Fastify()
+  const app = Fastify({ forceCloseConnections: true })
   t.teardown(() => app.close())
   await app.register(eventStream, { history: { store: redisStore({ url: line.url }) } })
   app.get('/:name', (request, reply) => {
     app.sse.subscribe(reply.sseStart(), [(request.params as { name: string }).name])
   })
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
-  for (let i = 0; i < 20; i++) {
+  for (let i = 0; i < 5; i++) {
     const response = await fetch(`${url}/room-${i}`)
     await publisher.publish(`room-${i}`, `data: ${i}\n\n`)
     let text = ''
@@ -206,7 +212,21 @@ t.test(
       return stdout
     }
     for (let i = 0; i < 5; i++)
-      await publish('', '7', '', '0', '1', '1', 'news', '3', '0', '0', '["k"]', `data: ${i}\n\n`)
+      await publish(
+        '',
+        '7',
+        '',
+        '0',
+        '1',
+        '1',
+        'news',
+        '3',
+        '1000000',
+        '0',
+        '1000',
+        '["k"]',
+        `data: ${i}\n\n`
+      )
     await server.publish('news', 'data: 5\n\n')
     await server.until(({ told }) => told.length === 6)
     t.same(
@@ -219,46 +239,13 @@ t.test(
     t.same(messages, server.told.slice(3))
     t.equal(dropped, places[2])
     t.same(server.losses, [])
-    const both = await publish(
-      '',
-      '9',
-      'once',
-      '60000',
-      '1',
-      '2',
-      'news',
-      '0',
-      '0',
-      '0',
-      'b',
-      '0',
-      '0',
-      '0',
-      '["",["news","b"]]',
-      'data: 6\n\n'
-    )
-    const again = await publish(
-      '',
-      '9',
-      'once',
-      '60000',
-      '1',
-      '2',
-      'news',
-      '0',
-      '0',
-      '0',
-      'b',
-      '0',
-      '0',
-      '0',
-      '["",["news","b"]]',
-      'data: 6\n\n'
-    )
+    const once = ['', '9', 'once', '60000', '1', '2', 'news', '0', '0', '0', '0', 'b', '0', '0', '0', '0']
+    const both = await publish(...once, '["",["news","b"]]', 'data: 6\n\n')
+    const again = await publish(...once, '["",["news","b"]]', 'data: 6\n\n')
     t.equal(both.split('\n')[2], again.split('\n')[2])
     await redis.command('FLUSHALL')
     t.match(
-      await publish('', '7', '', '0', '1', '1', 'news', '0', '0', '0', '', 'data: 7\n\n').catch(String),
+      await publish('', '7', '', '0', '1', '1', 'news', '0', '0', '0', '0', '', 'data: 7\n\n').catch(String),
       /EPOCH/
     )
   }
