@@ -11,7 +11,12 @@ const client =
     ? new Redis(url, { lazyConnect: true })
     : createClient({ url, RESP: library === 'node-redis RESP3' ? 3 : 2 })
 
-const app = Fastify({ logger: true, disableRequestLogging: true, forceCloseConnections: true })
+const app = Fastify({
+  logger: true,
+  disableRequestLogging: true,
+  forceCloseConnections: true,
+  pluginTimeout: 0
+})
 await app.register(eventStream, {
   heartbeatMs: 200,
   retryMs: false,
