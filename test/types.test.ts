@@ -231,6 +231,41 @@ export function published({ sse }: FastifyInstance, reply: FastifyReply): void {
   sse.subscribe(reply.sseStart(), 'news')
 }
 
+/** What would throw, or be lost, at run time. */
+export function unsound({ sse }: FastifyInstance, reply: FastifyReply, body: unknown, text?: string): void {
+  const connection = reply.sseStart()
+  const channel = sse.channel('news')
+  for (const data of [body, text]) connection.send({ data })
+  channel.publish({ data: body })
+  // @ts-expect-error undefined is no data
+  connection.send({ data: undefined })
+  // @ts-expect-error nor is it of an event
+  connection.send({ event: 'tick', data: undefined })
+  // @ts-expect-error nor in a channel
+  channel.publish({ event: 'tick', data: undefined })
+  // @ts-expect-error nor in several
+  sse.publish(['news'], { data: undefined })
+  // @ts-expect-error whatever its type says
+  reply.sseStart<{ ping: undefined }>().send({ event: 'ping', data: undefined })
+
+  // @ts-expect-error a copy has no methods
+  channel.subscribe({ ...connection })
+  // @ts-expect-error nor has one in a set of channels
+  sse.subscribe({ ...connection }, ['news'])
+
+  const events = { tick: { type: 'number' } } as const
+  sse.channel('prices', { events, onGap: () => ({ event: 'tick', data: 1 }) })
+  // @ts-expect-error an answer is one of the channel's events
+  sse.channel('prices', { events, onGap: () => ({ event: 'tock', data: 1 }) })
+  // @ts-expect-error a channel has the events of its schemas, or else of a type
+  sse.channel<Events>('prices', { events })
+  // @ts-expect-error with its data
+  sse.channel<Events>('prices', { onGap: () => ({ event: 'tick', data: 'now' }) })
+  const prices = sse.channel<Events>('prices')
+  // @ts-expect-error one channel has one map of events
+  const other: Channel<{ other: number }> = prices
+}
+
 /** Where a subscription or a reader begins. */
 export function begun({ sse }: FastifyInstance, reply: FastifyReply, cursor: Cursor): void {
   const channel = sse.channel('news')

@@ -1,6 +1,6 @@
 import type { AnyConnection, AnySubscription } from '../connection/sse-connection.ts'
 import type { Cursor } from '../history/place.ts'
-import type { EventMap, EventSchemas, Sendable, TypedMessage } from '../wire/event-types.ts'
+import type { Checked, EventMap, EventSchemas, Sendable, TypedMessage } from '../wire/event-types.ts'
 import type { Message } from '../wire/message.ts'
 
 /**
@@ -140,7 +140,10 @@ export interface Channel<Events extends object = EventMap> {
    * FST_ERR_EVENTSTREAM_INVALID_OPTION at the call, before anything is kept. The promise rejects with
    * FST_ERR_EVENTSTREAM_HISTORY_CLOSED, FST_ERR_EVENTSTREAM_CHANNEL_ENDED or FST_ERR_EVENTSTREAM_PUBLISH_FAILED; if nobody waits for it, the error is logged instead.
    */
-  publish(message: Publishable<Events>, options?: PublishOptions): Promise<Cursor>
+  publish<Given extends Publishable<Events>>(
+    message: Checked<Given, Events, Publishable<Events>>,
+    options?: PublishOptions
+  ): Promise<Cursor>
   publish(messages: readonly Publishable<Events>[], options?: PublishOptions): Promise<readonly Cursor[]>
 
   /**
@@ -175,10 +178,14 @@ export interface Channel<Events extends object = EventMap> {
 }
 
 /** Messages without ids, or nothing for the gap event. */
-export type GapAnswer = Publishable | readonly Publishable[] | undefined | null
+export type GapAnswer<Events extends object = EventMap> =
+  | Publishable<Events>
+  | readonly Publishable<Events>[]
+  | undefined
+  | null
 
 /** Options of a channel. Those of all channels are set in the plugin's options. */
-export interface ChannelOptions {
+export interface ChannelOptions<Events extends object = EventMap> {
   /**
    * Messages that are kept.
    * @defaultValue 1000
@@ -226,7 +233,7 @@ export interface ChannelOptions {
   onGap?: (
     gap: Gap & { readonly channel: string },
     subscription: Subscription
-  ) => GapAnswer | Promise<GapAnswer>
+  ) => GapAnswer<Events> | Promise<GapAnswer<Events>>
   /**
    * Called when a connection was subscribed. What it throws is thrown by `subscribe()`, which is undone. Nobody waits for a
    * promise that it returns; if that rejects, the error is logged.

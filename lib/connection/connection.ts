@@ -13,12 +13,13 @@ import type { Feed } from './feed.ts'
 import { nextTurn } from './next-turn.ts'
 import { Output, type OutputHost } from './output.ts'
 import { type Sink, sendFrom } from './source.ts'
-import type {
-  AnySubscription,
-  CloseReason,
-  ConnectionState,
-  Source,
-  SSEConnection
+import {
+  type AnySubscription,
+  type CloseReason,
+  type ConnectionState,
+  type Source,
+  type SSEConnection,
+  Started
 } from './sse-connection.ts'
 import type { Transport, TransportListener } from './transport/transport.ts'
 
@@ -48,7 +49,7 @@ const NO_SUBSCRIPTIONS: readonly AnySubscription[] = Object.freeze([])
  *     └──────────────────┴── peer gone, too slow, destroyed ───────────────┘
  * ```
  */
-export class Connection implements SSEConnection, TransportListener, Sink {
+export class Connection extends Started implements SSEConnection, TransportListener, Sink {
   readonly output: Output
   #state: ConnectionState = 'opening'
   readonly request: FastifyRequest
@@ -78,6 +79,7 @@ export class Connection implements SSEConnection, TransportListener, Sink {
     now: number,
     declared?: Declaration
   ) {
+    super()
     this.request = request
     this.#options = options
     this.#declared = declared

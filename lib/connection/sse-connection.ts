@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
-import type { EventMap, Sendable } from '../wire/event-types.ts'
+import type { Checked, EventMap, Sendable } from '../wire/event-types.ts'
 
 /** What `sendAll()` takes. Chunks of bytes are decoded as one UTF-8 text, wherever they were cut. */
 export type Source<Events extends object = EventMap> =
@@ -34,13 +34,18 @@ export interface AnySubscription {
   unsubscribe(): void
 }
 
+/** What only `reply.sseStart()` makes. For the compiler: a copy such as `{ ...sse }` has no methods, and is no connection. */
+export abstract class Started {
+  declare protected readonly started: true
+}
+
 /**
  * One client's open event stream: what `reply.sseStart()` returns.
  *
  * Every promise it gives settles, also when the client is gone, and none becomes an unhandled rejection when nobody
  * waits for it. Nothing is written after the end.
  */
-export interface SSEConnection<Events extends object = EventMap> {
+export interface SSEConnection<Events extends object = EventMap> extends Started {
   /** The request that the stream answers. */
   readonly request: FastifyRequest
 
@@ -94,7 +99,7 @@ export interface SSEConnection<Events extends object = EventMap> {
    * @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE, FST_ERR_EVENTSTREAM_SERIALIZATION or
    * FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE at the call, before a byte is written. The connection stays usable.
    */
-  send(message: Sendable<Events>): Promise<void>
+  send<Given extends Sendable<Events>>(message: Checked<Given, Events, Sendable<Events>>): Promise<void>
 
   /**
    * Sends what a source gives, no faster than the client reads. When the stream ends, the source's `return()`,
@@ -134,4 +139,4 @@ export interface SSEConnection<Events extends object = EventMap> {
 }
 
 /** A connection, whatever events it was declared to send. */
-export type AnyConnection = Omit<SSEConnection, 'send' | 'sendAll'>
+export type AnyConnection = Started & Omit<SSEConnection, 'send' | 'sendAll'>

@@ -9,7 +9,7 @@ import type {
 } from '../channel/channel.ts'
 import type { AnyConnection, SSEConnection } from '../connection/sse-connection.ts'
 import type { Cursor } from '../history/place.ts'
-import type { EventMap, EventSchemas, EventsOf } from '../wire/event-types.ts'
+import type { Checked, EventMap, EventSchemas, EventsOf } from '../wire/event-types.ts'
 
 /** Counts since the plugin was registered. */
 export interface EventStreamStats {
@@ -56,9 +56,12 @@ export interface EventStreams<Provider extends FastifyTypeProvider = FastifyType
    */
   channel<const Schemas extends EventSchemas>(
     name: string,
-    options: ChannelOptions & { events: Schemas }
+    options: ChannelOptions<EventsOf<Schemas, Provider>> & { events: Schemas }
   ): Channel<EventsOf<Schemas, Provider>>
-  channel<Events extends object = EventMap>(name: string, options?: ChannelOptions): Channel<Events>
+  channel<Events extends object = EventMap>(
+    name: string,
+    options?: ChannelOptions<NoInfer<Events>> & { events?: never }
+  ): Channel<Events>
 
   /** The channels that have subscriptions or readers on this server. */
   readonly channels: ReadonlySet<Channel>
@@ -69,9 +72,9 @@ export interface EventStreams<Provider extends FastifyTypeProvider = FastifyType
    *
    * @returns and throws what `channel.publish()` does.
    */
-  publish(
+  publish<Given extends Publishable>(
     channels: string | readonly string[],
-    message: Publishable,
+    message: Checked<Given, EventMap, Publishable>,
     options?: PublishOptions
   ): Promise<Cursor>
   publish(

@@ -35,12 +35,23 @@ type StandardInput<Schema> = Schema extends { readonly '~standard': { readonly t
 export type EventMap = Record<string, unknown>
 
 type MessageMeta = { id?: MessageId; retry?: number }
+/**
+ * What `send()` takes of `Given`, a type of messages. Its data is not `undefined`, which is no data at all; what may be anything
+ * may be that, too. Without declared events, `Given` is what is inferred of the argument.
+ */
+export type Checked<Given, Events extends object, All> = string extends keyof Events
+  ? Given & (Given extends string ? unknown : Exactly<Given>)
+  : All
+type Exactly<Given> = (Given extends { data: undefined } ? never : unknown) & {
+  [Field in Exclude<keyof Given, keyof Message>]: never
+}
+
 type EventName<Events> = keyof Events & string
 type NamedMessage<Events> = {
-  [Name in EventName<Events>]: MessageMeta & { event: Name; data: Events[Name] }
+  [Name in EventName<Events>]: MessageMeta & { event: Name; data: Exclude<Events[Name], undefined> }
 }[EventName<Events>]
 type UnnamedMessage<Events> = Events extends { message: infer Data }
-  ? MessageMeta & { event?: never; data: Data }
+  ? MessageMeta & { event?: never; data: Exclude<Data, undefined> }
   : never
 type DatalessMessage = { event?: never; data?: never } & (
   | { id: MessageId; retry?: number }
