@@ -8,7 +8,7 @@ import Fastify from 'fastify'
 import eventStream from '../lib/index.ts' // 'fastify-eventstream' in your project
 
 const app = Fastify({ logger: true })
-await app.register(eventStream, { checkAccept: false, farewell: false }) // `stream` in the body decides
+await app.register(eventStream)
 
 const body = {
   type: 'object',
@@ -29,15 +29,11 @@ app.post<{ Body: { prompt: string; stream: boolean } }>(
       return { text }
     }
     const sse = reply.sseStart()
-    await sse.sendAll(messages(complete(prompt, sse.signal))) // at the pace of whoever is slower
+    await sse.sendAll(complete(prompt, sse.signal), (data) => ({ data })) // at the pace of whoever is slower
     await sse.send('[DONE]')
-    sse.close()
+    sse.close() // whatever else ends it breaks it off, so that nobody takes half an answer for a whole one
   }
 )
-
-async function* messages(tokens: AsyncIterable<{ token: string }>) {
-  for await (const data of tokens) yield { data }
-}
 
 /** Stands for the model: about twenty tokens a second, until it is done or nobody wants them any more. */
 async function* complete(prompt: string, signal: AbortSignal) {

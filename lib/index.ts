@@ -16,13 +16,16 @@ export type {
 } from './channel/channel.ts'
 export type { ChannelPatterns } from './channel/channel-options.ts'
 export type { GapEvent, PublishEvent } from './channel/diagnostics.ts'
+export type { Farewell } from './connection/farewell.ts'
 export type { FlushEvent } from './connection/flush.ts'
+export type { RelayedEvent } from './connection/response-source.ts'
 export type {
   AnyConnection,
   AnySubscription,
   CloseReason,
   ConnectionState,
   Source,
+  SourceOf,
   SSEConnection
 } from './connection/sse-connection.ts'
 export type { CloseEvent, DiagnosticsEvents, OpenEvent } from './fastify/diagnostics.ts'

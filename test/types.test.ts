@@ -83,7 +83,10 @@ export function typed(reply: FastifyReply): void {
 export async function untyped(reply: FastifyReply): Promise<void> {
   const sse = reply.sseStart({ heartbeatMs: false, expiresAt: new Date(), context: { user: 'Ann' } })
   expectTypeOf(sse).toEqualTypeOf<SSEConnection>()
-  expectTypeOf(sse.send('a')).toEqualTypeOf<Promise<void>>()
+  expectTypeOf(sse.send('a')).toEqualTypeOf<Promise<boolean>>()
+  expectTypeOf(sse.finite).toEqualTypeOf<boolean>()
+  expectTypeOf(sse.expiresAt).toEqualTypeOf<number | undefined>()
+  sse.expiresAt = new Date()
   expectTypeOf(sse.closed).toEqualTypeOf<Promise<CloseReason>>()
   expectTypeOf(sse.signal).toEqualTypeOf<AbortSignal>()
   expectTypeOf(sse.lastEventId).toEqualTypeOf<string | undefined>()
@@ -94,7 +97,15 @@ export async function untyped(reply: FastifyReply): Promise<void> {
   expectTypeOf(sse[Symbol.asyncDispose]).returns.toEqualTypeOf<Promise<void>>()
   sse.send({ id: 1, event: 'any', data: { any: true }, retry: 0 } satisfies Message)
   sse.sendAll(Readable.from(['a']))
+  // @ts-expect-error bytes are no messages
   sse.sendAll(new ReadableStream<Uint8Array>())
+  sse.sendAll(new ReadableStream<Uint8Array>(), (bytes) => ({ data: bytes }))
+  sse.sendAll([1, 2], (n) => n > 1 && { data: n })
+  // @ts-expect-error a chunk is a number
+  sse.sendAll([1, 2], (text: string) => text)
+  sse.sendAll(new Response())
+  sse.sendAll(new Response(), ({ id, data }) => id === undefined && data)
+  sse.sendAll(new Response(), (bytes: Uint8Array) => ({ data: bytes }))
   sse.sendAll(new Set(['a']))
   sse.sendAll(
     (async function* () {

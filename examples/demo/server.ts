@@ -37,7 +37,7 @@ const { PORT = '3000', HOST = 'localhost' } = process.env
 const app = Fastify({ logger: { level: 'warn' }, genReqId: () => randomUUID(), forceCloseConnections: true })
 await app.register(eventStream, {
   retryMs: [1_000, 2_000],
-  shutdownFarewell: { event: 'shutdown', data: 'The server is shutting down' }
+  farewell: (reason) => reason === 'shutdown' && { event: 'shutdown', data: 'The server is shutting down' }
 })
 
 const vitals = app.sse.channel<{ vitals: Reading }>('vitals', {

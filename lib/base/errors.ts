@@ -27,10 +27,10 @@ export const FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE: Constructor<[number, number]
   'The message takes %d bytes on the wire, maxMessageBytes is %d'
 )
 
-/** `sendAll()` was given something that is no iterable, `Readable` or `ReadableStream`. */
+/** `sendAll()` was given something that it cannot read, or a source gave what is no message. */
 export const FST_ERR_EVENTSTREAM_INVALID_SOURCE: Constructor<[string]> = createError(
   'FST_ERR_EVENTSTREAM_INVALID_SOURCE',
-  'Expected the source to be an iterable, an async iterable, a Readable or a ReadableStream, got %s'
+  '%s'
 )
 
 /** `sseStart()` was called a second time for the same reply. */
@@ -93,10 +93,16 @@ export const FST_ERR_EVENTSTREAM_PIPELINED: Constructor = createError(
   400
 )
 
-/** The reply's status was not 200 when the head was to go out: an event stream has no other (WHATWG HTML, section 9.2.3). */
-export const FST_ERR_EVENTSTREAM_INVALID_STATUS: Constructor<[number]> = createError(
+/** The reply had another status than an event stream can have when the head was to go out (WHATWG HTML, section 9.2.3). */
+export const FST_ERR_EVENTSTREAM_INVALID_STATUS: Constructor<[string, number]> = createError(
   'FST_ERR_EVENTSTREAM_INVALID_STATUS',
-  'The status of an event stream is 200, and not %d'
+  'The status of this event stream is %s, and not %d'
+)
+
+/** The block of an `await using` was left before the finite stream was closed, which is broken off. */
+export const FST_ERR_EVENTSTREAM_UNFINISHED: Constructor = createError(
+  'FST_ERR_EVENTSTREAM_UNFINISHED',
+  'A finite stream was left before close() was called'
 )
 
 /** An `onSend` hook replaced the stream by another payload, so the stream never began. */

@@ -183,11 +183,11 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     return this.#untold > mark ? 'later' : this.#tell()
   }
 
-  takeHeartbeat(): Batch | undefined {
+  takeHeartbeat(event: string | false): Batch | undefined {
     if (this.#list.hasListed || this.#gaps !== undefined || this.#list.isEmpty) return undefined
     if (this.#passedBytes === 0) return undefined
     this.#place = Math.max(this.#place, this.shared.rounds.mark)
-    return this.#tell()
+    return this.#tell(event || this.connection.cursorEvent)
   }
 
   connectionOnBlock(): void {
@@ -539,10 +539,10 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   /** Tells the client where it stands. */
-  #tell(): Batch {
+  #tell(event: string | false = this.connection.cursorEvent): Batch {
     const id = this.#idOfPlace()
     this.#noteTold(this.#place)
-    return idBatch(id, this.connection.cursorEvent)
+    return idBatch(id, event)
   }
 
   #noteTold(place: Place): void {

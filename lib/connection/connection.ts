@@ -1,23 +1,27 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
-import { invalid } from '../base/check.ts'
+import { checkTime, invalid } from '../base/check.ts'
 import { Deferred } from '../base/deferred.ts'
-import { errorOf, FST_ERR_EVENTSTREAM_INVALID_MESSAGE } from '../base/errors.ts'
+import {
+  errorOf,
+  FST_ERR_EVENTSTREAM_INVALID_MESSAGE,
+  FST_ERR_EVENTSTREAM_UNFINISHED
+} from '../base/errors.ts'
 import { monotonicMs, wallClockMs } from '../base/monotonic-ms.ts'
 import { isThenable } from '../base/thenable.ts'
 import { encodeComment, encodeMessage, encodeRetry, type Frame, type FrameOptions } from '../wire/frame.ts'
 import { assertNoId, type Declaration, type Message } from '../wire/message.ts'
 import { broughtIdOf } from './brought-id.ts'
 import { type DeadlineOptions, Deadlines } from './deadlines.ts'
+import { type Farewell, farewellFrame } from './farewell.ts'
 import type { Feed } from './feed.ts'
 import { nextTurn } from './next-turn.ts'
-import { Output, type OutputHost } from './output.ts'
-import { type Sink, sendFrom } from './source.ts'
+import { Output, type OutputHost, type OutputOwner } from './output.ts'
+import { type ChunkMap, type Sink, sendFrom } from './source.ts'
 import {
   type AnySubscription,
   type CloseReason,
   type ConnectionState,
-  type Source,
   type SSEConnection,
   Started
 } from './sse-connection.ts'
@@ -35,8 +39,11 @@ export interface ConnectionOptions extends FrameOptions, DeadlineOptions {
   readonly retryMs: readonly [min: number, max: number] | false
   readonly cursorEvent: string | false
   readonly endWithChannels: boolean
-  readonly farewellFrame: Frame | undefined
-  readonly shutdownFrame: Frame | undefined
+  readonly heartbeatEvent: string | false
+  readonly finite: boolean
+  readonly farewell: Farewell
+  /** A `Date`, or milliseconds since the Unix epoch. */
+  readonly expiresAt?: Date | number
   readonly context?: unknown
 }
 
@@ -49,7 +56,7 @@ const NO_SUBSCRIPTIONS: readonly AnySubscription[] = Object.freeze([])
  *     └──────────────────┴── peer gone, too slow, destroyed ───────────────┘
  * ```
  */
-export class Connection extends Started implements SSEConnection, TransportListener, Sink {
+export class Connection extends Started implements SSEConnection, TransportListener, Sink, OutputOwner {
   readonly output: Output
   #state: ConnectionState = 'opening'
   readonly request: FastifyRequest
@@ -68,7 +75,7 @@ export class Connection extends Started implements SSEConnection, TransportListe
   readonly #deadlines: Deadlines
 
   /**
-   * @param transport stands for the response until `open()`; only its `start()`, `destroy()` and `end()` are called.
+   * @param transport stands for the response until `open()`; only its `start()` and `destroy()` are called.
    * @param declared the events that may be sent; all if there are none.
    */
   constructor(
@@ -84,7 +91,7 @@ export class Connection extends Started implements SSEConnection, TransportListe
     this.#options = options
     this.#declared = declared
     this.#host = host
-    this.output = new Output(transport, host)
+    this.output = new Output(transport, host, this, Number(options.expiresAt ?? Infinity))
     this.#deadlines = new Deadlines(options, now)
   }
 
@@ -134,6 +141,24 @@ export class Connection extends Started implements SSEConnection, TransportListe
     return this.#options.cursorEvent
   }
 
+  get maxMessageBytes(): number {
+    return this.#options.maxMessageBytes
+  }
+
+  get finite(): boolean {
+    return this.#options.finite
+  }
+
+  get expiresAt(): number | undefined {
+    const { expiresAt } = this.output
+    return expiresAt === Infinity ? undefined : expiresAt
+  }
+
+  set expiresAt(time: Date | number | undefined) {
+    if (time !== undefined) checkTime('expiresAt', time)
+    this.output.expiresAt = Number(time ?? Infinity)
+  }
+
   get bufferedBytes(): number {
     return this.output.bufferedBytes
   }
@@ -160,21 +185,21 @@ export class Connection extends Started implements SSEConnection, TransportListe
     return this.#closed.promise
   }
 
-  send(message: Message | string): Promise<void> {
+  send(message: Message | string): Promise<boolean> {
     const { feed } = this.output
     if (feed?.isActive) assertOwn(message, feed)
     const frame = encodeMessage(message, this.#options, this.#declared)
     return this.#accept(frame, 1)
   }
 
-  sendAll(source: Source): Promise<void> {
-    return sendFrom(source, this, (err) => {
+  sendAll(source: unknown, map?: ChunkMap): Promise<boolean> {
+    return sendFrom(source, map, this, (err) => {
       this.request.log.error({ err }, 'event stream source failed')
       this.fail(err)
     })
   }
 
-  comment(text = ''): Promise<void> {
+  comment(text = ''): Promise<boolean> {
     return this.#accept(encodeComment(text, this.#options), 0)
   }
 
@@ -206,17 +231,22 @@ export class Connection extends Started implements SSEConnection, TransportListe
   }
 
   close(): void {
-    if (this.#end('server', this.#options.farewellFrame)) this.output.flush()
+    if (this.#end('server', true)) this.output.flush()
   }
 
   /** All of its channels have ended. */
   feedOnEnd(): void {
-    if (this.#options.endWithChannels) this.closeInTurn()
+    if (this.#options.endWithChannels && this.#end('server', true)) this.output.schedule()
   }
 
-  /** `close()` of one of many: it takes no more messages, and writes in turn with the others. */
-  closeInTurn(): void {
-    if (this.#end('server', this.#options.farewellFrame)) this.output.schedule()
+  /** Ends the stream for this reason. A finite one is not whole then, and is broken off. */
+  end(reason: CloseReason): void {
+    if (this.#end(reason, !this.#options.finite)) this.output.flush()
+  }
+
+  /** `end()` of one of many: it takes no more messages, and writes in turn with the others. */
+  endInTurn(reason: CloseReason): void {
+    if (this.#end(reason, !this.#options.finite)) this.output.schedule()
   }
 
   destroy(): void {
@@ -224,7 +254,8 @@ export class Connection extends Started implements SSEConnection, TransportListe
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.close()
+    if (!this.#options.finite) this.close()
+    else if (this.#isAccepting) this.fail(new FST_ERR_EVENTSTREAM_UNFINISHED())
     await this.closed
   }
 
@@ -235,20 +266,15 @@ export class Connection extends Started implements SSEConnection, TransportListe
     this.output.destroy()
   }
 
-  /** Ends the stream with reason `replaced`, so that its page stops. */
-  replace(): void {
-    this.#end('replaced', this.#options.farewellFrame)
-  }
-
-  /** Ends the stream with reason `error`, without a farewell and without a word of the error. */
+  /** Ends the stream with reason `error`. */
   fail(error: unknown): void {
     this.#error ??= error
-    if (this.#end('error')) this.output.flush()
+    this.end('error')
   }
 
-  /** Ends the stream with reason `shutdown`, asks the client to come back a little later, and gives the socket up. */
+  /** Ends the stream with reason `shutdown`, and gives the socket up. */
   shutdown(): void {
-    if (this.#end('shutdown', this.#options.shutdownFrame, this.#retryFrame())) this.output.flush()
+    this.end('shutdown')
     this.output.giveUpSocket()
   }
 
@@ -276,11 +302,13 @@ export class Connection extends Started implements SSEConnection, TransportListe
   beat(now: number): void {
     const deadlines = this.#deadlines
     const { output } = this
-    if (deadlines.isExpired(now) && this.#end('expired', this.#retryFrame())) output.flush()
+    if (deadlines.isOld(now)) this.end('expired')
+    if (output.isExpired) this.outputOnExpiry()
     if (this.#state === 'closed') return
     if (!output.isOpen) this.#watchHead(now)
     else if (output.bufferedBytes === 0) {
-      if (deadlines.isSilent(now, output.bytes) && this.#state === 'open') output.writeHeartbeat()
+      if (deadlines.isSilent(now, output.bytes) && this.#state === 'open')
+        output.writeHeartbeat(this.#options.heartbeatEvent)
     } else if (deadlines.hasStalled(now, output.flushedBytes)) {
       this.evict('slow')
     }
@@ -299,6 +327,12 @@ export class Connection extends Started implements SSEConnection, TransportListe
     this.#finish('client')
   }
 
+  /** A stream that was closing before, and still had something to give, is not whole. */
+  outputOnExpiry(): void {
+    if (!this.#isAccepting) this.output.cutOff()
+    else if (this.#end('expired', !this.#options.finite, this.output.drop())) this.output.flush()
+  }
+
   sourceOnStopError(err: unknown): void {
     this.request.log.warn({ err }, 'event stream source failed to stop')
   }
@@ -313,14 +347,15 @@ export class Connection extends Started implements SSEConnection, TransportListe
   }
 
   /** After the end this is the next turn: who does nothing but wait for `send()` would never let go of the present one. */
-  #accept(frame: Frame, messages: number): Promise<void> {
-    if (!this.#isAccepting) return nextTurn()
+  #accept(frame: Frame, messages: number): Promise<boolean> {
+    if (this.#isAccepting && this.output.isExpired) this.outputOnExpiry()
+    if (!this.#isAccepting) return goesOnNot()
     if (this.output.isBehindBy(this.#options.maxBufferedBytes)) {
       this.evict('slow')
-      return nextTurn()
+      return goesOnNot()
     }
     this.#append(frame, messages)
-    return this.#isAccepting ? this.output.mayContinue() : nextTurn()
+    return this.#isAccepting ? this.output.mayContinue() : goesOnNot()
   }
 
   #append(frame: Frame, messages = 0): void {
@@ -328,16 +363,32 @@ export class Connection extends Started implements SSEConnection, TransportListe
     this.output.append(frame, messages)
   }
 
-  /** Takes no more messages. @returns whether it did before. */
-  #end(reason: CloseReason, ...last: (Frame | undefined)[]): boolean {
+  /**
+   * Takes no more messages. @param mayTell whether last words can follow what was written. @returns whether it did before.
+   */
+  #end(reason: CloseReason, isWhole: boolean, mayTell = true): boolean {
     if (!this.#isAccepting) return false
-    for (const frame of last) if (frame !== undefined) this.#append(frame)
-    this.output.end(last.some((frame) => frame !== undefined))
     this.#reason ??= reason
-    this.startHead()
     this.#setState('closing')
+    const last = mayTell ? this.#lastWords(reason) : []
+    for (const frame of last) this.#append(frame)
+    this.output.end(last.length > 0, isWhole)
+    this.startHead()
     this.#abort()
     return true
+  }
+
+  #lastWords(reason: CloseReason): Frame[] {
+    return [this.#farewellFrame(reason), this.#retryFrame(reason)].filter((frame) => frame !== undefined)
+  }
+
+  #farewellFrame(reason: CloseReason): Frame | undefined {
+    try {
+      return farewellFrame(this.#options.farewell, this.#options, reason, this.#error)
+    } catch (err) {
+      this.request.log.error({ err }, 'the farewell of an event stream failed')
+      return undefined
+    }
   }
 
   #finish(reason: CloseReason): void {
@@ -365,9 +416,10 @@ export class Connection extends Started implements SSEConnection, TransportListe
     this.#controller.abort(Object.assign(error, { reason }))
   }
 
-  #retryFrame(): Frame | undefined {
-    const { retryMs } = this.#options
-    if (retryMs === false) return undefined
+  /** Tells a client that comes back when to, so that all do not come at once. */
+  #retryFrame(reason: CloseReason): Frame | undefined {
+    const { retryMs, finite } = this.#options
+    if (retryMs === false || finite || (reason !== 'shutdown' && reason !== 'expired')) return undefined
     const [min, max] = retryMs
     return encodeRetry(min + Math.floor(Math.random() * (max - min + 1)))
   }
@@ -379,6 +431,11 @@ export class Connection extends Started implements SSEConnection, TransportListe
     this.request.log.error({ stallMs }, 'the head of an event stream did not go out in time')
     this.evict('error')
   }
+}
+
+async function goesOnNot(): Promise<boolean> {
+  await nextTurn()
+  return false
 }
 
 /** What is sent beside channels must not be taken for what comes from them. */

@@ -3,8 +3,6 @@ export interface DeadlineOptions {
   readonly heartbeatMs: number | false
   readonly stallMs: number | false
   readonly maxAgeMs: number | false
-  /** A `Date`, or milliseconds since the Unix epoch. */
-  readonly expiresAt?: Date | number
 }
 
 /** What one connection has to do at which time, by the monotonic clock. */
@@ -13,7 +11,7 @@ export class Deadlines {
   /** When the head was asked for. */
   #headAt: number | undefined
   readonly #options: DeadlineOptions
-  readonly #expiresAt: number | undefined
+  readonly #endsAt: number
   #quietSince: number
   /** How many there were when it became quiet. */
   #bytes = -1
@@ -25,7 +23,7 @@ export class Deadlines {
     this.startedAt = now
     this.#quietSince = now
     this.#progressAt = now
-    this.#expiresAt = expiryOf(options, now)
+    this.#endsAt = ageLimit(options, now)
   }
 
   get hasHeadStarted(): boolean {
@@ -36,8 +34,9 @@ export class Deadlines {
     this.#headAt = now
   }
 
-  isExpired(now: number): boolean {
-    return this.#expiresAt !== undefined && now >= this.#expiresAt
+  /** Whether it has reached its `maxAgeMs`. */
+  isOld(now: number): boolean {
+    return now >= this.#endsAt
   }
 
   /** Whether a head that waits for the first message goes out without one. */
@@ -74,9 +73,6 @@ export class Deadlines {
   }
 }
 
-function expiryOf({ maxAgeMs, expiresAt }: DeadlineOptions, now: number): number | undefined {
-  if (maxAgeMs === false && expiresAt === undefined) return undefined
-  const age = maxAgeMs === false ? Infinity : now + Math.floor(maxAgeMs * (1 - Math.random() / 10))
-  const expiry = expiresAt === undefined ? Infinity : now + Number(expiresAt) - Date.now()
-  return Math.min(age, expiry)
+function ageLimit({ maxAgeMs }: DeadlineOptions, now: number): number {
+  return maxAgeMs === false ? Infinity : now + Math.floor(maxAgeMs * (1 - Math.random() / 10))
 }

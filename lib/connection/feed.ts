@@ -30,8 +30,12 @@ export interface Feed {
    */
   take(limit: Place): Batch | 'later' | 'held' | undefined
 
-  /** Something that is better sent than an empty comment when the stream was quiet for too long. */
-  takeHeartbeat(): Batch | undefined
+  /**
+   * Something that is better sent than a heartbeat when the stream was quiet for too long.
+   *
+   * @param event which it has then, if the heartbeat is an event.
+   */
+  takeHeartbeat(event: string | false): Batch | undefined
 
   /** The transport takes no more for now. */
   connectionOnBlock(): void

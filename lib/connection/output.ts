@@ -1,14 +1,13 @@
 import { Deferred } from '../base/deferred.ts'
 import type { Place } from '../history/place.ts'
-import { Batch, PIECE_BYTES } from '../wire/batch.ts'
+import { type Batch, heartbeatBatch, PIECE_BYTES } from '../wire/batch.ts'
 import type { Frame } from '../wire/frame.ts'
 import type { Feed } from './feed.ts'
 import type { Work } from './flush.ts'
 import { Outbox } from './outbox.ts'
 import type { Transport } from './transport/transport.ts'
 
-const SETTLED: Promise<void> = Promise.resolve()
-const HEARTBEAT = new Batch(': \n\n', 0)
+const GOES_ON: Promise<boolean> = Promise.resolve(true)
 /** A larger one leaves in pieces: one write that takes long would hide that the reader makes progress. */
 const MAX_BATCH_BYTES = 2 * PIECE_BYTES
 /** How many batches one connection writes before others have their turn. */
@@ -21,6 +20,12 @@ export interface OutputHost {
 
   /** Asks for one call of `work()` at the end of this turn of the event loop. */
   scheduleFlush(work: Work): void
+}
+
+/** Whose output it is. */
+export interface OutputOwner {
+  /** Something was to be written after `expiresAt`. */
+  outputOnExpiry(): void
 }
 
 /**
@@ -44,15 +49,26 @@ export class Output implements Work {
   #isScheduled = false
   #messages = 0
   #bytes = 0
-  #drained: Deferred<void> | undefined
+  #drained: Deferred<boolean> | undefined
   readonly #host: OutputHost
+  readonly #owner: OutputOwner
+  /** When it ends, in milliseconds since the Unix epoch: nothing is written then that was not written before. */
+  expiresAt: number
   #isOpen = false
+  #isDropped = false
+  #isWhole = true
   #isEnded = false
 
-  /** @param transport stands for the response until `open()`; only its `start()`, `destroy()` and `end()` are called. */
-  constructor(transport: Transport, host: OutputHost) {
+  /** @param transport stands for the response until `open()`; only its `start()` and `destroy()` are called. */
+  constructor(transport: Transport, host: OutputHost, owner: OutputOwner, expiresAt: number) {
     this.#transport = transport
     this.#host = host
+    this.#owner = owner
+    this.expiresAt = expiresAt
+  }
+
+  get isExpired(): boolean {
+    return this.expiresAt !== Infinity && Date.now() >= this.expiresAt
   }
 
   /** Whether the head is out. */
@@ -124,10 +140,10 @@ export class Output implements Work {
     if (this.#isReady && outbox.byteLength >= PIECE_BYTES) this.#flushEarly()
   }
 
-  /** Resolves when more may be appended. */
-  mayContinue(): Promise<void> {
+  /** Resolves when more may be appended, with true, or when that is over. */
+  mayContinue(): Promise<boolean> {
     const isWaiting = this.#isYielding || (this.#isOpen && !this.#isReady)
-    if (!isWaiting && this.#pendingBytes < PIECE_BYTES) return SETTLED
+    if (!isWaiting && this.#pendingBytes < PIECE_BYTES) return GOES_ON
     this.#drained ??= new Deferred()
     return this.#drained.promise
   }
@@ -138,9 +154,9 @@ export class Output implements Work {
     return this.#isReady
   }
 
-  /** What keeps proxies from cutting a stream that is quiet. */
-  writeHeartbeat(): void {
-    if (this.#isReady) this.#writeBatch(this.#feed?.takeHeartbeat() ?? HEARTBEAT)
+  /** What keeps proxies from cutting a stream that is quiet. @param event makes it an event of this name. */
+  writeHeartbeat(event: string | false): void {
+    if (this.#isReady) this.#writeBatch(this.#feed?.takeHeartbeat(event) ?? heartbeatBatch(event))
   }
 
   /** Asks for a share of the flush at the end of this turn. */
@@ -168,9 +184,33 @@ export class Output implements Work {
     this.flush()
   }
 
-  /** Nothing is appended any more. @param hasLastWords whether what was appended last is the last that is written. */
-  end(hasLastWords: boolean): void {
+  /** Drops what has not been written. @returns whether something else may follow what has. */
+  drop(): boolean {
+    const isCut = this.#outbox?.isCut === true
+    this.#isDropped = true
+    this.#outbox = undefined
+    this.#feed?.connectionOnClose()
+    return !isCut
+  }
+
+  /** Drops what was to be written before the end. */
+  cutOff(): void {
+    if (this.#isDropped || this.#isEnded) return
+    this.#isWhole = false
+    this.drop()
+    this.flush()
+  }
+
+  /**
+   * Nothing is appended any more.
+   *
+   * @param hasLastWords whether what was appended last is the last that is written.
+   * @param isWhole whether the response ends then; if not, it is broken off.
+   */
+  end(hasLastWords: boolean, isWhole: boolean): void {
     this.#lastPlace = hasLastWords ? 0 : (this.#feed?.head ?? 0)
+    this.#isWhole = isWhole
+    this.#settleDrained(false)
   }
 
   /** Gives up a socket that was left to a next request when the response ended. */
@@ -188,7 +228,7 @@ export class Output implements Work {
   /** The connection is closed: nobody waits any more. */
   settle(): void {
     this.#feed?.connectionOnClose()
-    this.#settleDrained()
+    this.#settleDrained(false)
   }
 
   destroy(): void {
@@ -208,6 +248,10 @@ export class Output implements Work {
   /** Writes a share of what is pending. @returns whether there is more that the transport takes now. */
   #writeShare(): boolean {
     if (this.#isWriting) return false
+    if (!this.#isDropped && this.isExpired) {
+      this.#owner.outputOnExpiry()
+      return false
+    }
     this.#isWriting = true
     this.#isYielding = false
     let batches = 0
@@ -273,11 +317,11 @@ export class Output implements Work {
   /** Nothing is pending. */
   #settle(): void {
     this.#transport.start()
-    this.#settleDrained()
+    this.#settleDrained(true)
   }
 
-  #settleDrained(): void {
-    this.#drained?.resolve()
+  #settleDrained(goesOn: boolean): void {
+    this.#drained?.resolve(goesOn)
     this.#drained = undefined
   }
 
@@ -285,6 +329,7 @@ export class Output implements Work {
     this.#isEnded = true
     this.#isReady = false
     this.#feed?.connectionOnBlock()
-    this.#transport.end({ reuse: !this.#host.closing })
+    if (this.#isWhole) this.#transport.end({ reuse: !this.#host.closing })
+    else this.#transport.breakOff()
   }
 }

@@ -1,39 +1,55 @@
-import { Readable } from 'node:stream'
-import { TextDecoder } from 'node:util'
-import { describe, FST_ERR_EVENTSTREAM_INVALID_SOURCE, kindOf, withCause } from '../base/errors.ts'
+import { errorOf, FST_ERR_EVENTSTREAM_INVALID_SOURCE } from '../base/errors.ts'
 import { ObservedPromise } from '../base/observed-promise.ts'
 import type { Message } from '../wire/message.ts'
+import { isResponse, openResponse } from './response-source.ts'
+import { openSource, type SourceReader } from './source-reader.ts'
 
 /** Where a source's messages go. */
 export interface Sink {
   /** Aborts when no more messages are taken. */
   readonly signal: AbortSignal
-  send(message: Message | string): Promise<void>
+  /** The longest that a message may be. */
+  readonly maxMessageBytes: number
+  send(message: Message | string): Promise<boolean>
   /** Gets what a source's `return()`, `destroy()` or `cancel()` threw. */
   sourceOnStopError(error: unknown): void
 }
 
-/** One way to pull from every kind of source, and to give it up while a pull is pending. */
-interface SourceReader {
-  next(): PromiseLike<IteratorResult<unknown>> | IteratorResult<unknown>
-  cancel(): unknown
-}
+/** Makes a message of what a source gives, or `false` to leave it out. */
+export type ChunkMap = (chunk: never) => Message | string | false
 
 /**
  * Sends what `source` gives until it or the sink ends. A source that did not end by itself is told to stop at once.
  *
- * @returns a promise that rejects with the source's error or that of a bad message. It never becomes an unhandled
- * rejection: an error that comes while nobody waits for the promise goes to `onUnobserved`.
+ * @returns a promise of whether the sink takes more, which rejects with the source's error or that of a bad message. It
+ * never becomes an unhandled rejection: an error that comes while nobody waits for the promise goes to `onUnobserved`.
  * @throws FST_ERR_EVENTSTREAM_INVALID_SOURCE at the call.
  */
-export function sendFrom(source: unknown, sink: Sink, onUnobserved: (error: unknown) => void): Promise<void> {
-  const reader = openSource(source)
-  return ObservedPromise.of(pumpUntilAborted(reader, sink), onUnobserved)
+export function sendFrom(
+  source: unknown,
+  map: ChunkMap | undefined,
+  sink: Sink,
+  onUnobserved: (error: unknown) => void
+): Promise<boolean> {
+  if (map !== undefined && typeof map !== 'function') {
+    throw errorOf(FST_ERR_EVENTSTREAM_INVALID_SOURCE, ['map', 'a function', map])
+  }
+  const reader = isResponse(source)
+    ? openResponse(source, map !== undefined, sink.maxMessageBytes)
+    : openSource(source)
+  return ObservedPromise.of(pumpUntilAborted(reader, map, sink), onUnobserved)
 }
 
-async function pumpUntilAborted(reader: SourceReader, sink: Sink): Promise<void> {
+async function pumpUntilAborted(
+  reader: SourceReader,
+  map: ChunkMap | undefined,
+  sink: Sink
+): Promise<boolean> {
   const { signal } = sink
-  if (signal.aborted) return cancel(reader, sink)
+  if (signal.aborted) {
+    cancel(reader, sink)
+    return false
+  }
   const done = new AbortController()
   const left = new Promise<void>((resolve) => {
     const leave = (): void => {
@@ -43,24 +59,20 @@ async function pumpUntilAborted(reader: SourceReader, sink: Sink): Promise<void>
     signal.addEventListener('abort', leave, { once: true, signal: done.signal })
   })
   try {
-    await Promise.race([left, pump(reader, sink)])
+    await Promise.race([left, pump(reader, map, sink)])
   } finally {
     done.abort()
   }
+  return !signal.aborted
 }
 
-async function pump(reader: SourceReader, sink: Sink): Promise<void> {
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+async function pump(reader: SourceReader, map: ChunkMap | undefined, sink: Sink): Promise<void> {
   while (!sink.signal.aborted) {
     const { done, value } = await reader.next()
-    if (sink.signal.aborted) return
-    if (done) {
-      decoder.decode()
-      return
-    }
+    if (done || sink.signal.aborted) return
     try {
-      const message = value instanceof Uint8Array ? decoder.decode(value, { stream: true }) : value
-      if (message !== '' || message === value) await sink.send(message as Message)
+      const message = map === undefined ? messageOf(value) : map(value as never)
+      if (message !== false || map === undefined) await sink.send(message as Message)
     } catch (error) {
       cancel(reader, sink)
       throw error
@@ -68,65 +80,13 @@ async function pump(reader: SourceReader, sink: Sink): Promise<void> {
   }
 }
 
+/** Where bytes are cut says nothing of where messages end, nor of what they are. */
+function messageOf(value: unknown): unknown {
+  if (!(value instanceof Uint8Array)) return value
+  const rule = 'give the Response itself, decode them to text, or say what they are by map'
+  throw new FST_ERR_EVENTSTREAM_INVALID_SOURCE(`Expected the source to give messages, got bytes: ${rule}`)
+}
+
 function cancel(reader: SourceReader, sink: Sink): void {
   new Promise((resolve) => resolve(reader.cancel())).catch((error) => sink.sourceOnStopError(error))
-}
-
-function openSource(source: unknown): SourceReader {
-  if (source instanceof Readable) return readableSource(source)
-  if (source instanceof ReadableStream) return streamSource(source)
-  if (isAsyncIterable(source)) return iteratorSource(source[Symbol.asyncIterator]())
-  if (isIterable(source)) return iteratorSource(source[Symbol.iterator]())
-  throw withCause(new FST_ERR_EVENTSTREAM_INVALID_SOURCE(kindOf(source)), describe(source))
-}
-
-function isAsyncIterable(source: unknown): source is AsyncIterable<unknown> {
-  return isObject(source) && typeof Reflect.get(source, Symbol.asyncIterator) === 'function'
-}
-
-/** Strings are iterable too, but character by character. */
-function isIterable(source: unknown): source is Iterable<unknown> {
-  return isObject(source) && typeof Reflect.get(source, Symbol.iterator) === 'function'
-}
-
-function isObject(source: unknown): source is object {
-  return typeof source === 'object' && source !== null
-}
-
-/** Its `error` events are listened to from the start: one that comes before the first pull would end the process. */
-function readableSource(source: Readable): SourceReader {
-  const iterator = source[Symbol.asyncIterator]()
-  const failed = new Promise<never>((_resolve, reject) => source.once('error', reject))
-  failed.catch(() => {})
-  return {
-    next: () => iterator.next(),
-    cancel: () => {
-      source.destroy()
-      return failed
-    }
-  }
-}
-
-function streamSource(source: ReadableStream): SourceReader {
-  if (source.locked) throw new FST_ERR_EVENTSTREAM_INVALID_SOURCE('a ReadableStream that is locked')
-  const reader = source.getReader()
-  return { next: () => reader.read() as Promise<IteratorResult<unknown>>, cancel: () => reader.cancel() }
-}
-
-/** A generator that ends its own stream while it runs cannot be told to stop before it has paused. */
-function iteratorSource(iterator: AsyncIterator<unknown> | Iterator<unknown>): SourceReader {
-  let isRunning = false
-  let isCancelled = false
-  return {
-    next: () => {
-      isRunning = true
-      const result = iterator.next()
-      isRunning = false
-      return isCancelled ? (iterator.return?.() ?? result) : result
-    },
-    cancel: () => {
-      isCancelled = isRunning
-      return isRunning ? undefined : iterator.return?.()
-    }
-  }
 }

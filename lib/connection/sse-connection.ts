@@ -1,12 +1,13 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import type { Checked, EventMap, Sendable } from '../wire/event-types.ts'
+import type { RelayedEvent } from './response-source.ts'
 
-/** What `sendAll()` takes. Chunks of bytes are decoded as one UTF-8 text, wherever they were cut. */
-export type Source<Events extends object = EventMap> =
-  | AsyncIterable<Sendable<Events> | Uint8Array>
-  | Iterable<Sendable<Events> | Uint8Array>
-  | ReadableStream<Sendable<Events> | Uint8Array>
+/** What gives chunks one after another. A Node `Readable` is an async iterable. */
+export type SourceOf<Chunk> = AsyncIterable<Chunk> | Iterable<Chunk> | ReadableStream<Chunk>
+
+/** What `sendAll()` takes as it is. */
+export type Source<Events extends object = EventMap> = SourceOf<Sendable<Events>>
 
 /**
  * Where a connection is: `opening` until the response's head is out, `closing` from the moment it takes no more
@@ -69,6 +70,21 @@ export interface SSEConnection<Events extends object = EventMap> extends Started
    */
   readonly lastEventId: string | undefined
 
+  /**
+   * Whether the stream has an end of its own. Only `close()` ends it then, and all else breaks the response off, so that
+   * its client does not take half of it for the whole.
+   */
+  readonly finite: boolean
+
+  /**
+   * When the stream ends with reason `expired`, in milliseconds since the Unix epoch; `undefined` if it does not. No message
+   * is written afterwards. Can be moved with a `Date`, milliseconds or `undefined`, such as when a token was renewed.
+   *
+   * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for anything else.
+   */
+  get expiresAt(): number | undefined
+  set expiresAt(time: Date | number | undefined)
+
   /** Of the connection, in the order in which they began. */
   readonly subscriptions: readonly AnySubscription[]
 
@@ -95,21 +111,30 @@ export interface SSEConnection<Events extends object = EventMap> extends Started
    * order, what is sent in one turn of the event loop leaves in one write, what is sent after the end is dropped.
    *
    * @returns a promise that resolves when more may be sent: at once, unless 64 KiB wait for the reader or for the end
-   * of this turn. It also resolves when the stream ends.
+   * of this turn; with `true`, or with `false` if the stream takes no more: `while (await sse.send(next())) …`.
    * @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE, FST_ERR_EVENTSTREAM_SERIALIZATION or
    * FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE at the call, before a byte is written. The connection stays usable.
    */
-  send<Given extends Sendable<Events>>(message: Checked<Given, Events, Sendable<Events>>): Promise<void>
+  send<Given extends Sendable<Events>>(message: Checked<Given, Events, Sendable<Events>>): Promise<boolean>
 
   /**
    * Sends what a source gives, no faster than the client reads. When the stream ends, the source's `return()`,
    * `destroy()` or `cancel()` is called at once, also while the source is idle.
    *
-   * @returns a promise that resolves when the source or the stream ends, and rejects with the source's error or that
-   * of a bad message. If nobody waits for it then, the error is logged and ends the stream with reason `error`.
-   * @throws FST_ERR_EVENTSTREAM_INVALID_SOURCE at the call.
+   * Of a `Response` that is an event stream, its events are sent, with their ids and names.
+   *
+   * @param map makes a message of each chunk, or `false` to leave it out. Without it, chunks are messages; what is none, such
+   * as bytes, is an error.
+   * @returns a promise that resolves when the source or the stream ends, with whether the stream goes on, and rejects with
+   * the source's error or that of a bad message. If nobody waits for it then, the error is logged and ends the stream with
+   * reason `error`.
+   * @throws FST_ERR_EVENTSTREAM_INVALID_SOURCE at the call, also for a response whose status is not from 200 to 299, and for
+   * one that is no event stream if there is no `map`.
    */
-  sendAll(source: Source<Events>): Promise<void>
+  sendAll(source: Source<Events> | Response): Promise<boolean>
+  sendAll(source: Response, map: (event: RelayedEvent) => Sendable<Events> | false): Promise<boolean>
+  sendAll(source: Response, map: (chunk: Uint8Array) => Sendable<Events> | false): Promise<boolean>
+  sendAll<Chunk>(source: SourceOf<Chunk>, map: (chunk: Chunk) => Sendable<Events> | false): Promise<boolean>
 
   /**
    * Sends a comment, which clients ignore.
@@ -118,7 +143,7 @@ export interface SSEConnection<Events extends object = EventMap> extends Started
    * @returns a promise like that of `send()`.
    * @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE or FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE at the call.
    */
-  comment(text?: string): Promise<void>
+  comment(text?: string): Promise<boolean>
 
   /**
    * Gives a client that comes back nothing of what it missed before the promise has settled, so that what is subscribed
@@ -134,7 +159,10 @@ export interface SSEConnection<Events extends object = EventMap> extends Started
   /** Ends the stream now, and drops what the client has not taken. */
   destroy(): void
 
-  /** `close()`, and resolves like `closed`. */
+  /**
+   * `close()`, and resolves like `closed`. A finite stream that was not closed before is broken off: its block may have been
+   * left by an error.
+   */
   [Symbol.asyncDispose](): Promise<void>
 }
 

@@ -32,7 +32,7 @@ export class Admission {
    */
   admit(connection: Connection, reply: FastifyReply): void {
     try {
-      for (const replaced of admit(this.#limitsOf(connection), connection)) replaced.replace()
+      for (const replaced of admit(this.#limitsOf(connection), connection)) replaced.end('replaced')
     } catch (error) {
       const isRefusal =
         error instanceof FST_ERR_EVENTSTREAM_TOO_MANY || error instanceof FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY

@@ -101,6 +101,18 @@ export interface EventStreams<Provider extends FastifyTypeProvider = FastifyType
 
   stats(): EventStreamStats
 
-  /** Closes the streams that `predicate` chooses, each with its farewell. @returns how many. */
+  /**
+   * Ends the streams that `predicate` chooses, endless ones with their farewell; finite ones are broken off, because only
+   * their own `close()` makes them whole. @returns how many.
+   */
   closeWhere(predicate: (connection: SSEConnection) => boolean): number
+
+  /**
+   * Ends the streams as the shutdown does, while the server still answers other requests: starts no more, ends endless ones
+   * at once, and gives finite ones time. For answers that take longer than Fastify's `pluginTimeout` lets `app.close()` wait.
+   *
+   * @param options `timeoutMs`, by default `drainMs`: afterwards those that are still there are broken off.
+   * @returns a promise that resolves when all have ended.
+   */
+  drain(options?: { timeoutMs?: number }): Promise<void>
 }

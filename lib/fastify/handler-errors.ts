@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { FastifyReply } from 'fastify'
 import { isAbortOf } from './abort.ts'
 import { connectionOf } from './raw-response.ts'
-import { giveBack, hasHead, isGivenBack, keepGivenBack } from './takeover.ts'
+import { giveBack, isGivenBack, keepGivenBack, statusOfHead } from './takeover.ts'
 
 /** Fastify's tracing channel for what handlers throw, which is otherwise only logged once a reply is taken over. */
 const HANDLER_ERROR = 'tracing:fastify.request.handler:error'
@@ -31,11 +31,12 @@ function handlerOnError(event: unknown): void {
     keepGivenBack(reply)
     return
   }
-  if (!hasHead(reply)) {
+  const status = statusOfHead(reply)
+  if (status === undefined) {
     giveBack(reply, error)
     return
   }
-  reply.raw.statusCode = 200
+  reply.raw.statusCode = status
   connection.fail(error)
 }
 
@@ -46,7 +47,7 @@ export function sendAfterStart(this: FastifyReply, payload?: unknown): FastifyRe
   const isLate = payload instanceof Error && this.sent && !isGivenBack(this)
   if (connection === undefined || !isLate) return send.call(this, payload)
   if (isAbortOf(connection, payload)) return this
-  if (!hasHead(this)) {
+  if (statusOfHead(this) === undefined) {
     giveBack(this, payload)
     return send.call(this, payload)
   }

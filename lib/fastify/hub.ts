@@ -1,5 +1,6 @@
 import type { Http2Session, ServerHttp2Stream } from 'node:http2'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { checkMs } from '../base/check.ts'
 import { Counters } from '../base/counters.ts'
 import {
   FST_ERR_EVENTSTREAM_ALREADY_STARTED,
@@ -30,15 +31,16 @@ import { Connection, type ConnectionHost } from '../connection/connection.ts'
 import { Flush, type Work } from '../connection/flush.ts'
 import { nextTurn } from '../connection/next-turn.ts'
 import type { AnyConnection, SSEConnection } from '../connection/sse-connection.ts'
-import { Heartbeat, Walk } from '../connection/watchdog.ts'
+import { Heartbeat } from '../connection/watchdog.ts'
 import { History } from '../history/history.ts'
 import type { Cursor } from '../history/place.ts'
 import { DeclaredEvents } from '../wire/declared-events.ts'
 import type { EventMap, EventSchemas } from '../wire/event-types.ts'
-import { encodeMessage, type Frame } from '../wire/frame.ts'
+import { encodePublished, type Frame } from '../wire/frame.ts'
 import { takesEventStream, varyByAccept } from './accept.ts'
 import { Admission } from './admission.ts'
 import { closeChannel, openChannel } from './diagnostics.ts'
+import { Drainer } from './drainer.ts'
 import type { EventStreamStats, EventStreams } from './event-streams.ts'
 import { watchHandler } from './handler.ts'
 import {
@@ -51,11 +53,11 @@ import { hasLeft } from './leaving.ts'
 import { connectionOf, type RawResponse } from './raw-response.ts'
 import { requestLogging } from './request-logging.ts'
 import { optionsOfRoute } from './route-options.ts'
-import { type Draining, Servers } from './servers.ts'
+import { type Registration, Servers } from './servers.ts'
 import { assertNotPipelined, sendHead, sendNoContent, takeOver, transportBeforeHead } from './takeover.ts'
 
 /** All that one registration of the plugin holds. */
-export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining {
+export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registration {
   readonly #options: ResolvedOptions
   readonly #isLogged: (request: FastifyRequest) => boolean
   /** Those of which the log is told nothing: asked once, so that it never has one half of a stream. */
@@ -71,8 +73,8 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
   readonly #flush = new Flush()
   readonly #heartbeat = new Heartbeat(this.#connections, (work) => this.#flush.schedule(work))
   #isClosing = false
-  #drained: Promise<void> | undefined
-  #onEmpty: (() => void) | undefined
+  #hasToldFinite = false
+  readonly #drainer = new Drainer(this.#connections, (work) => this.#flush.schedule(work))
   readonly #counters = new Counters()
   readonly #admission: Admission
   #endedMessages = 0
@@ -175,7 +177,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
 
   closeWhere(predicate: (connection: SSEConnection) => boolean): number {
     const chosen = [...this.#connections].filter(predicate)
-    for (const connection of chosen) connection.closeInTurn()
+    for (const connection of chosen) connection.endInTurn('server')
     return chosen.length
   }
 
@@ -201,7 +203,9 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
 
   /** What `reply.sseStart()` does. */
   start(request: FastifyRequest, reply: FastifyReply, given?: StartOptions): Connection {
-    const options = resolveStartOptions(optionsOfRoute(request) ?? this.#options, given)
+    const base = optionsOfRoute(request) ?? this.#options
+    const options = resolveStartOptions(base, given, request.method)
+    if (options.finite && base.finite === undefined && given?.finite === undefined) this.#tellFinite()
     this.#assertStartable(request, reply, options)
     const isLogged = this.#isLogged(request)
     const response: RawResponse = reply.raw
@@ -228,9 +232,9 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
     return connection
   }
 
-  /** `drain()` of all registrations of the application. */
-  drainAll(): Promise<void> {
-    return this.#servers.drain()
+  /** `shutDown()` of all registrations of the application. */
+  shutDownAll(): Promise<void> {
+    return this.#servers.shutDown()
   }
 
   /** What `reply.sseRetryAfter()` does. */
@@ -238,21 +242,19 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
     return this.#admission.retryAfter(reply, ms)
   }
 
-  /**
-   * Ends every stream, and resolves when all they were sent has left, or at the deadline, after which those that are
-   * still there are gone. From the first call on none is started.
-   */
-  drain(): Promise<void> {
-    this.#drained ??= this.#drain()
-    return this.#drained
+  drain({ timeoutMs = this.#options.drainMs }: { timeoutMs?: number } = {}): Promise<void> {
+    checkMs('timeoutMs', timeoutMs)
+    this.#isClosing = true
+    return this.#drainer.drain(timeoutMs)
   }
 
-  async #drain(): Promise<void> {
-    this.#isClosing = true
+  /** The server is about to close: `drain()`, and of HTTP/2 the sessions, too. */
+  async shutDown(): Promise<void> {
+    const { drainMs } = this.#options
+    const deadline = monotonicMs() + drainMs
     this.#servers.refuse(this.#options.retryMs, () => this.#counters.refused++)
-    await this.#visitAll((connection) => connection.shutdown())
-    await this.#emptied()
-    await this.#visitAll((connection) => connection.evict('shutdown'))
+    await this.drain()
+    await this.#drainer.until(() => !this.#servers.sessions?.size, deadline)
     await nextTurn()
     this.#servers.sessions?.destroyStuck()
   }
@@ -276,7 +278,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
   }
 
   sessionsOnEmpty(): void {
-    this.#tellEmpty()
+    this.#drainer.look()
   }
 
   scheduleFlush(work: Work): void {
@@ -288,7 +290,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
   }
 
   encode(message: Publishable, schemas: EventSchemas | undefined): Frame {
-    return encodeMessage(message, this.#options, this.#declarationOf(schemas))
+    return encodePublished(message, this.#options, this.#declarationOf(schemas))
   }
 
   connectionOnState(connection: Connection): void {
@@ -350,7 +352,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
     if (connection.bufferedBytes > 0) this.#suspectSession(connection)
     this.#tellClosed(connection)
     if (this.#connections.size === 0) this.#heartbeat.stop()
-    this.#tellEmpty()
+    this.#drainer.look()
   }
 
   #suspectSession({ request }: Connection): void {
@@ -359,27 +361,10 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Draining
     if (stallMs !== false && session !== undefined) this.#servers.sessions?.suspect(session, stallMs)
   }
 
-  #visitAll(visit: (connection: Connection) => void): Promise<void> {
-    return new Promise((resolve) => this.#flush.schedule(new Walk(this.#connections, visit, resolve)))
-  }
-
-  get #isEmpty(): boolean {
-    return this.#connections.size === 0 && !this.#servers.sessions?.size
-  }
-
-  #tellEmpty(): void {
-    if (this.#isEmpty) this.#onEmpty?.()
-  }
-
-  #emptied(): Promise<void> {
-    if (this.#isEmpty) return Promise.resolve()
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, this.#options.drainMs)
-      this.#onEmpty = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
+  #tellFinite(): void {
+    if (this.#hasToldFinite) return
+    this.#hasToldFinite = true
+    this.#log.debug('event streams of other methods than GET are finite, unless an option says otherwise')
   }
 
   #tellOpened(connection: Connection): void {

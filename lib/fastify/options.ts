@@ -24,11 +24,11 @@ import {
   type ResolvedChannelOptions
 } from '../channel/channel-options.ts'
 import type { Connection } from '../connection/connection.ts'
+import { type Farewell, farewellFrame } from '../connection/farewell.ts'
+import type { Store } from '../history/store.ts'
 import { assertUndeclared, checkEvents } from '../wire/declared-events.ts'
 import type { EventSchemas } from '../wire/event-types.ts'
-import type { Store } from '../history/store.ts'
-import { encodeMessage, type Frame } from '../wire/frame.ts'
-import { assertNoId, type Message, type Serializer } from '../wire/message.ts'
+import type { Serializer } from '../wire/message.ts'
 import { Limit, type LimitOptions } from './limit.ts'
 
 /** What a stream may have set for itself, for its route or for all streams of the plugin. */
@@ -79,16 +79,29 @@ export interface StreamOptions {
    */
   cursorEvent?: string | false
   /**
+   * Makes the heartbeat an event of this name with `{}` for data, so that a page can see it, and notice that its
+   * connection is dead. `false` is a comment, which pages do not see.
+   * @defaultValue false
+   */
+  heartbeatEvent?: string | false
+  /**
+   * Whether the stream has an end of its own, such as the answer of a language model, an export or a build. Only `close()`
+   * ends it: every other end breaks the response off, so that nobody takes half an answer for a whole one. At shutdown it may
+   * go on until `drainMs`.
+   * @defaultValue true for every method but `GET`
+   */
+  finite?: boolean
+  /**
    * Whether a request whose `Accept` header refuses event streams is answered by `406`. `false` for APIs whose clients
    * ask for the stream in another way, such as the `stream: true` in the body of LLM requests.
-   * @defaultValue true
+   * @defaultValue true, and false for finite streams
    */
   checkAccept?: boolean
   /**
    * When the head goes out, and with it the status 200: `'turn'`, at the end of the turn of the event loop that called
    * `sseStart()`, or `'message'`, with the first message, comment, heartbeat or subscription. What the handler throws before
    * is answered as an ordinary error.
-   * @defaultValue 'turn'
+   * @defaultValue 'turn', and 'message' for finite streams
    */
   head?: 'turn' | 'message'
   /**
@@ -98,10 +111,12 @@ export interface StreamOptions {
    */
   endWithChannels?: boolean
   /**
-   * The message that `close()` sends before it ends the stream, without an id other than `''`. `false` sends none.
-   * @defaultValue `{ event: 'close', data: 'Closing the connection' }`
+   * The last message before the stream ends, without an id other than `''`: of `close()` and of who is replaced, or, as a function
+   * `(reason, error) =>` message, for each reason, if there is still somebody to read it: `server`, `replaced`, `shutdown`,
+   * `expired` and `error`. `false` is none. What the function throws is logged.
+   * @defaultValue `{ event: 'close', data: 'Closing the connection' }`, and false for finite streams
    */
-  farewell?: Message | false
+  farewell?: Farewell
 }
 
 /** The route option `eventStream`: what the streams of one route have in place of the plugin's options. */
@@ -156,13 +171,8 @@ type SharedChannelOptions = Omit<ChannelOptions, 'events' | (typeof LIMITS)[numb
 /** Options of the plugin, among them those of its channels. */
 export interface EventStreamOptions extends StreamOptions, SharedChannelOptions {
   /**
-   * The message that every stream gets when the server shuts down, without an id other than `''`.
-   * `false` sends none.
-   * @defaultValue false
-   */
-  shutdownFarewell?: Message | false
-  /**
-   * Milliseconds that readers have at shutdown to take what was sent to them. Below Fastify's `pluginTimeout`.
+   * Milliseconds that readers have at shutdown to take what was sent to them, and finite streams to end. Below Fastify's
+   * `pluginTimeout`.
    * @defaultValue 5000
    */
   drainMs?: number
@@ -181,8 +191,11 @@ export interface EventStreamOptions extends StreamOptions, SharedChannelOptions 
   limit?: LimitOptions
 }
 
+/** What is not the same for both kinds of stream, unless it is set. */
+type KindOptions = Required<Pick<StreamOptions, 'finite' | 'head' | 'checkAccept' | 'farewell'>>
+
 type OwnOptions = Readonly<
-  Required<Omit<EventStreamOptions, keyof SharedChannelOptions | 'history' | 'limit'>>
+  Required<Omit<EventStreamOptions, keyof SharedChannelOptions | keyof KindOptions | 'history' | 'limit'>>
 > & {
   readonly history: Readonly<Required<Pick<HistoryOptions, 'maxTotalBytes'>> & HistoryOptions>
   readonly limit: Limit<Connection> | undefined
@@ -190,16 +203,13 @@ type OwnOptions = Readonly<
 
 type AllChannelsOptions = Omit<ResolvedChannelOptions, (typeof LIMITS)[number] | 'events'>
 
-/** Every option with its value, and the farewells as the frames they are on the wire. Frozen. */
+/** The options of the plugin, or of a route over them, without what a stream's kind decides. Frozen. */
 export type ResolvedOptions = OwnOptions &
-  AllChannelsOptions & {
-    readonly farewellFrame: Frame | undefined
-    readonly shutdownFrame: Frame | undefined
-  }
+  AllChannelsOptions &
+  Readonly<Partial<KindOptions> & Pick<StartOptions, 'expiresAt' | 'events' | 'context'>>
 
-/** The options of one stream: the plugin's, with its own in their place. */
-export type ResolvedStartOptions = ResolvedOptions &
-  Readonly<Pick<StartOptions, 'expiresAt' | 'events' | 'context'>>
+/** The options of one stream. */
+export type ResolvedStartOptions = ResolvedOptions & Readonly<KindOptions>
 
 const { slow, afterGap, gapEvent } = CHANNEL_DEFAULTS
 const DEFAULTS: OwnOptions & AllChannelsOptions = Object.freeze({
@@ -211,11 +221,8 @@ const DEFAULTS: OwnOptions & AllChannelsOptions = Object.freeze({
   maxAgeMs: false,
   retryMs: [1_000, 5_000],
   cursorEvent: 'sse-cursor',
-  checkAccept: true,
-  head: 'turn',
+  heartbeatEvent: false,
   endWithChannels: true,
-  farewell: { event: 'close', data: 'Closing the connection' },
-  shutdownFarewell: false,
   drainMs: 5_000,
   channels: {},
   history: { maxTotalBytes: 67_108_864 },
@@ -224,6 +231,19 @@ const DEFAULTS: OwnOptions & AllChannelsOptions = Object.freeze({
   afterGap,
   gapEvent
 } as const)
+
+export const ENDLESS_DEFAULTS: KindOptions = Object.freeze({
+  finite: false,
+  checkAccept: true,
+  head: 'turn',
+  farewell: { event: 'close', data: 'Closing the connection' }
+})
+export const FINITE_DEFAULTS: KindOptions = Object.freeze({
+  finite: true,
+  checkAccept: false,
+  head: 'message',
+  farewell: false
+})
 
 const STREAM_CHECKS: Readonly<Record<keyof StreamOptions, Check>> = {
   serializer: checkFunction,
@@ -234,6 +254,8 @@ const STREAM_CHECKS: Readonly<Record<keyof StreamOptions, Check>> = {
   maxAgeMs: orFalse(checkMs),
   retryMs: orFalse(checkMsRange),
   cursorEvent: orFalse(checkEventName),
+  heartbeatEvent: orFalse(checkEventName),
+  finite: checkBoolean,
   checkAccept: checkBoolean,
   head: oneOf('turn', 'message'),
   endWithChannels: checkBoolean,
@@ -264,7 +286,6 @@ const {
 } = CHANNEL_CHECKS
 const PLUGIN_CHECKS: Readonly<Record<keyof EventStreamOptions, Check>> = {
   ...STREAM_CHECKS,
-  shutdownFarewell: checkNothing,
   drainMs: checkMs,
   channels: checkPatterns,
   history: checkNothing,
@@ -297,7 +318,7 @@ export function resolveOptions(given: EventStreamOptions): ResolvedOptions {
  *
  * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for an unknown name or a wrong value.
  */
-export function resolveRouteOptions(base: ResolvedOptions, given: RouteStreamOptions): ResolvedStartOptions {
+export function resolveRouteOptions(base: ResolvedOptions, given: RouteStreamOptions): ResolvedOptions {
   checkObject('eventStream', given)
   const { limit, ...options } = given
   return merge({ ...base, limit: limitOf(limit) }, options, ROUTE_CHECKS)
@@ -306,39 +327,59 @@ export function resolveRouteOptions(base: ResolvedOptions, given: RouteStreamOpt
 /**
  * One stream's options, over its route's or the plugin's.
  *
+ * @param method of its request, which says of which kind it is, if no option does.
  * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for an unknown name or a wrong value.
  */
 export function resolveStartOptions(
-  base: ResolvedStartOptions,
-  given: StartOptions = {}
+  base: ResolvedOptions,
+  given: StartOptions = {},
+  method = 'GET'
 ): ResolvedStartOptions {
   checkObject('the options', given)
-  return Object.keys(given).length === 0 ? base : merge(base, given, START_CHECKS)
+  const isEmpty = Object.keys(given).length === 0
+  const options = isEmpty ? base : merge(base, given, START_CHECKS)
+  const isOfFinite = options.finite ?? (method !== 'GET' && method !== 'HEAD')
+  return isEmpty ? sharedOfKind(options, isOfFinite) : ofKind(options, isOfFinite)
+}
+
+function ofKind(options: ResolvedOptions, isOfFinite: boolean): ResolvedStartOptions {
+  return Object.freeze({ ...(isOfFinite ? FINITE_DEFAULTS : ENDLESS_DEFAULTS), ...options })
+}
+
+const kinds = new WeakMap<ResolvedOptions, Map<boolean, ResolvedStartOptions>>()
+
+/** Those of all streams of a kind that set none of their own. */
+function sharedOfKind(options: ResolvedOptions, isOfFinite: boolean): ResolvedStartOptions {
+  const ofBase = kinds.get(options) ?? new Map<boolean, ResolvedStartOptions>()
+  kinds.set(options, ofBase)
+  const shared = ofBase.get(isOfFinite) ?? ofKind(options, isOfFinite)
+  ofBase.set(isOfFinite, shared)
+  return shared
 }
 
 function merge(
-  base: OwnOptions & AllChannelsOptions,
+  base: ResolvedOptions,
   given: Omit<EventStreamOptions & StartOptions, 'history' | 'limit'>,
   checks: Readonly<Record<string, Check>>
-): ResolvedStartOptions {
-  const options: Omit<ResolvedStartOptions, 'farewellFrame' | 'shutdownFrame'> = {
-    ...base,
-    ...checked(given, checks)
-  }
-  assertUndeclared(options.events, 'cursorEvent', options.cursorEvent)
-  const farewellFrame = farewellOf('farewell', options)
-  const shutdownFrame = farewellOf('shutdownFarewell', options)
-  return Object.freeze({ ...options, farewellFrame, shutdownFrame })
+): ResolvedOptions {
+  const options: ResolvedOptions = { ...base, ...checked(given, checks) }
+  const { events, cursorEvent, heartbeatEvent } = options
+  assertUndeclared(events, 'cursorEvent', cursorEvent)
+  assertUndeclared(events, 'heartbeatEvent', heartbeatEvent)
+  if (ENCODING.some((name) => given[name] !== undefined)) checkFarewell(options)
+  return Object.freeze(options)
 }
 
-function farewellOf(name: 'farewell' | 'shutdownFarewell', options: OwnOptions): Frame | undefined {
-  const message = options[name]
-  if (message === false) return undefined
+/** What decides whether a farewell can be sent. */
+const ENCODING = ['farewell', 'serializer', 'maxMessageBytes'] as const
+
+function checkFarewell(options: ResolvedOptions): void {
+  const { farewell = ENDLESS_DEFAULTS.farewell } = options
+  if (typeof farewell === 'function') return
   try {
-    if (message?.id !== '') assertNoId(message, "absent, or '' for clients to forget theirs")
-    return encodeMessage(message, options)
+    farewellFrame(farewell, options, 'server', undefined)
   } catch (cause) {
-    throw withCause(invalid(name, 'a message or false', message), cause)
+    throw withCause(invalid('farewell', 'a message, a function or false', farewell), cause)
   }
 }
 

@@ -136,7 +136,7 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
     })
   }
   app.addHook('onError', giveBackOnError)
-  app.addHook('preClose', () => hub.drainAll())
+  app.addHook('preClose', () => hub.shutDownAll())
   app.addHook('onReady', async () => {
     for (const [events, scope] of declarations) hub.declare(events, scope)
     await hub.ready()

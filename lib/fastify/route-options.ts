@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import { jsonSchemaOf } from '../wire/declared-events.ts'
 import type { EventSchemas } from '../wire/event-types.ts'
-import type { ResolvedStartOptions } from './options.ts'
+import type { ResolvedOptions } from './options.ts'
 
 const kOptions: unique symbol = Symbol('fastify-eventstream.options')
 const OK_KEYS = ['200', '2xx', '2XX', 'default']
@@ -21,7 +21,7 @@ interface ResponseSchema {
 }
 
 /** What the streams of a request's route have for options, if it sets some. */
-export function optionsOfRoute({ routeOptions }: FastifyRequest): ResolvedStartOptions | undefined {
+export function optionsOfRoute({ routeOptions }: FastifyRequest): ResolvedOptions | undefined {
   return optionsIn(routeOptions.config)
 }
 
@@ -29,11 +29,7 @@ export function optionsOfRoute({ routeOptions }: FastifyRequest): ResolvedStartO
  * Makes the options of a route known to its requests, and its events a part of its response schema. Where schemas are none
  * of JSON, because the server has another compiler for them, only `eventStreamTransform()` does that.
  */
-export function setRouteOptions(
-  route: RouteOptions,
-  options: ResolvedStartOptions,
-  app: FastifyInstance
-): void {
+export function setRouteOptions(route: RouteOptions, options: ResolvedOptions, app: FastifyInstance): void {
   route.config = Object.assign({}, route.config, { [kOptions]: options })
   const compiler = route.serializerCompiler ?? app.serializerCompiler
   if (options.events === undefined || compiler !== undefined) return
@@ -58,7 +54,7 @@ export function eventStreamTransform<Document extends RouteDocument>(
   }
 }
 
-function optionsIn(config: object | undefined): ResolvedStartOptions | undefined {
+function optionsIn(config: object | undefined): ResolvedOptions | undefined {
   return config === undefined ? undefined : Reflect.get(config, kOptions)
 }
 

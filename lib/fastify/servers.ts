@@ -8,8 +8,8 @@ import { answerEventSources, type RetryRange } from './refusal.ts'
 import { Sessions } from './sessions.ts'
 
 /** One registration of the plugin. */
-export interface Draining {
-  drain(): Promise<void>
+export interface Registration {
+  shutDown(): Promise<void>
   /** The last HTTP/2 session has closed. */
   sessionsOnEmpty(): void
 }
@@ -27,8 +27,8 @@ export class Servers {
   /** HTTP/2 only. */
   readonly sessions: Sessions | undefined
   readonly #servers = new Set<Server>()
-  /** They drain together, because Fastify closes scopes one after the other. */
-  readonly #registrations = new Set<Draining>()
+  /** They end together, because Fastify closes scopes one after the other. */
+  readonly #registrations = new Set<Registration>()
   #isRefusing = false
 
   static of(app: FastifyInstance): Servers {
@@ -49,16 +49,16 @@ export class Servers {
     })
   }
 
-  join(registration: Draining): void {
+  join(registration: Registration): void {
     this.#registrations.add(registration)
   }
 
-  leave(registration: Draining): void {
+  leave(registration: Registration): void {
     this.#registrations.delete(registration)
   }
 
-  async drain(): Promise<void> {
-    await Promise.all([...this.#registrations].map((registration) => registration.drain()))
+  async shutDown(): Promise<void> {
+    await Promise.all([...this.#registrations].map((registration) => registration.shutDown()))
   }
 
   /**

@@ -25,6 +25,10 @@ import {
 } from './raw-response.ts'
 import { handOnSignal } from './request-signal.ts'
 
+/** `EventSource` takes no other (WHATWG HTML, section 9.2.3); clients of finite streams read what was created or accepted, too. */
+const ENDLESS_STATUSES: readonly number[] = [200]
+const FINITE_STATUSES: readonly number[] = [200, 201, 202]
+
 /** Of the head, where the application sets none of its own. */
 export const STREAM_HEADERS: Readonly<Record<string, string>> = {
   'content-type': CONTENT_TYPE,
@@ -43,10 +47,10 @@ const CONNECTION_SPECIFIC = [
   'upgrade'
 ]
 
-/** Whether the head of a stream has begun to go out. */
+/** The status of a stream's head that has begun to go out. */
 const kHead: unique symbol = Symbol('fastify-eventstream.head')
 
-type HeadedResponse = RawResponse & { [kHead]?: boolean }
+type HeadedResponse = RawResponse & { [kHead]?: number }
 
 /** What the response's own `end()` was, if something had replaced it. */
 const kEnd: unique symbol = Symbol('fastify-eventstream.end')
@@ -80,6 +84,7 @@ export function transportBeforeHead(response: RawResponse, sendHead: () => void)
     write: notYet,
     writeBatch: notYet,
     end: notYet,
+    breakOff: notYet,
     destroy: () => void response.destroy()
   }
 }
@@ -109,12 +114,15 @@ export function takeOver(reply: FastifyReply, connection: Connection): void {
 export function sendHead(reply: FastifyReply, connection: Connection, onHead: () => void): void {
   const response: HeadedResponse = reply.raw
   if (isGivenBack(reply) || response.destroyed) return
-  if (reply.statusCode !== 200) {
-    const error = new FST_ERR_EVENTSTREAM_INVALID_STATUS(reply.statusCode)
+  const { statusCode } = reply
+  const statuses = connection.finite ? FINITE_STATUSES : ENDLESS_STATUSES
+  if (!statuses.includes(statusCode)) {
+    const error = new FST_ERR_EVENTSTREAM_INVALID_STATUS(statuses.join(' or '), statusCode)
     giveBack(reply, error)
     reply.code(500).send(error)
     return
   }
+  reply.header('content-type', CONTENT_TYPE)
   if (isHttp2(response)) for (const name of CONNECTION_SPECIFIC) reply.removeHeader(name)
   for (const [name, value] of Object.entries(STREAM_HEADERS))
     if (!reply.hasHeader(name)) reply.header(name, value)
@@ -128,7 +136,7 @@ export function sendHead(reply: FastifyReply, connection: Connection, onHead: ()
     onHead()
     connection.open(transport)
   })
-  response[kHead] = true
+  response[kHead] = statusCode
   // What is hijacked counts as sent.
   Object.defineProperty(reply, 'sent', { configurable: true, writable: true, value: false })
   try {
@@ -156,10 +164,10 @@ function failHead(reply: FastifyReply, connection: Connection, error: unknown): 
   reply.send(error)
 }
 
-/** Whether the head has begun to go out, so that an error cannot be an ordinary answer. */
-export function hasHead(reply: FastifyReply): boolean {
+/** The status of the head, if it has begun to go out, so that an error cannot be an ordinary answer. */
+export function statusOfHead(reply: FastifyReply): number | undefined {
   const response: HeadedResponse = reply.raw
-  return response[kHead] === true
+  return response[kHead]
 }
 
 /**
@@ -257,9 +265,13 @@ function endOpen(this: EndedResponse, ...args: Parameters<RawResponse['end']>): 
   return Reflect.apply(end as () => unknown, this, args)
 }
 
-/** Whatever hooks have made of it: a length or another coding would cut the stream anywhere, and end in what follows. */
-function flushHead(response: RawResponse): void {
-  response.statusCode = 200
+/**
+ * Whatever hooks have made of it: with another status or type it is no event stream, and a length or another coding would
+ * cut it anywhere, and end in what follows.
+ */
+function flushHead(response: HeadedResponse): void {
+  response.statusCode = response[kHead] ?? 200
+  response.setHeader('content-type', CONTENT_TYPE)
   response.removeHeader('content-length')
   if (isHttp2(response)) for (const name of CONNECTION_SPECIFIC) response.removeHeader(name)
   else if (response.hasHeader('transfer-encoding')) {

@@ -1,9 +1,16 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { FastifyInstance, InjectOptions } from 'fastify'
-import { EventParser, type ReceivedEvent } from './event-parser.ts'
+import { EventStreamReader } from '../wire/event-stream-reader.ts'
 
-export type { ReceivedEvent } from './event-parser.ts'
+/** An event as a client dispatches it. */
+export interface ReceivedEvent {
+  /** The client's last event id, which stays until another one comes; `''` when none has come. */
+  readonly id: string
+  /** `message` when it has no name. */
+  readonly event: string
+  readonly data: string
+}
 
 export interface ReadOptions {
   /**
@@ -33,10 +40,23 @@ class Wait {
 
 /** Reads events one after another, no faster than they are asked for. */
 export class EventReader implements AsyncIterable<ReceivedEvent> {
-  readonly #parser = new EventParser()
+  readonly #parser = new EventStreamReader({
+    onEvent: ({ id, event = 'message', data }) => {
+      this.#newestId = id ?? this.#newestId
+      this.#events.push({ id: this.#newestId, event, data })
+    },
+    onComment: (text) => this.#comments.push(text),
+    onRetry: (retryMs) => {
+      this.#retryMs = retryMs
+    }
+  })
+  readonly #comments: string[] = []
+  #retryMs: number | undefined
   readonly #chunks: AsyncIterator<Uint8Array | string>
   readonly #timeoutMs: number
   readonly #events: ReceivedEvent[] = []
+  /** Of what was read. */
+  #newestId = ''
   /** Of what was handed out. */
   #lastEventId = ''
   #reading: Promise<boolean> | undefined
@@ -51,17 +71,17 @@ export class EventReader implements AsyncIterable<ReceivedEvent> {
 
   /** What a client would send as `Last-Event-ID` when it reconnects, as far as events were read. */
   get lastEventId(): string {
-    return this.#events.length > 0 ? this.#lastEventId : this.#parser.lastEventId
+    return this.#lastEventId
   }
 
   /** The reconnection time in milliseconds that was told last, if any was. */
   get retryMs(): number | undefined {
-    return this.#parser.retryMs
+    return this.#retryMs
   }
 
   /** The comments that were read, such as heartbeats. */
   get comments(): readonly string[] {
-    return this.#parser.comments
+    return this.#comments
   }
 
   /**
@@ -116,7 +136,7 @@ export class EventReader implements AsyncIterable<ReceivedEvent> {
   async #read(): Promise<boolean> {
     const { done, value } = await this.#chunks.next()
     if (done === true) return false
-    for (const event of this.#parser.feed(value)) this.#events.push(event)
+    this.#parser.feed(value)
     return true
   }
 }

@@ -36,3 +36,10 @@ export function idBatch(id: string, cursorEvent: string | false): Batch {
   const event = cursorEvent === false ? '' : `event: ${cursorEvent}\ndata: {}\n`
   return new Batch(withId(id, `${event}\n`), 0)
 }
+
+const HEARTBEAT = new Batch(':\n', 0)
+
+/** What is sent on a stream that is quiet: a comment, or an event, which pages can see. */
+export function heartbeatBatch(event: string | false): Batch {
+  return event === false ? HEARTBEAT : new Batch(`event: ${event}\ndata: {}\n\n`, 0)
+}

@@ -3,6 +3,7 @@ import fastJsonStringify, { type Schema } from 'fast-json-stringify'
 import { checkEventName, checkObject, invalid } from '../base/check.ts'
 import { describe, errorOf, FST_ERR_EVENTSTREAM_INVALID_MESSAGE } from '../base/errors.ts'
 import type { EventSchemas } from './event-types.ts'
+import { emptiedByJson } from './emptied-by-json.ts'
 import { type Declaration, formatEvent, formatText } from './message.ts'
 
 /** Schemas that others refer to by their `$id`, as `app.getSchemas()` gives them. */
@@ -156,6 +157,7 @@ class JsonCompiler {
       if (!validate(data)) return undefined
       if (typeof data === 'string') return data
       const text = stringify(data)
+      refuseEmptied(data, text)
       return isWhole(text) ? text : undefined
     }
     return (data) => {
@@ -228,11 +230,23 @@ function isJson(text: string): boolean {
 /** What is left of objects such as dates in JSON; `undefined` if that is nothing, or not another value. */
 function asJson(data: unknown): unknown {
   if (typeof data !== 'object' || data === null) return undefined
+  const text = jsonOf(data)
+  if (text === undefined) return undefined
+  refuseEmptied(data, text)
+  return JSON.parse(text)
+}
+
+function jsonOf(data: object): string | undefined {
   try {
-    return JSON.parse(JSON.stringify(data))
+    return JSON.stringify(data)
   } catch {
     return undefined
   }
+}
+
+function refuseEmptied(data: unknown, text: string): void {
+  const emptied = emptiedByJson(data, text)
+  if (emptied !== undefined) throw new Misfit(`JSON keeps nothing of ${emptied}`)
 }
 
 function standardWriter(schema: StandardSchema): Writer {
@@ -252,6 +266,7 @@ function standardWriter(schema: StandardSchema): Writer {
     if (typeof result.value === 'string') return result.value
     const text = JSON.stringify(result.value)
     if (text === undefined) throw new Misfit('there is no JSON of it')
+    refuseEmptied(result.value, text)
     return text
   }
 }

@@ -24,12 +24,22 @@ export function encodeMessage(
   return limited(formatMessage(message, serializer, declared), maxMessageBytes)
 }
 
+/** `encodeMessage()` for what gets an id in front, which only the blank line lets count. */
+export function encodePublished(
+  message: Message | string,
+  options: FrameOptions,
+  declared?: Declaration
+): Frame {
+  const { text, byteLength } = encodeMessage(message, options, declared)
+  return text.endsWith('\n\n') ? { text, byteLength } : { text: `${text}\n`, byteLength: byteLength + 1 }
+}
+
 /** @throws like `encodeMessage`. */
 export function encodeComment(text: string, options: FrameOptions): Frame {
   return limited(formatComment(text), options.maxMessageBytes)
 }
 
-/** A message with a reconnection time only, however small messages must be. */
+/** A reconnection time, however small messages must be. */
 export function encodeRetry(retry: number): Frame {
   const text = formatMessage({ retry }, JSON.stringify)
   return { text, byteLength: text.length }

@@ -6,6 +6,7 @@ import {
   kindOf,
   withCause
 } from '../base/errors.ts'
+import { emptiedByJson } from './emptied-by-json.ts'
 
 /** Turns a message's `data` into text. Called once per message whose data is neither a string nor bytes. */
 export type Serializer = (data: unknown) => string
@@ -45,7 +46,8 @@ export interface Declaration {
 }
 
 /**
- * A message in the event stream format (WHATWG HTML, section 9.2.6), its blank line included.
+ * A message in the event stream format (WHATWG HTML, section 9.2.6), its blank line included. A reconnection time alone
+ * takes effect without one, which some clients take for an event without data.
  *
  * @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE when a client could not receive exactly this message.
  * @throws FST_ERR_EVENTSTREAM_SERIALIZATION when the serializer throws or returns no string.
@@ -68,15 +70,18 @@ export function formatMessage(
   if (!('data' in message) && body !== '') {
     throw invalid('message.data', 'present beside an event, which clients otherwise never dispatch', data)
   }
-  const text = head + body + formatRetry(retry)
+  const fields = head + body
+  const text = fields + formatRetry(retry)
   if (text === '') throw invalid('the message', 'an object with an id, data or retry', message)
-  return `${text}\n`
+  return fields === '' ? text : `${text}\n`
 }
 
-/** A comment, which clients ignore: one `: ` line per line of text. */
+/**
+ * A comment, which clients ignore: one line per line of text, which needs no blank line either.
+ */
 export function formatComment(text: string): string {
   if (typeof text !== 'string') throw invalid('the comment', 'a string', text)
-  return `: ${lines(text, 'the comment', '\n: ')}\n\n`
+  return text === '' ? ':\n' : `: ${lines(text, 'the comment', '\n: ')}\n`
 }
 
 /** @throws FST_ERR_EVENTSTREAM_INVALID_MESSAGE for a message with an id, where ids belong to channels. */
@@ -137,6 +142,9 @@ function dataText(data: unknown, serialize: Serializer): string {
   let text: unknown
   try {
     text = serialize(data)
+    const emptied =
+      serialize === JSON.stringify && typeof text === 'string' ? emptiedByJson(data, text) : undefined
+    if (emptied !== undefined) throw new TypeError(`JSON keeps nothing of ${emptied}`)
   } catch (cause) {
     throw withCause(new FST_ERR_EVENTSTREAM_SERIALIZATION(kindOf(data)), cause)
   }

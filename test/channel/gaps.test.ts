@@ -332,7 +332,7 @@ t.test('Subscription › onGap', async (t) => {
         bench.endTurn()
         for (const now of [0, 1_000]) reader.connection.beat(now)
         bench.endTurn()
-        t.equal(reader.transport.text, ': \n\n', 'no id that would lead over the gap')
+        t.equal(reader.transport.text, ':\n', 'no id that would lead over the gap')
         answer.resolve('state')
         await nextTurn()
         bench.endTurn()

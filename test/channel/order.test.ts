@@ -395,7 +395,7 @@ t.test('Connection › heartbeats', async (t) => {
     t.match(told, /^id: [0-9a-z-]+\n\n$/)
     const { lastEventId } = reader
     beat(reader, 1_001)
-    t.equal(reader.transport.text, `${text}${told}: \n\n`, 'then there is nothing new to tell')
+    t.equal(reader.transport.text, `${text}${told}:\n`, 'then there is nothing new to tell')
     t.equal(reader.connection.messages, 1)
     t.equal(reader.connection.bytes, reader.transport.text.length)
     t.same(bench.given(['a', 'b'], lastEventId), [])
@@ -412,7 +412,7 @@ t.test('Connection › heartbeats', async (t) => {
     bench.endTurn()
     const { text } = reader.transport
     beat(reader, 0)
-    t.equal(reader.transport.text, `${text}: \n\n`)
+    t.equal(reader.transport.text, `${text}:\n`)
   })
 })
 

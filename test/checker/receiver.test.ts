@@ -2,11 +2,11 @@ import t from 'tap'
 import { Receiver } from './receiver.ts'
 import type { Received } from './run-log.ts'
 
-const STREAM = ': \n\nid: a-1\n\nid: a-2\nevent: tick\ndata: 1\n\ndata: ü\n\n'
+const STREAM = ':\nid: a-1\n\nid: a-2\nevent: tick\ndata: 1\n\ndata: ü\n\n'
 const PLACES = [
-  { at: 0, start: 4, id: 'a-1', event: undefined, data: '' },
-  { at: 0, start: 13, id: 'a-2', event: 'tick', data: '1' },
-  { at: 0, start: 42, id: 'a-2', event: 'message', data: 'ü' }
+  { at: 0, start: 2, id: 'a-1', event: undefined, data: '' },
+  { at: 0, start: 11, id: 'a-2', event: 'tick', data: '1' },
+  { at: 0, start: 40, id: 'a-2', event: 'message', data: 'ü' }
 ]
 
 t.test('Receiver › writes down the same wherever the bytes are cut', async (t) => {

@@ -3,6 +3,9 @@ import { BodyReader } from './body-reader.ts'
 import type { Moment, Received } from './run-log.ts'
 
 const LF = 0x0a
+const COLON = 0x3a
+/** Of `retry`. */
+const R = 0x72
 
 interface Settings {
   readonly resumedFrom: string | undefined
@@ -20,7 +23,10 @@ export class Receiver {
   lastEventId: string | undefined
   readonly #settings: Settings
   readonly #parser = new StrictParser()
-  #lastByte = 0
+  /** The first byte of a line that has not ended. */
+  #first: number | undefined
+  /** Whether no block has begun since the last one. */
+  #isBetween = true
   #bytes = 0
   /** Bytes before the block that is being read. */
   #start = 0
@@ -64,19 +70,24 @@ export class Receiver {
     this.#isDone = true
   }
 
-  /** Pieces with at most one blank line, at their end. */
+  /** Pieces with at most one blank line, at their end. Comments and reconnection times between blocks belong to none. */
   *#blocks(bytes: Uint8Array): Generator<Uint8Array> {
     let start = 0
+    let line = 0
     for (let end = bytes.indexOf(LF); end >= 0; end = bytes.indexOf(LF, end + 1)) {
-      const before = end === 0 ? this.#lastByte : bytes[end - 1]
-      if (before !== LF) continue
-      yield bytes.subarray(start, end + 1)
-      start = end + 1
+      const first = this.#first ?? bytes[line]
+      this.#first = undefined
+      line = end + 1
+      const isBetween = this.#isBetween && (first === COLON || first === R)
+      this.#isBetween = isBetween || first === LF
+      if (!this.#isBetween) continue
+      yield bytes.subarray(start, line)
+      start = line
       this.#start = this.#bytes + start
     }
     if (start < bytes.length) yield bytes.subarray(start)
+    if (line < bytes.length) this.#first ??= bytes[line]
     this.#bytes += bytes.length
-    this.#lastByte = bytes.at(-1) ?? this.#lastByte
   }
 
   #feedBlock(block: Uint8Array): void {

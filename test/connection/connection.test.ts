@@ -1,4 +1,6 @@
 import t from 'tap'
+import type { Connection } from '../../lib/connection/connection.ts'
+import type { Message } from '../../lib/index.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { Bench } from '../helpers/fake-transport.ts'
 import { deferred } from '../helpers/server.ts'
@@ -15,7 +17,7 @@ t.test('Connection › #send', async (t) => {
     connection.comment('c')
     t.same(transport.writes, [])
     connection.output.flush()
-    t.same(transport.writes, ['data: a\n\nevent: x\ndata: 1\n\n: c\n\n'])
+    t.same(transport.writes, ['data: a\n\nevent: x\ndata: 1\n\n: c\n'])
   })
 
   t.test('asks for one flush per turn', async (t) => {
@@ -64,6 +66,33 @@ t.test('Connection › #send', async (t) => {
     bench.drain()
     t.ok(await hasSettled(sent))
     t.equal(bench.transport.text, 'data: a\n\ndata: b\n\n')
+  })
+
+  t.test('resolves with whether the stream goes on', async (t) => {
+    for (const use of [(sse: Connection) => sse.send('x'), (sse: Connection) => sse.comment('x')]) {
+      const bench = Bench.open()
+      t.equal(await use(bench.connection), true)
+      t.equal(await use(new Bench().connection), true, 'also before the head is out')
+      bench.transport.capacity = 0
+      bench.endTurn()
+      const waiting = [use(bench.connection), use(bench.connection)]
+      bench.transport.capacity = Infinity
+      bench.drain()
+      t.same(await Promise.all(waiting), [true, true])
+      bench.transport.capacity = 0
+      use(bench.connection)
+      bench.endTurn()
+      const pending = use(bench.connection)
+      bench.connection.close()
+      t.equal(await pending, false, 'it ends while it waits, and its reader is behind')
+      t.equal(await use(bench.connection), false)
+      const slow = Bench.open({ maxBufferedBytes: 1 })
+      slow.transport.capacity = 0
+      void use(slow.connection)
+      slow.endTurn()
+      void use(slow.connection)
+      t.equal(await use(slow.connection), false, 'it is what was too much')
+    }
   })
 
   t.test('resolves when the stream ends while it waits', async (t) => {
@@ -124,7 +153,7 @@ t.test('Connection › #send', async (t) => {
     connection.send('é')
     connection.comment()
     t.equal(connection.messages, 1)
-    t.equal(connection.bytes, 'data: xx\n\n: \n\n'.length)
+    t.equal(connection.bytes, 'data: xx\n\n:\n'.length)
   })
 
   t.test('writes pieces of up to 64 KiB, never inside a character', async (t) => {
@@ -278,6 +307,76 @@ t.test('Connection › #close', async (t) => {
     t.ok(none.transport.ended)
   })
 
+  t.test(
+    'a farewell that is a function says it for each reason, if there is somebody to read it',
+    async (t) => {
+      const told: unknown[][] = []
+      const farewell = (...args: unknown[]): Message => {
+        told.push(args)
+        return { event: 'end', data: String(args[0]) }
+      }
+      const error = new Error('mine')
+      const ends: Record<string, (bench: Bench) => void> = {
+        server: ({ connection }) => connection.close(),
+        shutdown: ({ connection }) => connection.shutdown(),
+        error: ({ connection }) => connection.fail(error),
+        expired: ({ connection }) => connection.beat(1000),
+        slow: ({ connection }) => connection.evict('slow'),
+        client: ({ connection }) => connection.transportOnClose()
+      }
+      for (const [reason, end] of Object.entries(ends)) {
+        const bench = Bench.open({ farewell, retryMs: false, maxAgeMs: 1000 })
+        end(bench)
+        t.equal(bench.connection.reason, reason)
+        const isRead = reason !== 'slow' && reason !== 'client'
+        t.equal(bench.transport.text, isRead ? `event: end\ndata: ${reason}\n\n` : '')
+      }
+      const reasons = ['server', 'shutdown', 'error', 'expired']
+      t.same(
+        told,
+        reasons.map((reason) => [reason, reason === 'error' ? error : undefined])
+      )
+      const none = Bench.open({ farewell: (reason) => reason !== 'server' && { data: 'x' } })
+      none.connection.close()
+      t.equal(none.transport.text, '', 'false is none')
+    }
+  )
+
+  t.test('one that fails is logged, and the stream ends without it', async (t) => {
+    const error = new Error('mine')
+    const rows: [() => Message | false, object][] = [
+      [
+        () => {
+          throw error
+        },
+        error
+      ],
+      [() => ({ id: 5, data: 'x' }), { code: 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE' }],
+      [(() => undefined) as never, { code: 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE' }],
+      [(async () => ({ data: 'x' })) as never, { code: 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE' }]
+    ]
+    for (const [farewell, err] of rows) {
+      const bench = Bench.open({ farewell })
+      bench.connection.close()
+      t.match(bench.logs, [{ level: 'error', message: 'the farewell of an event stream failed', err }])
+      t.equal(bench.transport.text, '')
+      t.ok(bench.transport.ended)
+    }
+  })
+
+  t.test('one that ends the stream itself changes nothing', async (t) => {
+    const bench: Bench = Bench.open({
+      farewell: () => {
+        bench.connection.close()
+        bench.connection.send('late')
+        return { data: 'x' }
+      }
+    })
+    bench.connection.fail(new Error('mine'))
+    t.equal(bench.transport.text, 'data: x\n\n')
+    t.equal(bench.connection.reason, 'error')
+  })
+
   t.test('keeps its reason when the client leaves while it flushes', async (t) => {
     const bench = Bench.open()
     bench.connection.close()
@@ -364,7 +463,7 @@ t.test('Connection › #signal and #closed', async (t) => {
     const { signal } = bench.connection
     bench.connection.fail(error)
     t.equal(signal.reason.cause, error)
-    t.equal(bench.transport.text, '', 'and nothing of it is on the wire, nor a farewell')
+    t.equal(bench.transport.text, '', 'and nothing of it is on the wire, nor the farewell of close()')
     bench.connection.transportOnClose()
     t.equal(await bench.connection.closed, 'error')
   })
@@ -394,7 +493,7 @@ t.test('Connection › #shutdown', async (t) => {
     bench.closing = true
     bench.connection.send('last')
     bench.connection.shutdown()
-    const retry = Number(/^data: last\n\nretry: (\d+)\n\n$/.exec(bench.transport.text)?.[1])
+    const retry = Number(/^data: last\n\nretry: (\d+)\n$/.exec(bench.transport.text)?.[1])
     t.ok(retry >= 100 && retry <= 200)
     t.same(bench.transport.ended, { reuse: false })
     bench.connection.transportOnClose()
@@ -408,11 +507,11 @@ t.test('Connection › #shutdown', async (t) => {
       bench.connection.shutdown()
       drawn.add(bench.transport.text)
     }
-    t.same([...drawn].sort(), ['retry: 7\n\n', 'retry: 8\n\n', 'retry: 9\n\n'])
+    t.same([...drawn].sort(), ['retry: 7\n', 'retry: 8\n', 'retry: 9\n'])
   })
 
-  t.test('sends the shutdown farewell first, and no retry if there is none', async (t) => {
-    const bench = Bench.open({ shutdownFarewell: { event: 'restart', data: '' }, retryMs: false })
+  t.test('sends its farewell first, and no retry if there is none', async (t) => {
+    const bench = Bench.open({ farewell: () => ({ event: 'restart', data: '' }), retryMs: false })
     bench.connection.shutdown()
     t.equal(bench.transport.text, 'event: restart\ndata: \n\n')
   })
@@ -436,7 +535,7 @@ t.test('Connection › #beat', async (t) => {
     t.equal(bench.transport.text, '')
     bench.connection.beat(1000)
     bench.endTurn()
-    t.equal(bench.transport.text, ': \n\n')
+    t.equal(bench.transport.text, ':\n')
   })
 
   t.test('one that sends does not', async (t) => {
@@ -465,7 +564,7 @@ t.test('Connection › #beat', async (t) => {
       for (const bench of [behind, opening, closing, closed, off]) {
         for (let now = 0; now <= 10_000; now += 500) bench.connection.beat(now)
         bench.endTurn()
-        t.notMatch(bench.transport.text, ': \n')
+        t.notMatch(bench.transport.text, ':\n')
       }
     }
   )
@@ -558,7 +657,7 @@ t.test('Connection › #beat', async (t) => {
       let now = 0
       while (bench.connection.state === 'open') bench.connection.beat(++now)
       ages.push(now)
-      t.match(bench.transport.text, /^retry: \d+\n\n$/)
+      t.match(bench.transport.text, /^retry: \d+\n$/)
       t.equal(bench.connection.reason, 'expired')
     }
     t.ok(Math.min(...ages) >= 900 && Math.max(...ages) <= 1000)
@@ -566,29 +665,9 @@ t.test('Connection › #beat', async (t) => {
   })
 
   t.test('however small messages must be', async (t) => {
-    const bench = Bench.open({ maxMessageBytes: 1, farewell: false, expiresAt: Date.now() - 1 })
-    bench.connection.beat(0)
-    t.match(bench.transport.text, /^retry: \d+\n\n$/)
-  })
-
-  t.test('at expiresAt the stream ends, given as a Date or as milliseconds', (t) =>
-    FakeClock.run(async () => {
-      for (const expiresAt of [Date.now() + 5000, new Date(Date.now() + 5000)]) {
-        const { connection } = Bench.open({ expiresAt })
-        connection.beat(4999)
-        t.equal(connection.state, 'open')
-        connection.beat(5000)
-        t.equal(connection.reason, 'expired')
-      }
-    })
-  )
-
-  t.test('an expiry before the head is out lets only the head and the retry out', async (t) => {
-    const bench = new Bench({ expiresAt: Date.now() - 1 })
-    bench.connection.beat(0)
-    bench.connection.open(bench.transport)
-    t.match(bench.transport.text, /^retry: \d+\n\n$/)
-    t.ok(bench.transport.ended)
+    const bench = Bench.open({ maxMessageBytes: 1, farewell: false, maxAgeMs: 1 })
+    bench.connection.beat(1)
+    t.match(bench.transport.text, /^retry: \d+\n$/)
   })
 })
 
@@ -693,6 +772,14 @@ t.test('Connection › #sendAll', async (t) => {
     t.same(bench.logs, [{ level: 'error', message: 'event stream source failed', err: error }])
     t.equal(bench.connection.reason, 'error')
     t.equal(bench.transport.text, 'data: a\n\n')
+  })
+
+  t.test('resolves with whether the stream goes on', async (t) => {
+    const bench = Bench.open()
+    t.equal(await bench.connection.sendAll([1, 2], (n) => n > 1 && `${n}`), true)
+    bench.connection.close()
+    t.equal(await bench.connection.sendAll(['x']), false)
+    t.equal(bench.transport.text, `data: 2\n\n${FAREWELL}`)
   })
 
   t.test('a source that fails to stop is logged', async (t) => {

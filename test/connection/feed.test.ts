@@ -357,7 +357,7 @@ t.test('feed › what it has to tell goes instead of an empty comment', async (t
   t.equal(bench.transport.text, 'id: 7\n\n')
   feed.heartbeat = undefined
   for (const now of [1_001, 2_001]) bench.connection.beat(now)
-  t.equal(bench.transport.text, 'id: 7\n\n: \n\n')
+  t.equal(bench.transport.text, 'id: 7\n\n:\n')
   t.equal(bench.connection.messages, 0)
 })
 

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { PassThrough, Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { type Sink, sendFrom } from '../../lib/connection/source.ts'
+import { type ChunkMap, type Sink, sendFrom } from '../../lib/connection/source.ts'
 import type { Message } from '../../lib/wire/message.ts'
 import { kindIn } from '../helpers/refusal.ts'
 
@@ -11,6 +11,7 @@ import { kindIn } from '../helpers/refusal.ts'
 class FakeSink implements Sink {
   readonly sent: (Message | string)[] = []
   readonly stopErrors: unknown[] = []
+  readonly maxMessageBytes = 100
   readonly unobserved: unknown[] = []
   readonly #controller = new AbortController()
   readonly #waiting: (() => void)[] = []
@@ -26,11 +27,11 @@ class FakeSink implements Sink {
   }
 
   /** `null` stands for a message that cannot be sent. */
-  send(message: Message | string | null): Promise<void> {
+  send(message: Message | string | null): Promise<boolean> {
     if (message === null) throw new Error('a bad message')
     this.sent.push(message)
-    if (!this.#isFull) return Promise.resolve()
-    return new Promise((resolve) => this.#waiting.push(resolve))
+    if (!this.#isFull) return Promise.resolve(true)
+    return new Promise((resolve) => this.#waiting.push(() => resolve(!this.signal.aborted)))
   }
 
   sourceOnStopError(error: unknown): void {
@@ -47,8 +48,8 @@ class FakeSink implements Sink {
   }
 
   /** `sendFrom` into this sink. */
-  from(source: unknown): Promise<void> {
-    return sendFrom(source, this, (error) => this.unobserved.push(error))
+  from(source: unknown, map?: ChunkMap): Promise<boolean> {
+    return sendFrom(source, map, this, (error) => this.unobserved.push(error))
   }
 }
 
@@ -113,7 +114,7 @@ t.test('source › everything it gives is sent, in order', async (t) => {
   const messages = ['a', { data: { n: 1 } }, '', { id: 7 }, 'z']
   for (const [name, source] of KINDS) {
     const sink = new FakeSink()
-    t.equal(await sink.from(source(messages)), undefined)
+    t.equal(await sink.from(source(messages)), true, 'the sink takes more')
     t.strictSame(sink.sent, messages, name)
     const empty = new FakeSink()
     await empty.from(source([]))
@@ -138,49 +139,156 @@ t.test('source › a source that ended by itself is not told to stop', async (t)
   t.strictSame(calls, ['next', 'next', 'next'])
 })
 
-t.test('source › bytes are one UTF-8 text, wherever they were cut', async (t) => {
-  const text = '\ufeffü\u2028😀z'
-  const bytes = new TextEncoder().encode(text)
-  for (const size of [1, 2, 3, 5, 100]) {
-    const pieces: Uint8Array[] = []
-    for (let start = 0; start < bytes.length; start += size) pieces.push(bytes.slice(start, start + size))
-    for (const [name, source] of KINDS) {
-      const sink = new FakeSink()
-      await sink.from(source(pieces))
-      t.equal(sink.sent.join(''), text, `${name}, ${size} bytes at a time`)
-      t.notOk(sink.sent.includes(''), 'half a character is no message')
+t.test('source › bytes are no messages', async (t) => {
+  for (const [name, source] of KINDS) {
+    const sink = new FakeSink()
+    const refused = {
+      code: 'FST_ERR_EVENTSTREAM_INVALID_SOURCE',
+      message: /got bytes: give the Response itself/
     }
+    await t.rejects(sink.from(source(['a', Buffer.from('b'), 'c'])), refused, name)
+    t.strictSame(sink.sent, ['a'])
   }
 
-  t.test('a byte stream', async (t) => {
-    const sink = new FakeSink()
-    const source = new Readable({ read() {} })
-    const done = sink.from(source)
-    for (const byte of bytes) {
-      source.push(Uint8Array.of(byte))
-      await turn()
+  t.test('but a stream that decodes itself gives text', async (t) => {
+    const text = '\ufeffü\u2028😀z'
+    const bytes = new TextEncoder().encode(text)
+    const pieces = Array.from(bytes, (byte) => Uint8Array.of(byte))
+    for (const source of [
+      Readable.from(pieces, { objectMode: false, encoding: 'utf8' }),
+      streamOf(pieces).pipeThrough(new TextDecoderStream('utf-8', { ignoreBOM: true }))
+    ]) {
+      const sink = new FakeSink()
+      await sink.from(source)
+      t.equal(sink.sent.join(''), text)
     }
-    source.push(null)
-    await done
-    t.equal(sink.sent.join(''), text)
+  })
+})
+
+t.test('source › map makes messages of chunks', async (t) => {
+  for (const [name, source] of KINDS) {
+    const sink = new FakeSink()
+    const chunks = [1, 2, { n: 3 }, Buffer.from('4')]
+    const map = (chunk: unknown): Message | false => chunk !== 2 && { event: name, data: chunk }
+    t.equal(await sink.from(source(chunks), map), true)
+    const sent = [1, { n: 3 }, Buffer.from('4')].map((data) => ({ event: name, data }))
+    t.strictSame(sink.sent, sent, 'but of those for which it says false')
+  }
+
+  t.test('what it throws rejects, and stops the source', async (t) => {
+    const sink = new FakeSink()
+    const source = new Probe((count) => count)
+    const map = (count: number): string => {
+      if (count === 2) throw new Error('mine')
+      return `${count}`
+    }
+    await t.rejects(sink.from(source, map), { message: 'mine' })
+    t.strictSame([sink.sent, source.calls], [['1'], ['next', 'next', 'return']])
   })
 
-  t.test('a stream that decodes itself gives strings', async (t) => {
-    const sink = new FakeSink()
-    await sink.from(Readable.from([Buffer.from('ü')], { objectMode: false, encoding: 'utf8' }))
-    t.strictSame(sink.sent, ['ü'])
+  t.test('what is no function is refused at the call', async (t) => {
+    const message = 'Expected map to be a function, got an object'
+    const refused = { code: 'FST_ERR_EVENTSTREAM_INVALID_SOURCE', message }
+    t.throws(() => new FakeSink().from([], {} as never), refused)
+  })
+})
+
+t.test('source › of a response that is an event stream its events are sent', async (t) => {
+  const text = ': hi\nretry: 5\nid: 1\nevent: a\ndata: x\ndata: y\n\ndata: ü\r\n\r\nid\ndata: z\n\ndata: cut'
+  const events = [{ id: '1', event: 'a', data: 'x\ny' }, { data: 'ü' }, { id: '', data: 'z' }]
+  const responseOf = (body: ReadableStream | string | null, type = 'text/event-stream', status = 200) =>
+    new Response(body, { status, headers: { 'content-type': type } })
+  const whole = () => streamOf(Array.from(Buffer.from(text), (byte) => Uint8Array.of(byte)))
+
+  t.test('as they are, whatever its implementation of fetch() is', async (t) => {
+    const node = {
+      status: 201,
+      headers: new Headers({ 'content-type': 'Text/Event-Stream ; charset=utf-8' })
+    }
+    for (const response of [
+      responseOf(text),
+      responseOf(whole()),
+      { ...node, body: Readable.from([text]) }
+    ]) {
+      const sink = new FakeSink()
+      t.equal(await sink.from(response), true)
+      t.strictSame(sink.sent, events)
+    }
   })
 
-  t.test('invalid bytes reject, after what was valid', async (t) => {
+  t.test('or as map says', async (t) => {
     const sink = new FakeSink()
-    await t.rejects(sink.from([Buffer.from('a'), Uint8Array.of(0xff), 'b']), { name: 'TypeError' })
-    t.strictSame(sink.sent, ['a'])
+    await sink.from(responseOf(whole()), ({ id, data }: Message) => id !== '' && `${data}!`)
+    t.strictSame(sink.sent, ['x\ny!', 'ü!'])
   })
 
-  t.test('a character that is cut by the end rejects', async (t) => {
+  t.test('of another one the bytes, which only map can make messages of', async (t) => {
     const sink = new FakeSink()
-    await t.rejects(sink.from([Uint8Array.of(0x61, 0xc3)]), { name: 'TypeError' })
-    t.strictSame(sink.sent, ['a'])
+    await sink.from(responseOf('plain', 'text/plain'), (bytes: Uint8Array) => Buffer.from(bytes).toString())
+    t.strictSame(sink.sent, ['plain'])
+    const message =
+      'Expected the response to have the type text/event-stream, or a map for its bytes, got "text/plain"'
+    const refused = { code: 'FST_ERR_EVENTSTREAM_INVALID_SOURCE', message }
+    t.throws(() => new FakeSink().from(responseOf('plain', 'text/plain')), refused)
+  })
+
+  t.test('another status is refused at the call, and what is not read is given up', async (t) => {
+    for (const [status, body] of [
+      [404, 'none'],
+      [500, whole()],
+      [304, null]
+    ] as const) {
+      let cancels = 0
+      const stream = body === null ? null : new ReadableStream({ cancel: () => void cancels++ })
+      const message = `Expected the response to have a status from 200 to 299, got ${status}`
+      const refused = { code: 'FST_ERR_EVENTSTREAM_INVALID_SOURCE', message }
+      t.throws(() => new FakeSink().from(responseOf(stream, 'text/event-stream', status), () => 'x'), refused)
+      await turn()
+      t.equal(cancels, body === null ? 0 : 1)
+    }
+    const sink = new FakeSink()
+    t.equal(
+      await sink.from(responseOf(null, 'text/event-stream', 204)),
+      true,
+      'and one without a body gives none'
+    )
+    const read = responseOf('x')
+    await read.text()
+    t.throws(() => new FakeSink().from(read), { code: 'FST_ERR_EVENTSTREAM_INVALID_SOURCE' })
+  })
+
+  t.test('whose body is cancelled at once when the sink ends, also while it is idle', async (t) => {
+    let cancels = 0
+    const body = new ReadableStream({ pull: never, cancel: () => void cancels++ })
+    const sink = new FakeSink()
+    const done = sink.from(responseOf(body))
+    await turn()
+    sink.abort()
+    t.equal(cancels, 1)
+    t.equal(await done, false)
+  })
+
+  t.test('whose error rejects, after the events before it', async (t) => {
+    const sink = new FakeSink()
+    const body = new ReadableStream({
+      start: (controller) => controller.enqueue(Buffer.from('data: x\n\n')),
+      pull: (controller) => (sink.sent.length > 0 ? controller.error(new Error('cut')) : undefined)
+    })
+    const done = sink.from(responseOf(body), ({ data }: Message) => String(data))
+    await t.rejects(done, { message: 'cut' })
+    t.strictSame(sink.sent, ['x'])
+  })
+
+  t.test('and an event that is longer than a message may be', async (t) => {
+    const sink = new FakeSink()
+    let cancels = 0
+    const body = new ReadableStream({
+      pull: (controller) => controller.enqueue(Buffer.from(`data: x\n\ndata: ${'y'.repeat(200)}`)),
+      cancel: () => void cancels++
+    })
+    const message = 'Expected the events of the response to fit into maxMessageBytes, 100'
+    await t.rejects(sink.from(responseOf(body)), { code: 'FST_ERR_EVENTSTREAM_INVALID_SOURCE', message })
+    t.strictSame([sink.sent, cancels], [[{ data: 'x' }], 1])
   })
 })
 
@@ -606,12 +714,12 @@ t.test('source › an error that nobody waits for', async (t) => {
   t.test('nor is one that somebody waits for', async (t) => {
     const rejections = watchRejections(t)
     for (const [name, wait] of [
-      ['await', async (promise: Promise<void>) => await promise],
-      ['then', (promise: Promise<void>) => promise.then(() => 'sent')],
-      ['catch', (promise: Promise<void>) => promise.catch((caught) => Promise.reject(caught))],
-      ['finally', (promise: Promise<void>) => promise.finally(() => {})],
-      ['Promise.all', (promise: Promise<void>) => Promise.all([promise])],
-      ['an async function that returns it', async (promise: Promise<void>) => promise]
+      ['await', async (promise: Promise<boolean>) => await promise],
+      ['then', (promise: Promise<boolean>) => promise.then(() => 'sent')],
+      ['catch', (promise: Promise<boolean>) => promise.catch((caught) => Promise.reject(caught))],
+      ['finally', (promise: Promise<boolean>) => promise.finally(() => {})],
+      ['Promise.all', (promise: Promise<boolean>) => Promise.all([promise])],
+      ['an async function that returns it', async (promise: Promise<boolean>) => promise]
     ] as const) {
       const sink = new FakeSink()
       const waiting: Promise<unknown> = wait(sink.from(generateThenThrow(error)))
@@ -642,7 +750,7 @@ t.test('source › what is none is refused at the call', async (t) => {
     [{ next: 1 }, '{ next: 1 } (object)'],
     [async function* generate() {}, '[AsyncGeneratorFunction: generate] (function)']
   ] as const) {
-    const message = `Expected the source to be an iterable, an async iterable, a Readable or a ReadableStream, got ${kindIn(got)}`
+    const message = `Expected the source to be an iterable, an async iterable, a Readable, a ReadableStream or a Response, got ${kindIn(got)}`
     const sink = new FakeSink()
     t.throws(
       () => sink.from(source),
@@ -664,7 +772,7 @@ async function* generateThenThrow(error: Error): AsyncGenerator<string> {
 }
 
 /** Resolves when the stream is closed; an error that nobody listens for fails the test by itself. */
-async function closedAfter(source: Readable, act: () => Promise<void>): Promise<void> {
+async function closedAfter(source: Readable, act: () => Promise<unknown>): Promise<void> {
   const closed = new Promise((resolve) => source.once('close', resolve))
   await act()
   await closed

@@ -18,7 +18,7 @@ t.test('Heartbeat › lets every connection look at the same time', async (t) =>
   for (const bench of benches) bench.endTurn()
   t.same(
     benches.map(({ transport }) => transport.text),
-    [': \n\n', '']
+    [':\n', '']
   )
 })
 
@@ -32,7 +32,7 @@ t.test('Heartbeat › a connection that ends while it beats does not disturb the
   heartbeat.beat(10)
   second.endTurn()
   t.equal(first.connection.state, 'closing')
-  t.equal(second.transport.text, ': \n\n')
+  t.equal(second.transport.text, ':\n')
 })
 
 /** Runs a test of a heartbeat that looks at one connection, which counts how often. */
@@ -102,7 +102,7 @@ t.test('Heartbeat › tells the connections the time', (t) =>
     clock.advance(10)
     t.equal(bench.transport.text, '')
     clock.advance(10)
-    t.equal(bench.transport.text, ': \n\n')
+    t.equal(bench.transport.text, ':\n')
     heartbeat.stop()
     clock.spend(0.75)
     t.equal(monotonicMs(), 1_020, 'in whole milliseconds')

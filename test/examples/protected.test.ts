@@ -50,7 +50,7 @@ t.test('examples › protected', async (t) => {
     )
     const body = await response.text()
     t.match(body, /^event: greeting\ndata: \{"user":"ada","visit":1\}\n\n/)
-    t.match(body, /\n\nretry: \d+\n\n$/, 'told when to come back')
+    t.match(body, /\n\nretry: \d+\n$/, 'told when to come back')
     await child.until(/"reason":"expired"/)
     t.equal((await fetch(`${url}/events`, { headers })).status, 401, 'and then refused')
   })

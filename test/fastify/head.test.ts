@@ -12,6 +12,7 @@ const TOO_MANY = Object.assign(new Error('too many'), { statusCode: 429 })
 interface Answer {
   readonly status: number
   readonly type: string
+  readonly cache: string
   readonly body: string
   /** What `onResponse` hooks see. */
   readonly seen: number
@@ -28,7 +29,9 @@ async function ask(t: Test, handler: Handler, setUp?: (app: FastifyInstance) => 
   const base = await app.listen({ port: 0, host: '127.0.0.1' })
   const { statusCode, headers, body } = await request(base)
   const text = await body.text()
-  return { status: statusCode, type: String(headers['content-type']), body: text, seen: await seen.promise }
+  const type = String(headers['content-type'])
+  const cache = String(headers['cache-control'])
+  return { status: statusCode, type, cache, body: text, seen: await seen.promise }
 }
 
 const start = (reply: FastifyReply, options?: StartOptions) => reply.sseStart(options)
@@ -165,23 +168,68 @@ t.test("head › 'message': a heartbeat lets it go out", async (t) => {
   t.match(body, 'event: close')
 })
 
-t.test('head › headers that are set in the turn are in it', async (t) => {
-  const { type } = await ask(t, (_, reply) => {
-    const sse = start(reply)
-    reply.header('content-type', 'text/event-stream; charset=utf-8; v=1')
-    sse.close()
-  })
-  t.equal(type, 'text/event-stream; charset=utf-8; v=1')
+t.test('head › headers that are set in the turn are in it, but the type is the stream’s', async (t) => {
+  for (const hook of ['onRequest', 'onSend', undefined] as const) {
+    const { type, cache } = await ask(
+      t,
+      (_, reply) => {
+        const sse = start(reply)
+        reply.type('application/json').header('cache-control', 'no-store')
+        sse.close()
+      },
+      (app) => {
+        if (hook === undefined) return
+        app.addHook(hook, async (...args: unknown[]) => {
+          const reply = args[1] as FastifyReply
+          reply.type('application/json').header('cache-control', 'no-store')
+          return args[2] as never
+        })
+      }
+    )
+    t.same(
+      { type, cache },
+      { type: 'text/event-stream; charset=utf-8', cache: 'no-store' },
+      hook ?? 'handler'
+    )
+  }
 })
 
-t.test('head › another status than 200 is an error', async (t) => {
-  const { status, body } = await ask(t, (_, reply) => {
-    reply.code(201)
-    start(reply).close()
-  })
-  t.equal(status, 500)
-  t.match(body, 'FST_ERR_EVENTSTREAM_INVALID_STATUS')
+t.test('head › the status is 200, of finite streams also 201 and 202, and another is an error', async (t) => {
+  for (const [finite, code] of [
+    [false, 201],
+    [false, 404],
+    [true, 203],
+    [true, 204],
+    [true, 500],
+    [false, 200],
+    [true, 200],
+    [true, 201],
+    [true, 202]
+  ] as const) {
+    const isRight = code === 200 || (finite && code < 203)
+    const { status, body, seen } = await ask(t, (_, reply) => {
+      reply.code(code)
+      start(reply, { finite, farewell: { data: 'x' } }).close()
+    })
+    t.same([status, seen], isRight ? [code, code] : [500, 500], `${code}, finite: ${finite}`)
+    t.match(
+      body,
+      isRight ? 'data: x' : `The status of this event stream is ${finite ? '200 or 201 or 202' : '200'}, and`
+    )
+  }
 })
+
+t.test(
+  'head › of a finite stream waits for the first message, so that the handler may still fail',
+  async (t) => {
+    const { status } = await ask(t, async (_, reply) => {
+      start(reply, { finite: true })
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+      throw TOO_MANY
+    })
+    t.equal(status, 429)
+  }
+)
 
 t.test('head › once it is out, a failing handler does not change what hooks and logs see', async (t) => {
   const { status, seen } = await ask(t, async (_, reply) => {

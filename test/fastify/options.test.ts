@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import { resolveOptions, resolveStartOptions } from '../../lib/fastify/options.ts'
+import { resolveOptions, resolveRouteOptions, resolveStartOptions } from '../../lib/fastify/options.ts'
 import eventStream, { type EventStreamOptions, type StartOptions } from '../../lib/index.ts'
 import { refusal } from '../helpers/refusal.ts'
 
@@ -9,7 +9,7 @@ const MS_RULE = 'an integer from 1 to 2147483647 (milliseconds)'
 const BYTES_RULE = 'an integer of at least 1 (bytes)'
 const RANGE_RULE = '[min, max] with integers 0 <= min <= max <= 2147483647 (milliseconds)'
 const TIME_RULE = 'a valid Date or milliseconds since the epoch'
-const FAREWELL_RULE = 'a message or false'
+const FAREWELL_RULE = 'a message, a function or false'
 const EVENT_RULE = 'a well-formed string of at least one character, without line ends'
 
 const base = resolveOptions({})
@@ -96,6 +96,25 @@ const STREAM_ROWS: readonly Row[] = [
     ]
   ],
   [
+    'heartbeatEvent',
+    EVENT_RULE,
+    ['ping', ' ', 'é😀', false],
+    [
+      ...NEVER.filter(([value]) => value !== '1000'),
+      ['a\nb', "'a\\nb' (string)"],
+      ['\ud83d', "'\\ud83d' (string)"]
+    ]
+  ],
+  [
+    'finite',
+    'true or false',
+    [true, false],
+    [
+      [null, 'null (null)'],
+      ['true', "'true' (string)"]
+    ]
+  ],
+  [
     'checkAccept',
     'true or false',
     [true, false],
@@ -106,10 +125,11 @@ const STREAM_ROWS: readonly Row[] = [
     ]
   ],
   ['head', "'turn' or 'message'", ['turn', 'message'], [...NEVER, FALSE, ['Turn', "'Turn' (string)"]]],
+  ['endWithChannels', 'true or false', [true, false], [[null, 'null (null)']]],
   [
     'farewell',
     FAREWELL_RULE,
-    [{ event: 'bye', data: { at: 1 } }, { id: '' }, { retry: 0 }, false],
+    [{ event: 'bye', data: { at: 1 } }, { id: '' }, { retry: 0 }, () => false, false],
     [
       [null, 'null (null)'],
       [true, 'true (boolean)'],
@@ -158,16 +178,6 @@ const CHANNEL_ROWS: readonly Row[] = [
 
 const PLUGIN_ROWS: readonly Row[] = [
   ...STREAM_ROWS,
-  [
-    'shutdownFarewell',
-    FAREWELL_RULE,
-    [{ event: 'bye', data: '' }, false],
-    [
-      [null, 'null (null)'],
-      [true, 'true (boolean)'],
-      [{ data: 1n }, '{ data: 1n } (object)']
-    ]
-  ],
   ['drainMs', MS_RULE, [1, 5000, 2_147_483_647], [...NO_MS, FALSE]],
   [
     'channels',
@@ -253,19 +263,21 @@ for (const [title, rows, resolveOne] of [
 
 t.test('resolveOptions', async (t) => {
   t.test('every option has its default', async (t) => {
-    const { farewellFrame, shutdownFrame, serializer, ...rest } = base
+    const { serializer, ...rest } = resolveStart({})
     t.strictSame(rest, {
       heartbeatMs: 15_000,
       maxMessageBytes: 1_048_576,
       maxBufferedBytes: 1_048_576,
       stallMs: 30_000,
       maxAgeMs: false,
+      finite: false,
       checkAccept: true,
       head: 'turn',
       retryMs: [1_000, 5_000],
       cursorEvent: 'sse-cursor',
+      heartbeatEvent: false,
+      endWithChannels: true,
       farewell: { event: 'close', data: 'Closing the connection' },
-      shutdownFarewell: false,
       drainMs: 5_000,
       channels: {},
       history: { maxTotalBytes: 67_108_864 },
@@ -275,8 +287,6 @@ t.test('resolveOptions', async (t) => {
       gapEvent: 'gap'
     })
     t.equal(serializer, JSON.stringify)
-    t.strictSame(farewellFrame, { text: 'event: close\ndata: Closing the connection\n\n', byteLength: 43 })
-    t.equal(shutdownFrame, undefined)
     t.ok(Object.isFrozen(base))
   })
 
@@ -298,7 +308,7 @@ t.test('resolveOptions', async (t) => {
     }
     t.throws(() => resolve({ history: { maxMessages: 1 } }), {
       code: CODE,
-      message: 'Expected maxMessages to be one of maxTotalBytes, got a number'
+      message: 'Expected maxMessages to be one of maxTotalBytes, store, got a number'
     })
   })
 
@@ -345,7 +355,7 @@ t.test('resolveOptions', async (t) => {
     }
   })
 
-  t.test("expiresAt is a stream's alone, drainMs and shutdownFarewell the plugin's", async (t) => {
+  t.test("expiresAt is a stream's alone, drainMs the plugin's", async (t) => {
     t.throws(() => resolve({ expiresAt: 0 }), {
       code: CODE,
       message: /^Expected expiresAt to be one of serializer,/
@@ -354,21 +364,6 @@ t.test('resolveOptions', async (t) => {
       code: CODE,
       message: /^Expected drainMs to be one of serializer,/
     })
-    t.throws(() => resolveStart({ shutdownFarewell: false }), { code: CODE })
-  })
-
-  t.test('farewells are encoded once, by the serializer and the limit beside them', async (t) => {
-    const calls: unknown[] = []
-    const serializer = (data: unknown): string => String(calls.push(data))
-    const { farewellFrame, shutdownFrame } = resolve({
-      serializer,
-      farewell: { data: 'text' },
-      shutdownFarewell: { event: 'down', data: { a: 1 } }
-    })
-    t.strictSame(farewellFrame, { text: 'data: text\n\n', byteLength: 12 })
-    t.strictSame(shutdownFrame, { text: 'event: down\ndata: 1\n\n', byteLength: 21 })
-    t.same(calls, [{ a: 1 }])
-    t.equal(resolve({ farewell: false }).farewellFrame, undefined, 'false is none')
   })
 
   t.test('a farewell that cannot be sent is told at once, with the cause', async (t) => {
@@ -376,14 +371,12 @@ t.test('resolveOptions', async (t) => {
       [{ farewell: { retry: -1 } }, 'farewell', 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE'],
       [{ farewell: { data: 1n } }, 'farewell', 'FST_ERR_EVENTSTREAM_SERIALIZATION'],
       [{ farewell: { id: 'bye' } }, 'farewell', 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE'],
-      [{ shutdownFarewell: { id: 0 } }, 'shutdownFarewell', 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE'],
-      [{ shutdownFarewell: { data: 1n } }, 'shutdownFarewell', 'FST_ERR_EVENTSTREAM_SERIALIZATION'],
       [{ maxMessageBytes: 42 }, 'farewell', 'FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE']
     ] as const
     for (const [given, name, code] of rows) {
       const error = {
         code: CODE,
-        message: new RegExp(`^Expected ${name} to be a message or false`),
+        message: new RegExp(`^Expected ${name} to be a message, a function or false`),
         cause: { code }
       }
       t.throws(() => resolve(given), error, `${name}: ${code}`)
@@ -396,9 +389,11 @@ t.test('resolveStartOptions', async (t) => {
   const plugin = resolve({ heartbeatMs: 1, stallMs: 2, farewell: { data: { a: 1 } } })
 
   t.test("are the plugin's when none are given", async (t) => {
-    t.equal(resolveStartOptions(plugin), plugin)
-    t.equal(resolveStartOptions(plugin, undefined), plugin)
-    t.equal(resolveStartOptions(plugin, {}), plugin)
+    const resolved = resolveStartOptions(plugin)
+    t.match(resolved, plugin)
+    t.equal(resolveStartOptions(plugin, undefined), resolved, 'shared by all streams of a kind')
+    t.equal(resolveStartOptions(plugin, {}, 'HEAD'), resolved)
+    t.not(resolveStartOptions(plugin, {}, 'POST'), resolved)
   })
 
   t.test("replace the plugin's one by one, for this stream alone", async (t) => {
@@ -407,19 +402,51 @@ t.test('resolveStartOptions', async (t) => {
     t.equal(resolved.heartbeatMs, 1)
     t.equal(resolved.stallMs, false)
     t.equal(resolved.expiresAt, expiresAt)
-    t.strictSame(resolved.farewellFrame, plugin.farewellFrame)
+    t.strictSame(resolved.farewell, { data: { a: 1 } })
     t.equal(plugin.stallMs, 2)
   })
 
-  t.test('give the stream its own farewell', async (t) => {
-    t.equal(resolveStartOptions(plugin, { farewell: false }).farewellFrame, undefined)
-    const { farewellFrame } = resolveStartOptions(plugin, { farewell: { data: 'x' } })
-    t.strictSame(farewellFrame, { text: 'data: x\n\n', byteLength: 9 })
+  t.test('depend on the kind of the stream, which the method says, unless they are set', async (t) => {
+    const kinds = {
+      endless: {
+        finite: false,
+        checkAccept: true,
+        head: 'turn',
+        farewell: { event: 'close', data: 'Closing the connection' }
+      },
+      finite: { finite: true, checkAccept: false, head: 'message', farewell: false }
+    }
+    for (const [method, kind] of [
+      ['GET', 'endless'],
+      ['HEAD', 'endless'],
+      ['POST', 'finite'],
+      ['PUT', 'finite'],
+      ['QUERY', 'finite']
+    ] as const) {
+      t.match(resolveStartOptions(base, {}, method), kinds[kind], method)
+      t.match(resolveStartOptions(base, { finite: false }, method), kinds.endless)
+      t.match(resolveStartOptions(base, { finite: true }, method), kinds.finite)
+      const chosen = { checkAccept: true, head: 'turn', farewell: { data: 'bye' } } as const
+      t.match(resolveStartOptions(base, chosen, method), chosen, 'what sseStart() sets')
+      const ofRoute = resolveRouteOptions(resolve({ farewell: chosen.farewell }), {
+        finite: true,
+        head: 'turn'
+      })
+      t.match(resolveStartOptions(ofRoute, {}, method), { ...chosen, finite: true, checkAccept: false })
+    }
   })
 
-  t.test("its own serializer writes the plugin's farewell too", async (t) => {
-    const { farewellFrame } = resolveStartOptions(plugin, { serializer: () => 'mine' })
-    t.strictSame(farewellFrame, { text: 'data: mine\n\n', byteLength: 12 })
+  t.test('are refused if the farewell cannot be sent with them', async (t) => {
+    const serializer = (): never => {
+      throw new Error('mine')
+    }
+    const cause = { code: 'FST_ERR_EVENTSTREAM_SERIALIZATION' }
+    t.throws(() => resolveStartOptions(plugin, { serializer }), {
+      code: CODE,
+      message: /^Expected farewell /,
+      cause
+    })
+    t.equal(resolveStartOptions(plugin, { serializer, farewell: false }).farewell, false)
   })
 })
 

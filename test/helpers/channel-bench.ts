@@ -23,7 +23,7 @@ import type {
   SubscribeOptions
 } from '../../lib/index.ts'
 import { DeclaredEvents } from '../../lib/wire/declared-events.ts'
-import { encodeMessage, type Frame } from '../../lib/wire/frame.ts'
+import { encodePublished, type Frame } from '../../lib/wire/frame.ts'
 import { Bench } from './fake-transport.ts'
 import { type DispatchedEvent, type EventStream, parseStream } from './strict-parser.ts'
 
@@ -142,7 +142,7 @@ export class ChannelBench implements ChannelsHost {
 
   encode(message: Publishable, schemas: EventSchemas | undefined): Frame {
     const declared = schemas === undefined ? undefined : new DeclaredEvents(schemas, {})
-    return encodeMessage(message, this.#options, declared)
+    return encodePublished(message, this.#options, declared)
   }
 }
 

@@ -18,6 +18,7 @@ class FakeTransport implements Transport {
   flushedBytes = 0
   ended: { reuse: boolean } | undefined
   started = false
+  brokenOff = false
   destroyed = false
   capacity = Infinity
 
@@ -26,7 +27,7 @@ class FakeTransport implements Transport {
   }
 
   write(data: string | Uint8Array): boolean {
-    if (this.ended || this.destroyed) throw new Error('written after the end')
+    if (this.ended || this.brokenOff || this.destroyed) throw new Error('written after the end')
     if (data.length === 0) throw new Error('an empty chunk is the last one (RFC 9112, section 7.1)')
     this.writes.push(typeof data === 'string' ? data : Buffer.from(data).toString())
     const taken = Math.min(data.length, this.capacity)
@@ -56,6 +57,10 @@ class FakeTransport implements Transport {
   end(options: { reuse: boolean }): void {
     this.ended ??= options
     if (!options.reuse) this.ended = options
+  }
+
+  breakOff(): void {
+    this.brokenOff = true
   }
 
   destroy(): void {

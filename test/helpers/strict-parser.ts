@@ -27,7 +27,7 @@ export function parseStream(stream: string | Uint8Array): EventStream {
 /**
  * An event stream parser, written from WHATWG HTML, section 9.2.6. It takes only what a correct server sends, and
  * throws on what the standard lets clients forgive: other line ends than LF, other fields, fields that are repeated,
- * fields without exactly `: ` between name and value, an event without data, a blank line that ends nothing.
+ * fields without exactly `: ` between name and value but the empty comment, an event without data, a blank line that ends no block.
  */
 export class StrictParser {
   readonly comments: string[] = []
@@ -36,7 +36,7 @@ export class StrictParser {
   #retryMs: number | undefined
   /** A line whose end has not come yet. */
   #rest = ''
-  /** The block whose blank line has not come yet: its fields, of which comments have the name ''. */
+  /** The block whose blank line has not come yet: its id, event and data. */
   #block = new Map<string, string>()
 
   /** What a client would send as `Last-Event-ID`: an id counts from the blank line that ends its block. */
@@ -70,12 +70,14 @@ export class StrictParser {
     if (line.includes('\r')) throw refusal('a CR', line)
     const colon = line.indexOf(':')
     if (colon === -1) throw refusal('a line without a colon', line)
-    if (line[colon + 1] !== ' ') throw refusal('no space after the colon', line)
+    if (line[colon + 1] !== ' ' && line !== ':') throw refusal('no space after the colon', line)
     const name = line.slice(0, colon)
     const value = line.slice(colon + 2)
     const previous = this.#block.get(name)
-    if (previous !== undefined && name !== 'data' && name !== '') throw refusal('a repeated field', line)
+    if (previous !== undefined && name !== 'data') throw refusal('a repeated field', line)
     this.#takeField(name, value, line)
+    // Both take effect at the end of their line.
+    if (name === '' || name === 'retry') return
     this.#block.set(name, previous === undefined ? value : `${previous}\n${value}`)
   }
 

@@ -299,7 +299,7 @@ t.test('close() › with subscribed readers', async (t) => {
     await Promise.all(clients.map((client) => client.closed))
     for (const client of clients) {
       t.same(short(dataOf(client)), short(expected))
-      t.match(client.received.slice(-20), /\r\nretry: 7\n\n\r\n0\r\n\r\n$/)
+      t.match(client.received.slice(-20), /\r\nretry: 7\n\r\n0\r\n\r\n$/)
     }
     t.same(ended, Array(20).fill('a shutdown'))
     await t.rejects(app.sse.channel('a').publish('late'), { code: 'FST_ERR_EVENTSTREAM_HISTORY_CLOSED' })
@@ -327,7 +327,7 @@ t.test('close() › with subscribed readers', async (t) => {
     })
     await client.closed
     t.same(short(dataOf(client)), short(expected))
-    t.match(client.received.slice(-20), /\r\nretry: 7\n\n\r\n0\r\n\r\n$/)
+    t.match(client.received.slice(-20), /\r\nretry: 7\n\r\n0\r\n\r\n$/)
   })
 })
 

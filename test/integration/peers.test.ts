@@ -60,7 +60,7 @@ t.test('a client that leaves', async (t) => {
     const { port } = await listen(app)
     const client = RawClient.get(port, '/')
     entered.resolve(client)
-    t.same(await born.promise, ['closed', true, 'client', undefined, 0])
+    t.same(await born.promise, ['closed', true, 'client', false, 0])
     t.equal(app.sse.stats().opened, 0)
   })
 

@@ -10,6 +10,7 @@ import t, { type Test } from 'tap'
 import eventStream, {
   type EventStreamOptions,
   type EventStreams,
+  type Message,
   type SSEConnection
 } from '../../lib/index.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
@@ -64,8 +65,8 @@ function flood(sse: SSEConnection): void {
 t.test('close() › every stream that is read gets all of it, a retry, and its end', async (t) => {
   for (const forceCloseConnections of [true, false, 'idle'] as const) {
     t.test(`forceCloseConnections: ${forceCloseConnections}`, async (t) => {
-      const shutdownFarewell = { event: 'restart', data: 'soon' }
-      const app = await build(t, { shutdownFarewell, retryMs: [10, 20] }, { forceCloseConnections })
+      const farewell = (): Message => ({ event: 'restart', data: 'soon' })
+      const app = await build(t, { farewell, retryMs: [10, 20] }, { forceCloseConnections })
       const reasons: string[] = []
       app.get('/', async (_request, reply) => {
         const sse = reply.sseStart()
@@ -79,7 +80,7 @@ t.test('close() › every stream that is read gets all of it, a retry, and its e
       await Promise.all(clients.map((client) => client.closed))
       const retries = new Set<string>()
       for (const client of clients) {
-        const end = /data: 9:x{10000}\n\nevent: restart\ndata: soon\n\nretry: (1\d|20)\n\n$/.exec(client.body)
+        const end = /data: 9:x{10000}\n\nevent: restart\ndata: soon\n\nretry: (1\d|20)\n$/.exec(client.body)
         retries.add(String(end?.[1]))
         t.match(client.received, /\r\n0\r\n\r\n$/)
       }
@@ -192,7 +193,7 @@ t.test('close() › a second close() is the first', async (t) => {
   await Promise.all([closeAtOnce(app), app.close()])
   await app.close()
   await client.closed
-  t.match(client.body, /^data: hello\n\nretry: \d+\n\n$/, 'one retry, not two')
+  t.match(client.body, /^data: hello\n\nretry: \d+\n$/, 'one retry, not two')
 })
 
 t.test('close() › without streams, before listening, after inject()', async (t) => {
@@ -248,7 +249,7 @@ t.test('close() › on localhost, where Fastify listens on two addresses', async
   })
   await until(() => app.sse.stats().messages === bodies.length)
   await closeAtOnce(app)
-  for (const body of await Promise.all(bodies)) t.match(body, /^data: hello\n\nretry: \d+\n\n$/)
+  for (const body of await Promise.all(bodies)) t.match(body, /^data: hello\n\nretry: \d+\n$/)
 })
 
 t.test('close() › on localhost, the second server refuses and ends as the first does', async (t) => {
@@ -289,7 +290,7 @@ t.test('close() › on localhost, the second server refuses and ends as the firs
     client.socket.destroy()
     closing.resolve()
     await closed
-    if (!http2) t.match(client.body, /^data: hello\n\nretry: \d+\n\n$/)
+    if (!http2) t.match(client.body, /^data: hello\n\nretry: \d+\n$/)
   }
 })
 
@@ -316,7 +317,7 @@ t.test('close() › HTTP/2: streams end, and so do their sessions', async (t) =>
       else await until(() => app.sse.stats().messages === 2)
       await closeAtOnce(app)
       for (const body of await Promise.all(bodies))
-        t.match(body, /^data: hello\n\n(event: close|retry: \d+\n\n$)/)
+        t.match(body, /^data: hello\n\n(event: close|retry: \d+\n$)/)
       await sessionClosed
     })
   }
@@ -535,7 +536,7 @@ t.test('close() › two servers, or two scopes of one, each end their own stream
   const bodies = ['/a', '/b'].map(async (path) => (await fetch(url + path)).text())
   await until(() => hubs.reduce((sum, hub) => sum + hub.stats().messages, 0) === 2)
   await closeAtOnce(app)
-  t.same(await Promise.all(bodies), ['data: hello\n\nretry: 1\n\n', 'data: hello\n\nretry: 2\n\n'])
+  t.same(await Promise.all(bodies), ['data: hello\n\nretry: 1\n', 'data: hello\n\nretry: 2\n'])
 })
 
 t.test('close() › several scopes drain at the same time', async (t) => {
@@ -623,3 +624,63 @@ for (const return503OnClosing of [true, false]) {
     }
   )
 }
+
+t.test('finite streams may end by themselves while the server closes, and are whole then', async (t) => {
+  const app = await build(t)
+  const started = deferred<SSEConnection>()
+  app.post('/', async (_request, reply) => {
+    const sse = reply.sseStart()
+    await sse.send('half')
+    started.resolve(sse)
+  })
+  const { url } = await listen(app)
+  const response = await fetch(url, { method: 'POST' })
+  const sse = await started.promise
+  const closed = closeAtOnce(app)
+  await nextTurn()
+  await sse.send('the rest')
+  sse.close()
+  t.equal(await response.text(), 'data: half\n\ndata: the rest\n\n')
+  await closed
+})
+
+t.test('finite streams that have not ended at drainMs are broken off, with their last words', async (t) => {
+  const farewell = (reason: string): Message => ({ event: 'error', data: reason })
+  const app = await build(t, { drainMs: 100 })
+  app.post('/', { eventStream: { farewell } }, async (_request, reply) => void reply.sseStart().send('half'))
+  const { port } = await listen(app)
+  const client = RawClient.connect(port, request('POST', '/'))
+  await client.until('half')
+  await app.close()
+  await client.closed
+  t.equal(client.body, 'data: half\n\nevent: error\ndata: shutdown\n\n')
+  t.notMatch(client.received, /\r\n0\r\n\r\n$/)
+})
+
+t.test(
+  'app.sse.drain() ends streams as the shutdown does, while the server answers other requests',
+  async (t) => {
+    const app = await build(t, { retryMs: [1, 1] })
+    const started = deferred<SSEConnection>()
+    app.get('/', (_request, reply) => void reply.sseStart().send('endless'))
+    app.post('/', (_request, reply) => {
+      const sse = reply.sseStart()
+      sse.send('half')
+      started.resolve(sse)
+    })
+    app.get('/other', async () => 'other')
+    const { url } = await listen(app)
+    const endless = await fetch(url)
+    const finite = await fetch(url, { method: 'POST' })
+    const sse = await started.promise
+    const drained = app.sse.drain({ timeoutMs: 1_000_000 })
+    t.equal(await endless.text(), 'data: endless\n\nretry: 1\n')
+    t.equal(await (await fetch(`${url}/other`)).text(), 'other')
+    t.equal((await fetch(url, { method: 'POST' })).status, 503, 'no stream is started any more')
+    t.equal(sse.state, 'open')
+    sse.close()
+    t.equal(await finite.text(), 'data: half\n\n')
+    await drained
+    t.throws(() => app.sse.drain({ timeoutMs: 0 }), { code: 'FST_ERR_EVENTSTREAM_INVALID_OPTION' })
+  }
+)

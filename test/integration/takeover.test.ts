@@ -61,7 +61,7 @@ t.test('sseStart › the head', async (t) => {
     t.equal(response.statusCode, 500)
     t.match(response.json(), {
       code: 'FST_ERR_EVENTSTREAM_INVALID_STATUS',
-      message: 'The status of an event stream is 200, and not 201'
+      message: 'The status of this event stream is 200, and not 201'
     })
     t.equal(await ended.promise, 'error')
     t.equal(app.sse.connections.size, 0)
@@ -673,7 +673,7 @@ t.test('a stream ends at its maximum age, also if nothing else is timed', (t) =>
     clock.advance(101)
     t.equal(await sse?.closed, 'expired')
     await client.until(/0\r\n\r\n$/)
-    t.match(client.body, /^retry: \d+\n\n$/)
+    t.match(client.body, /^retry: \d+\n$/)
     client.socket.destroy()
   })
 )

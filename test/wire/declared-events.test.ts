@@ -124,6 +124,15 @@ t.test('DeclaredEvents › data that does not fit', async (t) => {
     ['a cycle', QUOTE, cyclic, /data must have required property 'price'/],
     ['bytes', { type: 'string' }, Buffer.from('a'), /bytes have no schema/],
     [
+      'a map',
+      { type: 'object' },
+      new Map([[1, 2]]),
+      /allows \(JSON keeps nothing of a Map\), got an object$/
+    ],
+    ['one inside', ANY_ARGS, { args: [Promise.resolve(1)] }, /JSON keeps nothing of a Promise/],
+    ['one beside a date', ANY_ARGS, { args: [new Set([1]), new Date(0)] }, /JSON keeps nothing of a Set/],
+    ['one of Zod', z.object({ a: z.any() }), { a: new Map() }, /JSON keeps nothing of a Map/],
+    [
       'what is forbidden',
       { ...QUOTE, additionalProperties: false },
       { symbol: 'a', price: 1, b: 2 },

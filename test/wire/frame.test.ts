@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { encodeComment, encodeMessage, type FrameOptions, pieceEnd } from '../../lib/wire/frame.ts'
+import {
+  encodeComment,
+  encodeMessage,
+  encodePublished,
+  type FrameOptions,
+  pieceEnd
+} from '../../lib/wire/frame.ts'
 import type { Message } from '../../lib/wire/message.ts'
 
 const MEBIBYTE = 1_048_576
@@ -52,7 +58,7 @@ t.test('encodeMessage', async (t) => {
     t.throws(() => encodeMessage('ü', limit(9)), { code, message: message(10, 9) }, 'one byte longer')
     t.throws(
       () => encodeMessage({ retry: 1 }, limit(1)),
-      { code, message: message(10, 1) },
+      { code, message: message(9, 1) },
       'also without data'
     )
 
@@ -67,14 +73,24 @@ t.test('encodeMessage', async (t) => {
   })
 })
 
+t.test('encodePublished › ends with the blank line that an id needs', async (t) => {
+  const rows: readonly (readonly [Message | string, string])[] = [
+    [{ retry: 5 }, 'retry: 5\n\n'],
+    [{ data: 'x', retry: 5 }, 'data: x\nretry: 5\n\n'],
+    ['retry: 5', 'data: retry: 5\n\n']
+  ]
+  for (const [message, text] of rows)
+    t.strictSame(encodePublished(message, options), { text, byteLength: text.length })
+})
+
 t.test('encodeComment', async (t) => {
-  t.strictSame(encodeComment('ü', options), { text: ': ü\n\n', byteLength: 6 }, 'gives a frame too')
-  t.equal(encodeComment('', limit(4)).text, ': \n\n', 'an empty one takes 4 bytes')
+  t.strictSame(encodeComment('ü', options), { text: ': ü\n', byteLength: 5 }, 'gives a frame too')
+  t.equal(encodeComment('', limit(2)).text, ':\n', 'an empty one takes 2 bytes')
   t.throws(
-    () => encodeComment('', limit(3)),
+    () => encodeComment('', limit(1)),
     {
       code: 'FST_ERR_EVENTSTREAM_MESSAGE_TOO_LARGE',
-      message: /takes 4 bytes on the wire, maxMessageBytes is 3/
+      message: /takes 2 bytes on the wire, maxMessageBytes is 1/
     },
     'throws what is too long'
   )

@@ -205,6 +205,53 @@ t.test('message', async (t) => {
       ['a toJSON that throws', { toJSON }, '{ toJSON: [Function: toJSON] } (object)', /^mine$/]
     ])
 
+    const emptied: [string, object][] = [
+      ['Promise', Promise.resolve(1)],
+      ['Map', new Map([[1, 2]])],
+      ['Map', new Map()],
+      ['Set', new Set([1])],
+      ['WeakMap', new WeakMap()],
+      ['ArrayBuffer', new ArrayBuffer(8)],
+      ['SharedArrayBuffer', new SharedArrayBuffer(8)],
+      ['DataView', new DataView(new ArrayBuffer(8))],
+      ['Error', new Error('x')],
+      ['RangeError', new RangeError('x')],
+      ['RegExp', /x/],
+      ['URLSearchParams', new URLSearchParams('a=1')],
+      ['Headers', new Headers({ a: 'b' })],
+      [
+        'Counter',
+        new (class Counter {
+          readonly #count = 1
+          get count(): number {
+            return this.#count
+          }
+        })()
+      ]
+    ]
+    for (const [name, data] of emptied) {
+      const cause = { message: `JSON keeps nothing of a ${name}` }
+      const refused = { code: 'FST_ERR_EVENTSTREAM_SERIALIZATION', cause }
+      t.throws(() => format({ data }), refused, name)
+      t.throws(() => format({ data: [{ inside: data }] }), refused, `${name} inside`)
+      t.throws(() => format({ data: { toJSON: () => ({ inside: data }) } }), refused)
+      t.equal(
+        format({ data }, (given) => JSON.stringify(given)),
+        'data: {}\n\n',
+        'a serializer of its own decides'
+      )
+    }
+    t.throws(() => format({ data: { a: Object.create({ a: 1 }) } }), {
+      code: 'FST_ERR_EVENTSTREAM_SERIALIZATION'
+    })
+    accepts(t, [
+      ['an empty object', { data: {} }, 'data: {}\n\n'],
+      ['one without a prototype', { data: Object.create(null) }, 'data: {}\n\n'],
+      ['what has no value', { data: { a: {}, b: undefined, c: [] } }, 'data: {"a":{},"c":[]}\n\n'],
+      ['boxes beside', { data: [{}, Object(1), Object('{}')] }, 'data: [{},1,"{}"]\n\n'],
+      ['dates beside', { data: [{}, new Date(0)] }, 'data: [{},"1970-01-01T00:00:00.000Z"]\n\n']
+    ])
+
     const results: readonly unknown[] = [undefined, null, 1, true, {}, [], Object('x'), Buffer.from('x')]
     for (const result of results) {
       const error = { code: 'FST_ERR_EVENTSTREAM_SERIALIZATION', cause: { name: 'TypeError' } }
@@ -341,7 +388,7 @@ t.test('message', async (t) => {
       ['zero is legal', { retry: 0, data: '' }, 'data: \nretry: 0\n\n'],
       ['minus zero is zero', { retry: -0, data: '' }, 'data: \nretry: 0\n\n'],
       ['the largest', { retry: 2_147_483_647, data: '' }, 'data: \nretry: 2147483647\n\n'],
-      ['alone', { retry: 1 }, 'retry: 1\n\n'],
+      ['alone, which needs no blank line', { retry: 1 }, 'retry: 1\n'],
       ['undefined is none', { retry: undefined, data: '' }, 'data: \n\n']
     ])
     refuses(t, [
@@ -487,13 +534,13 @@ t.test('message', async (t) => {
 t.test('comment', async (t) => {
   t.test('one line per line of text', async (t) => {
     const rows = [
-      ['text', 'hello', ': hello\n\n'],
-      ['empty', '', ': \n\n'],
-      ['LF, CR and CRLF', 'a\nb\rc\r\nd', ': a\n: b\n: c\n: d\n\n'],
-      ['a trailing line end', 'a\n', ': a\n: \n\n'],
-      ['what looks like a field', 'a\ndata: b\n\nid: 1', ': a\n: data: b\n: \n: id: 1\n\n'],
-      ['a leading colon and space', ': x', ': : x\n\n'],
-      ['any other character', '\0\ufeff\u2028😀', ': \0\ufeff\u2028😀\n\n']
+      ['text', 'hello', ': hello\n'],
+      ['empty', '', ':\n'],
+      ['LF, CR and CRLF', 'a\nb\rc\r\nd', ': a\n: b\n: c\n: d\n'],
+      ['a trailing line end', 'a\n', ': a\n: \n'],
+      ['what looks like a field', 'a\ndata: b\n\nid: 1', ': a\n: data: b\n: \n: id: 1\n'],
+      ['a leading colon and space', ': x', ': : x\n'],
+      ['any other character', '\0\ufeff\u2028😀', ': \0\ufeff\u2028😀\n']
     ] as const
     for (const [name, comment, text] of rows) {
       t.equal(formatComment(comment), text, name)
@@ -522,14 +569,14 @@ t.test('comment', async (t) => {
 t.test('the strict parser', async (t) => {
   t.test('reads what the standard says', async (t) => {
     const stream =
-      ': hi\n\nid: 1\nevent: a\ndata: x\ndata: \n\nretry: 5\n\nid: 2\n\ndata: y\n\nid: \ndata: z\n\n'
+      ': hi\n:\nid: 1\nevent: a\ndata: x\ndata: \n\nretry: 5\nid: 2\n\ndata: y\n\nid: \ndata: z\n\n'
     t.same(parseStream(stream), {
       events: [
         { type: 'a', data: 'x\n', lastEventId: '1' },
         { type: 'message', data: 'y', lastEventId: '2' },
         { type: 'message', data: 'z', lastEventId: '' }
       ],
-      comments: ['hi'],
+      comments: ['hi', ''],
       lastEventId: '',
       retryMs: 5
     })

@@ -15,7 +15,7 @@ export class OurStream implements Stream {
     this.#connection = connection
   }
 
-  send(data: string): Promise<void> {
+  send(data: string): Promise<boolean> {
     return this.#connection.send(data)
   }
 
@@ -35,7 +35,10 @@ export class OurStream implements Stream {
 /** Its farewell and its one reconnection time make the bytes that a shutdown sends the same for all clients. */
 export async function start(streamOnOpen: StreamListener): Promise<Contestant> {
   const app = Fastify()
-  await app.register(eventStream, { shutdownFarewell: { event: 'bye', data: 'bye' }, retryMs: [1000, 1000] })
+  await app.register(eventStream, {
+    farewell: () => ({ event: 'bye', data: 'bye' }),
+    retryMs: [1000, 1000]
+  })
   app.get('/', async (request, reply) => {
     if (request.url === '/?auth') {
       await sleep(AUTH_MS)

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { constants, type Http2ServerResponse } from 'node:http2'
+import { Socket } from 'node:net'
 import type { Batch } from '../../wire/batch.ts'
 import { endConnection } from './end-connection.ts'
 import type { Ending, Transport, TransportListener } from './transport.ts'
@@ -21,6 +22,8 @@ export class ResponseTransport implements Transport {
   readonly #onWrite: (() => void) | undefined
   #writtenBytes = 0
   #ended = false
+  #isBroken = false
+  #isDestroyed = false
 
   /** @param ending ends the response, or what stands in front of it. */
   constructor(
@@ -76,16 +79,52 @@ export class ResponseTransport implements Transport {
     else this.#endWhenTaken()
   }
 
+  breakOff(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#isBroken = true
+    if (this.#onWrite !== undefined) this.#endWhenTaken()
+    else if (!this.#isWrapped) this.#breakWhenTaken()
+    else {
+      // What wraps it gives its rest first, and then ends it.
+      Object.assign(this.#response, { end: () => this.#breakWhenTaken() })
+      this.#ending.end()
+    }
+  }
+
   destroy(): void {
+    // Node tells of the reset before it has sent it.
+    if (this.#isDestroyed) return
+    this.#isDestroyed = true
     this.#ended = true
     const response = this.#response
     // Without an error code clients take what was cut off for complete.
     if ('stream' in response) response.stream?.close(constants.NGHTTP2_INTERNAL_ERROR)
+    else if (!response.chunkedEncoding) reset(response.socket)
     response.destroy()
   }
 
   /** Of an HTTP/2 stream that was ended with something queued, Node does not tell when the client resets it. */
   #endWhenTaken(): void {
-    if (this.#ended && this.#destination.writableLength === 0) this.#ending.end()
+    if (!this.#ended || this.#destination.writableLength > 0) return
+    if (this.#isBroken) this.#breakLater()
+    else this.#ending.end()
   }
+
+  #breakWhenTaken(): void {
+    const response: NodeJS.WritableStream = this.#response
+    response.write('', () => this.#breakLater())
+  }
+
+  /** Not while Node tells of a write: what nghttp2 is about to send would be freed, and others' memory go out. */
+  #breakLater(): void {
+    setImmediate(() => this.destroy())
+  }
+}
+
+/** Where the end of the connection is the end of the body. Sockets of TLS and of Unix have no reset. */
+function reset(socket: Socket | null): void {
+  const isTcp = socket instanceof Socket && !('encrypted' in socket) && socket.remoteFamily !== undefined
+  // What Node's `resetAndDestroy()` does, which ends the socket before, and so the body.
+  if (isTcp) Object.assign(socket, { resetAndClosing: true }).destroy()
 }

@@ -79,6 +79,12 @@ export class SocketTransport implements Transport {
     this.#ending.end()
   }
 
+  breakOff(): void {
+    this.start()
+    this.#hasEnded = true
+    this.#socket.destroySoon()
+  }
+
   destroy(): void {
     this.#socket.destroy()
   }

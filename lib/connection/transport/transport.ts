@@ -16,7 +16,7 @@ export interface Transport {
   /**
    * Takes bytes, in order. A string is ASCII only, so that its length is its size.
    *
-   * Must not be called after `end()` or `destroy()`.
+   * Must not be called after `end()`, `breakOff()` or `destroy()`.
    *
    * @returns whether more may be written now; if not, the connection waits for `transportOnDrain()`.
    */
@@ -30,6 +30,12 @@ export interface Transport {
    * last byte; a later call can only turn `reuse` from true to false.
    */
   end(options: { reuse: boolean }): void
+
+  /**
+   * Breaks the response off after everything written, so that the client knows that it is not whole: a chunked body without
+   * its last chunk (RFC 9112, section 7.1), RST_STREAM (RFC 9113, section 6.4), a reset of the connection on HTTP/1.0.
+   */
+  breakOff(): void
 
   /** Drops everything that is buffered and the client with it. */
   destroy(): void

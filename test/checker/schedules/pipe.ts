@@ -78,6 +78,10 @@ export class Pipe implements Transport {
     this.isEnded = true
   }
 
+  breakOff(): void {
+    this.isEnded = true
+  }
+
   destroy(): void {
     this.isDestroyed = true
   }

@@ -5,7 +5,11 @@ import { cursorIn } from '../../../lib/channel/last-event-id.ts'
 import { Connection } from '../../../lib/connection/connection.ts'
 import type { Transport } from '../../../lib/connection/transport/transport.ts'
 import { Hub } from '../../../lib/fastify/hub.ts'
-import { type ResolvedOptions, resolveOptions } from '../../../lib/fastify/options.ts'
+import {
+  type ResolvedStartOptions,
+  resolveOptions,
+  resolveStartOptions
+} from '../../../lib/fastify/options.ts'
 import type { Store } from '../../../lib/history/store.ts'
 import type { Published } from '../run-log.ts'
 import { channelOptions } from './channel-options.ts'
@@ -37,7 +41,7 @@ const silent = { error() {}, warn() {}, info() {} }
 
 class PresentServer implements TriedServer {
   readonly #hub: Hub
-  readonly #options: ResolvedOptions
+  readonly #options: ResolvedStartOptions
   readonly #listener: LibraryListener
   readonly #onGap = (event: unknown): void => this.#tellGap(event as GapEvent)
 
@@ -49,14 +53,15 @@ class PresentServer implements TriedServer {
       addHook() {}
     } as unknown as FastifyInstance
     const { maxTotalBytes, ...own } = limits
-    this.#options = resolveOptions({
+    const options = resolveOptions({
       history: { maxTotalBytes, ...(store && { store }) },
       channels: { '*': own },
       maxBufferedBytes,
       heartbeatMs: 1_000,
       stallMs: false
     })
-    this.#hub = new Hub(instance, this.#options)
+    this.#options = resolveStartOptions(options)
+    this.#hub = new Hub(instance, options)
     for (const [number, channel] of channels.entries()) {
       this.#hub.channel(CHANNEL_NAMES[number] ?? '', channelOptions(channel))
     }
@@ -103,7 +108,7 @@ class PresentServer implements TriedServer {
 class PresentConnection extends Connection implements TriedConnection {
   readonly #hub: Hub
 
-  constructor(request: FastifyRequest, options: ResolvedOptions, transport: Transport, hub: Hub) {
+  constructor(request: FastifyRequest, options: ResolvedStartOptions, transport: Transport, hub: Hub) {
     super(request, options, transport, hub, Math.floor(performance.now()))
     this.#hub = hub
   }
