@@ -270,7 +270,7 @@ t.test('README › the metrics that it shows are those of the example', async (t
     MANUAL_FILES.map(textOf)
       .join()
       .match(/^eventstream_\w+/gm) ?? []
-  t.equal(names.length, 3)
+  t.equal(names.length, 4)
   for (const name of names) t.ok(file.includes(`'${name}'`), name)
 })
 

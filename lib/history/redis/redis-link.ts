@@ -46,7 +46,7 @@ export type Dial = (listener: LinkListener) => Promise<RedisLink>
 /** A client of `redis` (`createClient()`) or of `ioredis` (`new Redis()`, `fastify.redis`), but none of a cluster. */
 export type RedisClient = NodeRedisClient | IORedisClient
 
-export const CONNECT_TIMEOUT_MS = 5_000
+const CONNECT_TIMEOUT_MS = 5_000
 
 /** What Redis 6.2 writes before what a script was refused. */
 const OF_A_SCRIPT = /^(?:ERR Error running script \(call to \w+\): )?@user_script: ?\d+: -?/
