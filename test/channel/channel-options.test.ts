@@ -20,6 +20,7 @@ t.test('channel options › have these defaults', async (t) => {
     maxMessages: 1_000,
     maxBytes: 1_048_576,
     maxAgeMs: 300_000,
+    keepEndedMs: 300_000,
     slow: 'gap',
     afterGap: 'oldest',
     gapEvent: 'gap'
@@ -47,7 +48,7 @@ t.test('channel options › are frozen', async (t) => {
 
 t.test('channel options › anything else is refused', async (t) => {
   const names =
-    'maxMessages, maxBytes, maxAgeMs, slow, afterGap, gapEvent, onGap, onSubscribe, onUnsubscribe, events'
+    'maxMessages, maxBytes, maxAgeMs, keepEndedMs, slow, afterGap, gapEvent, onGap, onSubscribe, onUnsubscribe, events'
   for (const name of ['heartbeatMs', 'drainMs', 'history', 'Slow', 'constructor', '']) {
     const message = `Expected ${name} to be one of ${names}, got a number`
     t.throws(() => resolve({ [name]: 1 }), { code: CODE, message })

@@ -331,7 +331,7 @@ t.test('resolveOptions', async (t) => {
       t.throws(() => resolve({ channels }), { code: CODE, message }, message)
     t.throws(() => resolve({ channels: { news: { history: {} } } }), {
       code: CODE,
-      message: /^Expected history to be one of maxMessages, maxBytes, maxAgeMs, slow, /
+      message: /^Expected history to be one of maxMessages, maxBytes, maxAgeMs, keepEndedMs, slow, /
     })
   })
 
