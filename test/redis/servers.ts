@@ -109,7 +109,7 @@ export class Servers {
       'COUNT',
       '1'
     )) as [string][]
-    await this.primary.command('XADD', `${this.#base}:ids`, `${Number.parseInt(id) + STEP_US}-0`, 'i', '')
+    await this.primary.command('XADD', `${this.#base}:ids`, `${Number.parseInt(id, 10) + STEP_US}-0`, 'i', '')
   }
 
   async deleteLog(channel: string): Promise<void> {
@@ -167,7 +167,7 @@ export class Servers {
     const last = await server.command('XREVRANGE', `${this.#base}:ids`, '+', '-', 'COUNT', '1')
     const [[id = '0'] = []] = last as [string][]
     const epoch = await server.command('GET', `${this.#base}:epoch`)
-    const place = Number.parseInt(id)
+    const place = Number.parseInt(id, 10)
     const loss = this.ledger.lose('messages', (one) => one.epoch !== epoch || one.place > place, since)
     await this.ledger.begin(server.port)
     this.#direct(server.port, staying)
