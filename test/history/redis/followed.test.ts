@@ -1,0 +1,89 @@
+import t from 'tap'
+import { Followed } from '../../../lib/history/redis/followed.ts'
+import { nextTurn } from '../../helpers/server.ts'
+import { hasSettled } from '../../helpers/settled.ts'
+
+function none(): Followed {
+  return new Followed(async () => {})
+}
+
+t.test('add() › resolves when a connection has the channel', async (t) => {
+  const asked: [readonly string[], boolean][] = []
+  let fails = false
+  const followed = new Followed(async (names, isWanted) => {
+    asked.push([names, isWanted])
+    if (fails) throw new Error('the connection broke')
+  })
+  const first = followed.add('a')
+  t.equal(followed.add('a'), first)
+  followed.confirmAll()
+  await first
+  t.same(asked, [
+    [['a'], true],
+    [[], false]
+  ])
+
+  asked.length = 0
+  followed.remove('a')
+  followed.remove('not followed')
+  await followed.add('b')
+  t.same(asked, [
+    [['b'], true],
+    [['a'], false]
+  ])
+  t.same([...followed.names], ['b'])
+
+  fails = true
+  const second = followed.add('c')
+  await nextTurn()
+  t.equal(await hasSettled(second), false)
+  followed.breakOff()
+  followed.confirmAll()
+  await second
+
+  // A connection that breaks before they are asked for.
+  asked.length = 0
+  const third = followed.add('d')
+  followed.breakOff()
+  await nextTurn()
+  t.same(asked, [])
+  fails = false
+  followed.confirmAll()
+  await third
+})
+
+t.test('hearNext() › whether anything is missing', async (t) => {
+  const followed = none()
+  t.equal(followed.hearNext('a', 1, 2), true, 'not followed')
+  t.equal(followed.begin('a', 1), true)
+  followed.setHead('a', 9)
+  t.equal(followed.headOf('a'), undefined)
+  void followed.add('a')
+  t.equal(followed.hearNext('a', 1, 2), true)
+  t.equal(followed.hearNext('a', 2, 3), true)
+  t.equal(followed.hearNext('a', 2, 3), true, 'told again')
+  t.equal(followed.hearNext('a', 4, 5), false, '4 is missing')
+  t.equal(followed.headOf('a'), 5)
+})
+
+t.test('begin() › whether a reading has what comes before what is told', async (t) => {
+  const followed = none()
+  void followed.add('a')
+  followed.hearNext('a', 5, 6)
+  t.equal(followed.begin('a', 4), false)
+  t.equal(followed.begin('a', 5), true)
+  t.equal(followed.headOf('a'), 6)
+  followed.setHead('a', 9)
+  t.equal(followed.begin('a', 8), false)
+  t.equal(followed.headOf('a'), 9)
+})
+
+t.test('next() › all in turn, but for those that are not followed any more', async (t) => {
+  const followed = none()
+  for (const name of ['a', 'b', 'c']) void followed.add(name)
+  t.same(followed.next(2), ['a', 'b'])
+  followed.remove('c')
+  t.same(followed.next(2), [])
+  t.same(followed.next(2), ['a', 'b'])
+  t.equal(followed.has('c'), false)
+})

@@ -1,0 +1,63 @@
+import t from 'tap'
+import {
+  formatHeader,
+  parseNotice,
+  parseNumbers,
+  parseRead
+} from '../../../lib/history/redis/redis-message.ts'
+
+t.test('formatHeader() › comes back with the notice', async (t) => {
+  for (const [key, channels, isEnd] of [
+    ['', ['a'], false],
+    ['k', ['a'], false],
+    ['k', ['a', 'b'], false],
+    ['', ['a'], true]
+  ] as const) {
+    // The script writes this one for none.
+    const header = formatHeader(key, channels, isEnd) || '[""]'
+    t.match(parseNotice('a', `7 5\n${header}\ndata: 1\n\n`), {
+      message: { place: 7, key, channels, isEnd, isKept: true, text: 'data: 1\n\n' },
+      previous: 5
+    })
+  }
+  t.match(parseNotice('a', '7 -\n[""]\n'), { message: { isKept: false }, previous: undefined })
+})
+
+t.test('parseNotice() › what is none', async (t) => {
+  const none = ['', '7', '7 5', '7 5\n', '7\n[""]\n', '-1 5\n[""]\n', '7 5\n[""]', '7 5\n["]\n', '7 5\n[1]\n']
+  for (const body of [...none, '7 5\n["",1]\n', '7 5\n["",[1]]\n', '7 5\n{}\n', '7 5\nnull\n'])
+    t.equal(parseNotice('a', body), undefined, body)
+})
+
+t.test('parseRead() › what others have appended is a gap', async (t) => {
+  const message = (place: number): string[] => [`${place}`, `${place - 1}`, `["k"]\n${place}`]
+  const read = parseRead('a', ['9', '2', '1', ...message(3), ...message(4)])
+  t.match(read, { head: 9, dropped: 2, isEnded: true, previous: 2 })
+  t.same(
+    read.messages.map(({ place, text }) => [place, text]),
+    [
+      [3, '3'],
+      [4, '4']
+    ]
+  )
+  for (const strange of [
+    ['4', '', '["k"]\n4'],
+    ['4', '3', ''],
+    ['4', '3', 'no header\n']
+  ]) {
+    const { dropped, messages } = parseRead('a', ['9', '2', '0', ...message(3), ...strange, ...message(5)])
+    t.equal(dropped, 4)
+    t.same(
+      messages.map(({ place }) => place),
+      [5]
+    )
+  }
+  t.match(parseRead('a', []), { head: 0, dropped: 0, messages: [], isEnded: false, previous: undefined })
+  for (const answer of [null, 'text', [1]]) t.throws(() => parseRead('a', answer), /with something else/)
+})
+
+t.test('parseNumbers()', async (t) => {
+  t.same(parseNumbers(['1', '0'], 2), [1, 0])
+  for (const answer of ['1', null, ['x'], ['-1'], ['1.5'], ['9007199254740993'], ['1', '2']])
+    t.throws(() => parseNumbers(answer, 1), /something else than numbers/)
+})

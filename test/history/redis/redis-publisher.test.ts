@@ -1,0 +1,75 @@
+import t from 'tap'
+import { RedisPublisher } from '../../../lib/history/redis/redis-publisher.ts'
+import { FakeClock } from '../../helpers/fake-clock.ts'
+import { nextTurn } from '../../helpers/server.ts'
+
+const NO_SCRIPT = Object.assign(new Error('NOSCRIPT'), { code: 'NOSCRIPT' })
+const NO_CONNECTION = { message: 'There is no connection to Redis' }
+
+t.test('publish() › waits for a connection, and keeps the order', async (t) => {
+  const sent: string[] = []
+  const publisher = new RedisPublisher<string>(
+    async (one) => sent.push(one),
+    async () => {}
+  )
+  const answers = Promise.all([publisher.publish('a'), publisher.publish('b')])
+  t.same(sent, [])
+  publisher.start()
+  t.same(await answers, [1, 2])
+  publisher.stop()
+  const late = publisher.publish('c')
+  publisher.close()
+  await t.rejects(late, NO_CONNECTION)
+  t.same(sent, ['a', 'b'])
+})
+
+t.test('publish() › what is refused for want of the script is sent again, in order', async (t) => {
+  const sent: string[] = []
+  let isLoaded = false
+  const publisher = new RedisPublisher<string>(
+    async (one) => {
+      sent.push(one)
+      if (!isLoaded) throw NO_SCRIPT
+      return one
+    },
+    async () => {
+      isLoaded = true
+      throw new Error('the connection broke after that')
+    }
+  )
+  publisher.start()
+  const answers = ['a', 'b'].map((one) => publisher.publish(one))
+  await nextTurn()
+  t.same(await Promise.all([...answers, publisher.publish('c')]), ['a', 'b', 'c'])
+  t.same(sent, ['a', 'b', 'a', 'b', 'c'])
+})
+
+t.test('publish() › rejects with what Redis says', async (t) => {
+  const refused = new Error('OOM')
+  const publisher = new RedisPublisher<string>(
+    async () => {
+      throw refused
+    },
+    async () => {}
+  )
+  publisher.start()
+  await t.rejects(publisher.publish('a'), refused)
+})
+
+t.test('publish() › each waits 5 s for a connection', async (t) => {
+  await FakeClock.run(async (clock) => {
+    const publisher = new RedisPublisher<string>(
+      async (one) => one,
+      async () => {}
+    )
+    const first = t.rejects(publisher.publish('a'), NO_CONNECTION)
+    clock.advance(3_000)
+    const second = publisher.publish('b')
+    clock.advance(2_000)
+    await first
+    t.same(clock.pending, { all: 1, withRef: 0 })
+    clock.advance(2_999)
+    publisher.start()
+    t.equal(await second, 'b')
+  })
+})
