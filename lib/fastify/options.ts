@@ -152,9 +152,10 @@ export interface StartOptions extends Omit<RouteStreamOptions, 'limit'> {
 /** What the history may take. */
 export interface HistoryOptions {
   /**
-   * Bytes of memory that the messages of all channels take: those of their text and their keys, 256 for each message, and
-   * 768 for each channel that has any. Beyond, the oldest messages go, also when readers that keep up have not been
-   * offered them yet.
+   * Bytes of memory that the messages of all channels take: those of their text (two a character, if any is outside of
+   * ASCII) and their keys, 256 for each message, 32 for each further channel of one, 48 for each that was published with an
+   * idempotency key, and 768 for each channel that has any. Beyond, the oldest messages go, also when readers that keep up
+   * have not been offered them yet.
    * @defaultValue 67108864
    */
   maxTotalBytes?: number

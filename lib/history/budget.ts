@@ -3,11 +3,14 @@ import type { Entry, Window } from './window.ts'
 /** What a message takes in memory besides its text and its keys, and what a channel takes that has any. About. */
 const ENTRY_BYTES = 256
 const WINDOW_BYTES = 768
+/** What it takes besides for each further channel, and for each cursor that is kept with an idempotency key. */
+const CHANNEL_BYTES = 32
+const CURSOR_BYTES = 48
 
 /** An entry in the list of all entries of a history. */
 export interface ListedEntry extends Entry {
-  /** What it can be found by, when it is published again. */
-  readonly idempotencyKey: string | undefined
+  /** What it can be found by, when it is published again, and how many messages were published with it. */
+  readonly once: { readonly scoped: string; readonly count: number } | undefined
   /** How many windows have it. */
   keepers: number
   older: ListedEntry | undefined
@@ -74,6 +77,18 @@ export class Budget {
   }
 }
 
-function memoryBytesOf({ byteLength, key, idempotencyKey }: ListedEntry): number {
-  return byteLength + key.length + (idempotencyKey?.length ?? 0) + ENTRY_BYTES
+function memoryBytesOf({ text, byteLength, key, once, channels }: ListedEntry): number {
+  const onceBytes = once === undefined ? 0 : once.scoped.length + once.count * CURSOR_BYTES
+  return (
+    textBytesOf(text, byteLength) +
+    key.length +
+    onceBytes +
+    ENTRY_BYTES +
+    (channels.length - 1) * CHANNEL_BYTES
+  )
+}
+
+/** Two a character, if any may be outside of those of which V8 keeps one byte. */
+function textBytesOf({ length }: string, byteLength: number): number {
+  return length === byteLength ? length : 2 * length
 }

@@ -5,6 +5,7 @@ import { ownText } from '../base/own-text.ts'
 import type { Appendable, Appended, AppendOptions } from './append.ts'
 import { Budget, type ListedEntry } from './budget.ts'
 import { Expiry } from './expiry.ts'
+import { Forgotten } from './forgotten.ts'
 import { type Cursor, formatCursor, type Place, parseCursor, placeAfter, timeOfPlace } from './place.ts'
 import type { Store, StoredMessage, StoreListener, StorePast } from './store.ts'
 import { StoreLink } from './store-link.ts'
@@ -12,8 +13,6 @@ import { type Entry, type Limits, Window, type WindowHost } from './window.ts'
 
 const EPOCH_BYTES = 5
 const ENDED: Appended = Object.freeze({ cursors: Object.freeze([]), isNew: false, isEnded: true })
-/** How many channels without messages and subscriptions are remembered by what they dropped last. */
-const MAX_FORGOTTEN = 10_000
 
 /** One ordered, bounded log of everything that is published, over all channels. */
 export class History implements WindowHost, StoreListener {
@@ -27,9 +26,7 @@ export class History implements WindowHost, StoreListener {
   /** Those that wait until more is offered. */
   readonly #overfull = new Set<Window>()
   /** What channels that have no window dropped last. */
-  readonly #forgotten = new Map<string, Place>()
-  /** At or after all of those that are no longer remembered. */
-  #floor: Place = 0
+  readonly #forgotten = new Forgotten()
   #head: Place = 0
   #offered: Place = 0
   readonly #closing = new AbortController()
@@ -121,7 +118,7 @@ export class History implements WindowHost, StoreListener {
       const entry = this.#entryOf(
         { ...message, place, channels, isKept, isEnd: isEnd && i === last },
         windows,
-        i === last ? scoped : undefined
+        i === last && scoped !== undefined ? { scoped, count: messages.length } : undefined
       )
       return this.#append(entry)
     })
@@ -134,7 +131,7 @@ export class History implements WindowHost, StoreListener {
   window(channel: string, limits: Limits): Window {
     const known = this.#windows.get(channel)
     if (known === undefined) {
-      const dropped = this.#forgotten.get(channel) ?? this.#floor
+      const dropped = this.#forgotten.get(channel)
       return new Window(this, ownText(channel), limits, dropped, this.#link === undefined ? 0 : Infinity)
     }
     known.limits = limits
@@ -199,8 +196,8 @@ export class History implements WindowHost, StoreListener {
 
   windowOnDrop(window: Window, entry: Entry): void {
     const listed = entry as ListedEntry
-    if (!this.#budget.remove(listed, window) || listed.idempotencyKey === undefined) return
-    this.#cursors.delete(listed.idempotencyKey)
+    if (!this.#budget.remove(listed, window) || listed.once === undefined) return
+    this.#cursors.delete(listed.once.scoped)
   }
 
   windowOnUse(window: Window): void {
@@ -216,12 +213,7 @@ export class History implements WindowHost, StoreListener {
     this.#expiry.remove(window)
     this.#overfull.delete(window)
     if (this.#link !== undefined) this.#link.unfollow(window)
-    else if (dropped > this.#floor) this.#forgotten.set(channel, dropped)
-    for (const [oldest, place] of this.#forgotten) {
-      if (this.#forgotten.size <= MAX_FORGOTTEN) break
-      this.#forgotten.delete(oldest)
-      this.#floor = Math.max(this.#floor, place)
-    }
+    else if (dropped > 0) this.#forgotten.set(channel, dropped)
   }
 
   windowOnLack(window: Window): void {
@@ -243,7 +235,7 @@ export class History implements WindowHost, StoreListener {
       byteLength = Buffer.byteLength(text)
     }: StoredMessage & Partial<Appendable>,
     windows: readonly Window[],
-    idempotencyKey: string | undefined
+    once: ListedEntry['once']
   ): ListedEntry {
     const keepers = isKept ? windows : windows.filter(({ isFollowed }) => isFollowed)
     const ageMs = this.#link === undefined ? 0 : Math.max(0, Date.now() - timeOfPlace(place))
@@ -258,7 +250,7 @@ export class History implements WindowHost, StoreListener {
       time: performance.now() - ageMs,
       windows: keepers,
       channels,
-      idempotencyKey,
+      once,
       keepers: keepers.length,
       older: undefined,
       newer: undefined
@@ -267,7 +259,7 @@ export class History implements WindowHost, StoreListener {
 
   #append(entry: ListedEntry): Cursor {
     if (entry.keepers === 0) return entry.cursor
-    if (entry.idempotencyKey !== undefined) this.#cursors.set(entry.idempotencyKey, [])
+    if (entry.once !== undefined) this.#cursors.set(entry.once.scoped, [])
     this.#budget.add(entry)
     for (const window of entry.windows) {
       window.append(entry)

@@ -6,8 +6,9 @@ interface KeptFrame {
   readonly key: string
 }
 
-/** How much text is kept of what was read. */
+/** How much is kept of what was read, and what each message takes besides its text. About. */
 const MAX_BYTES = 1_048_576
+const MESSAGE_BYTES = 512
 
 /** What filters have asked for, for others that ask for the same at about the same time. */
 export class RecentMessages {
@@ -24,11 +25,11 @@ export class RecentMessages {
 
   #keep(frame: KeptFrame, message: ReceivedMessage): void {
     this.#messages.set(frame, message)
-    this.#bytes += frame.byteLength
+    this.#bytes += frame.byteLength + MESSAGE_BYTES
     for (const oldest of this.#messages.keys()) {
       if (this.#bytes <= MAX_BYTES || oldest === frame) break
       this.#messages.delete(oldest)
-      this.#bytes -= oldest.byteLength
+      this.#bytes -= oldest.byteLength + MESSAGE_BYTES
     }
   }
 }

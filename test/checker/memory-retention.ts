@@ -90,7 +90,12 @@ function totalOf(messages: readonly Published[]): number {
 }
 
 /** What messages of one channel take in memory, as the README says. */
-export function memoryBytes(messages: readonly Pick<Published, 'byteLength' | 'key'>[]): number {
+export function memoryBytes(messages: readonly Pick<Published, 'byteLength' | 'data' | 'key'>[]): number {
   const channelBytes = messages.length === 0 ? 0 : 768
-  return messages.reduce((sum, { byteLength, key }) => sum + byteLength + key.length + 256, channelBytes)
+  return messages.reduce((sum, message) => sum + textBytes(message) + message.key.length + 256, channelBytes)
+}
+
+function textBytes({ byteLength, data }: Pick<Published, 'byteLength' | 'data'>): number {
+  const more = Buffer.byteLength(data) - data.length
+  return more === 0 ? byteLength : 2 * (byteLength - more)
 }

@@ -4,6 +4,9 @@ import { Bench } from './bench.ts'
 /** What counts besides the text: for each message, and for each channel that has any. */
 const MESSAGE = 256
 const CHANNEL = 768
+/** For each further channel of a message, and each cursor that is kept with an idempotency key. */
+const FURTHER = 32
+const CURSOR = 48
 
 /** What so many messages of one character take in one channel. */
 function bytesOf(messages: number): number {
@@ -38,9 +41,26 @@ t.test('maxTotalBytes', async (t) => {
     t.equal(withKeys.history.lengthOf('a'), 1)
   })
 
+  t.test(
+    'counts the cursors that are kept with a key, and two bytes a character if one is wide',
+    async (t) => {
+      const texts = Array.from({ length: 4 }, () => 'xy')
+      const scoped = JSON.stringify(['a', 'k']).length
+      const maxTotalBytes = CHANNEL + 4 * (MESSAGE + 2) + scoped + 4 * CURSOR
+      for (const [given, kept] of [
+        [texts, 4],
+        [[...texts.slice(1), 'x\u20ac'], 3]
+      ] as const) {
+        const bench = new Bench({ maxTotalBytes })
+        bench.append('a', given, { idempotencyKey: 'k' })
+        t.equal(bench.history.lengthOf('a'), kept)
+      }
+    }
+  )
+
   t.test('counts a message of several channels once, and the channels', async (t) => {
     const channels = ['a', 'b', 'c']
-    const bench = new Bench({ maxTotalBytes: bytesOf(2) + 2 * CHANNEL })
+    const bench = new Bench({ maxTotalBytes: bytesOf(2) + 2 * CHANNEL + 4 * FURTHER })
     bench.append(channels, ['1', '2'])
     for (const channel of channels) t.same(bench.texts(channel), ['1', '2'], channel)
     bench.publish('b', '3')
@@ -51,7 +71,7 @@ t.test('maxTotalBytes', async (t) => {
   })
 
   t.test('drops no more than it must when a channel has dropped the message before', async (t) => {
-    const bench = new Bench({ maxTotalBytes: bytesOf(4) + CHANNEL, maxMessages: 3 })
+    const bench = new Bench({ maxTotalBytes: bytesOf(4) + CHANNEL + FURTHER, maxMessages: 3 })
     bench.publish(['a', 'b'], 'x')
     bench.append('b', ['1', '2', '3'])
     t.same([bench.texts('a'), bench.texts('b')], [['x'], ['1', '2', '3']])
