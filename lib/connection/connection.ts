@@ -107,6 +107,11 @@ export class Connection extends Started implements SSEConnection, TransportListe
     return this.#reason
   }
 
+  /** With which it ended. */
+  get error(): unknown {
+    return this.#error
+  }
+
   get messages(): number {
     return this.output.messages
   }

@@ -122,6 +122,12 @@ export function sendHead(reply: FastifyReply, connection: Connection, onHead: ()
     reply.code(500).send(error)
     return
   }
+  if (connection.state === 'closing' && connection.reason === 'error') {
+    const { error } = connection
+    giveBack(reply, error)
+    reply.send(error instanceof Error ? error : new Error('the event stream failed', { cause: error }))
+    return
+  }
   reply.header('content-type', CONTENT_TYPE)
   if (isHttp2(response)) for (const name of CONNECTION_SPECIFIC) reply.removeHeader(name)
   for (const [name, value] of Object.entries(STREAM_HEADERS))

@@ -128,6 +128,23 @@ t.test("head › 'message': an error is an ordinary one until something is sent"
   t.equal(status, 429)
 })
 
+for (const [title, error, status] of [
+  ['an error', TOO_MANY, 429],
+  ['what is none', 'too many', 500]
+] as const) {
+  t.test(`head › 'message': so is ${title} of a source that nobody waits for`, async (t) => {
+    const answer = await ask(t, (_, reply) => {
+      const source = async function* () {
+        await new Promise((resolve) => setImmediate(resolve))
+        yield* []
+        throw error
+      }
+      void start(reply, { head: 'message' }).sendAll(source())
+    })
+    t.same([answer.status, answer.seen], [status, status])
+  })
+}
+
 t.test("head › 'turn': it is out after the turn, and the stream ends", async (t) => {
   const { status, type, seen } = await ask(t, async (_, reply) => {
     start(reply)
