@@ -216,7 +216,9 @@ export class ConnectionCheck implements ChannelCheckHost {
   #standpoint({ at }: Received): Standpoint {
     const checks = [...this.#checks].filter(([, check]) => check.isTold(this.#idAt))
     const isKept = this.#idAt < (this.connection.settledAt ?? 0) && !this.#hasForgotten
-    const kept = isKept ? [...(this.#brought?.places ?? [])] : []
+    const kept = isKept
+      ? [...(this.#brought?.places ?? [])].map(([name, place]) => keptUntil(at, name, place))
+      : []
     const places = new Map([...kept, ...checks.map(([name, { place }]) => [name, place] as const)])
     const sharedPlaces = new Map(checks.map(([name, { placeOfId }]) => [name, placeOfId]))
     const fewest = this.#rank + 1
@@ -383,6 +385,14 @@ export class ConnectionCheck implements ChannelCheckHost {
       if (gap !== undefined && endedAt === undefined) this.violate('loss', `a gap of ${channel} was not told`)
     }
   }
+}
+
+/** A channel that the handler has not subscribed to yet stays where it was, while others go on. */
+function keptUntil(at: Moment, name: string, place: Place | 'unknown'): [string, Place | 'unknown'] {
+  return [
+    name,
+    place === 'unknown' ? place : { ...place, outOfOrderUntil: Math.max(place.outOfOrderUntil, at) }
+  ]
 }
 
 function describe({ id, event, data }: Received): string {
