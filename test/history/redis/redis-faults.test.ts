@@ -1,0 +1,90 @@
+import t, { type Test } from 'tap'
+import type { StoredMessage, StoreListener } from '../../../lib/history/store.ts'
+import { redisStore } from '../../../lib/index.ts'
+import { RedisServer } from '../../helpers/programs/redis-server.ts'
+import { until } from '../../helpers/server.ts'
+
+const LIMITS = { maxMessages: 9, maxBytes: 1_000_000, maxAgeMs: false, keepEndedMs: 1_000 } as const
+
+async function start(t: Test) {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  const told: StoredMessage[] = []
+  const losses: (readonly string[])[] = []
+  const listener: StoreListener = {
+    storeOnMessages: (messages) => void told.push(...messages),
+    storeOnLoss: (channels) => void losses.push(channels)
+  }
+  const store = redisStore({ url: redis.url })
+  t.teardown(() => store.close())
+  await store.open(listener)
+  await store.follow?.('a')
+  await store.read('a', 0)
+  const publish = (text: string) =>
+    store.append({
+      channels: [{ name: 'a', limits: LIMITS }],
+      messages: [{ text, key: '' }],
+      idempotencyKey: text,
+      isKept: true,
+      isEnd: false
+    })
+  /** Also when the connection breaks meanwhile. */
+  const publishSurely = async (text: string): Promise<unknown> =>
+    publish(text).catch(() => publishSurely(text))
+  await publish('1')
+  await until(() => told.length === 1)
+  return { redis, store, told, losses, publish, publishSurely }
+}
+
+t.test('redisStore() › what was published while its connections were cut comes, in order', async (t) => {
+  const { redis, told, losses, publishSurely } = await start(t)
+  for (const type of ['normal', 'pubsub'])
+    await redis.command('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')
+  await publishSurely('2')
+  await until(() => told.length === 2)
+  t.same(
+    told.map(({ text }) => text),
+    ['1', '2']
+  )
+  t.same(losses, [])
+})
+
+t.test('redisStore() › a database that lost all is told', async (t) => {
+  const { redis, store, losses, publishSurely } = await start(t)
+  const { epoch } = store
+  await redis.command('FLUSHALL')
+  await publishSurely('2')
+  await until(() => losses.length > 0)
+  t.same(losses, [['a']])
+  t.not(store.epoch, epoch)
+})
+
+t.test('redisStore() › a channel that ends before what was told is a loss', async (t) => {
+  const { redis, losses } = await start(t)
+  await redis.command('ZADD', 'eventstream:{0}:heads', '1', 'a')
+  await until(() => losses.length > 0)
+  t.same(losses, [['a']])
+})
+
+t.test('redisStore() › a notice that does not follow the last one makes it look again', async (t) => {
+  const { redis, store, told, publishSurely } = await start(t)
+  const name = `eventstream:{0}:${store.epoch}:a`
+  const place = (told[0]?.place ?? 0) + 1e9
+  await redis.command('PUBLISH', name, 'no notice')
+  await redis.command('PUBLISH', name, `${place} ${place - 1}\n[""]\nforged`)
+  await publishSurely('2')
+  await until(() => told.length === 2)
+  t.same(
+    told.map(({ text }) => text),
+    ['1', '2']
+  )
+})
+
+t.test('redisStore() › nobody can publish when it is closed', async (t) => {
+  const { store, publish } = await start(t)
+  await store.close()
+  await t.rejects(store.head(), { message: 'There is no connection to Redis' })
+  const waiting = publish('2')
+  await store.close()
+  await t.rejects(waiting, { message: 'There is no connection to Redis' })
+})
