@@ -177,6 +177,8 @@ export function published({ sse }: FastifyInstance, reply: FastifyReply): void {
   prices.publish('now')
   // @ts-expect-error a message without data
   prices.publish({ retry: 10 })
+  // @ts-expect-error
+  app.sse.publish('free', { event: 'tick' })
   // @ts-expect-error a key is a string
   prices.publish(tick, { key: 1 })
   // @ts-expect-error unknown option

@@ -19,7 +19,7 @@ export interface Gap {
 
 /** A message without an id: in a channel the id is the cursor that `publish()` gives it. */
 export type Publishable<Events extends object = EventMap> = string extends keyof Events
-  ? (Message & { id?: never }) | string
+  ? (Message & { id?: never } & ({ data: unknown } | { event?: never; retry: number })) | string
   : (Extract<TypedMessage<Events>, { data: unknown }> & { id?: never }) | Extract<Sendable<Events>, string>
 
 export interface PublishOptions {

@@ -1,9 +1,5 @@
 import { type Check, checkBoolean, checked, invalid } from '../base/check.ts'
-import {
-  errorOf,
-  FST_ERR_EVENTSTREAM_CHANNEL_ENDED,
-  FST_ERR_EVENTSTREAM_INVALID_MESSAGE
-} from '../base/errors.ts'
+import { FST_ERR_EVENTSTREAM_CHANNEL_ENDED } from '../base/errors.ts'
 import { ObservedPromise } from '../base/observed-promise.ts'
 import { ownText } from '../base/own-text.ts'
 import type { Connection } from '../connection/connection.ts'
@@ -44,8 +40,6 @@ export interface ChannelsHost {
   readonly shared: Shared
   readonly defaults: ResolvedChannelOptions
   readonly patterns: ChannelPatterns
-  /** The event that tells places, if there is one. */
-  readonly cursorEvent: string | false
   isOwn(connection: Connection): boolean
   /** @throws what encoding a message throws, also if it is none of the declared events. */
   encode(message: Publishable, schemas: EventSchemas | undefined): Frame
@@ -67,6 +61,7 @@ export class Channels implements ChannelHost {
   constructor(host: ChannelsHost) {
     this.#host = host
     this.shared = host.shared
+    for (const { gapEvent } of Object.values(host.patterns)) this.#reserve(gapEvent)
   }
 
   get live(): ReadonlySet<Channel> {
@@ -110,6 +105,7 @@ export class Channels implements ChannelHost {
       keep = true
     } = options === NO_OPTIONS ? options : checked(options, PUBLISH_CHECKS)
     const channels = namesOf(names).map((name) => this.get(name))
+    if (channels.length === 0) throw invalid('the channels', 'at least one name', names)
     const messages = (Array.isArray(given) ? given : [given]) as readonly Publishable[]
     const frames = messages.map((message) => ({
       ...this.#encodeFor(channels, message),
@@ -191,24 +187,14 @@ export class Channels implements ChannelHost {
   /** The message must fit all of the channels, and is encoded as the first one that declares events says. */
   #encodeFor(channels: readonly LiveChannel[], message: Publishable): Frame {
     const frames = channels.map(({ options }) => {
-      this.#assertFree(message, options)
+      this.shared.reserved.assertFree(message)
       return { isDeclared: options.events !== undefined, frame: this.encode(message, options) }
     })
-    const chosen = frames.find(({ isDeclared }) => isDeclared) ?? frames[0]
-    if (chosen === undefined) throw invalid('the channels', 'at least one name', channels)
-    return chosen.frame
+    return (frames.find(({ isDeclared }) => isDeclared) ?? (frames[0] as (typeof frames)[0])).frame
   }
 
-  /** Clients could not tell it from what the plugin says. */
-  #assertFree(message: Publishable, { gapEvent }: ResolvedChannelOptions): void {
-    const event = eventOf(message)
-    if (
-      event === '' ||
-      (event !== gapEvent && event !== this.#host.cursorEvent && event !== this.shared.gapEvent)
-    )
-      return
-    const rule = 'none of the events by which gaps and cursors are told'
-    throw errorOf(FST_ERR_EVENTSTREAM_INVALID_MESSAGE, ['message.event', rule, event])
+  #reserve(gapEvent: string | undefined): void {
+    if (gapEvent !== undefined) this.shared.reserved.addGap(gapEvent)
   }
 
   #create(name: string): LiveChannel {
@@ -227,6 +213,7 @@ export class Channels implements ChannelHost {
         throw invalid(name, 'set before the server is ready, for it would be forgotten', options[name])
       }
     }
+    this.#reserve(options.gapEvent)
     channel.configure(options)
     if (!this.#isReady) this.#declared.add(channel)
   }

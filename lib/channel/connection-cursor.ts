@@ -77,9 +77,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   isReserved(event: string | undefined): boolean {
-    if (event === undefined || event === '') return false
-    if (event === this.connection.cursorEvent || event === this.shared.gapEvent) return true
-    return this.subscriptions.some(({ channel }) => channel.options.gapEvent === event)
+    return this.shared.reserved.has(event)
   }
 
   isDue(limit: Place): boolean {

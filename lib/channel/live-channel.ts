@@ -44,7 +44,7 @@ export interface ChannelHost {
   encode(message: Publishable, channel: ResolvedChannelOptions): Frame
   publish(names: readonly string[], messages: unknown, options: PublishOptions | undefined): Promise<never>
   end(channel: LiveChannel, last: Publishable | undefined): Promise<void>
-  /** It is used, or not any more. */
+  /** It has subscriptions or readers, or none any more. */
   channelOnUse(channel: LiveChannel): void
   channelOnIdle(channel: LiveChannel): void
 }
@@ -149,11 +149,13 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
       signal,
       open: (readership) => {
         this.#readers.add(readership)
+        this.#tellUse()
         return this.#use()
       },
       load: (loading) => this.load(loading),
       close: (readership) => {
         this.#readers.delete(readership)
+        this.#tellUse()
         this.#release()
       }
     })
@@ -231,6 +233,7 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
     this.#use()
     const subscription = cursor.subscribe(this, this.#startOf(from), earliest, given)
     this.#subscriptions.set(connection, subscription)
+    this.#tellUse()
     this.#host.shared.counters.subscriptions++
     try {
       this.#observe('onSubscribe', this.#options.onSubscribe?.(subscription))
@@ -287,7 +290,6 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
       this.#window = this.window
       this.#window.limits = this.#options
       this.#window.follow(this)
-      this.#host.channelOnUse(this)
     }
     return this.#window
   }
@@ -300,20 +302,28 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
     this.#loading.clear()
     window.unfollow()
     this.#host.shared.batches.drop(window)
-    this.#host.channelOnIdle(this)
   }
 
   #remove(subscription: LiveSubscription): void {
     if (this.#subscriptions.get(subscription.connection) !== subscription) return
     this.#subscriptions.delete(subscription.connection)
     this.#host.shared.counters.subscriptions--
+    this.#tellUse()
+  }
+
+  #tellUse(): void {
+    if (this.#subscriptions.size > 0 || this.#readers.size > 0) this.#host.channelOnUse(this)
+    else this.#host.channelOnIdle(this)
   }
 
   /** No messages: the gap event. */
   #encode(gap: NamedGap, answer: GapAnswer): readonly string[] {
     const messages = answer === undefined || answer === null ? [] : [answer].flat()
     if (messages.length === 0) return [gapText(this.#options.gapEvent, gap)]
-    return messages.map((message) => this.#host.encode(message, this.#options).text)
+    return messages.map((message) => {
+      this.#host.shared.reserved.assertFree(message, this.#options.gapEvent)
+      return this.#host.encode(message, this.#options).text
+    })
   }
 
   #fallback(gap: NamedGap, err: unknown): readonly string[] {
@@ -347,8 +357,8 @@ function checkFrom(name: string, value: unknown): void {
   if (value === 'now' || value === 'oldest' || value === 'first') return
   // What a client brings may be anything, but a word is a slip of the pen.
   if (typeof value === 'string' && value !== '' && !/^[A-Za-z]+$/.test(value)) return
-  const last = typeof value === 'object' && value !== null ? Reflect.get(value, 'last') : undefined
-  if (!Number.isSafeInteger(last) || last < 0) {
+  const { last, ...others } = typeof value === 'object' ? ({ ...value } as { last?: unknown }) : {}
+  if (!Number.isSafeInteger(last) || Number(last) < 0 || Object.keys(others).length > 0) {
     throw invalid(name, "'now', 'oldest', 'first', { last: an integer } or a cursor", value)
   }
 }

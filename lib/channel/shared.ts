@@ -5,6 +5,7 @@ import type { History } from '../history/history.ts'
 import { formatMessage } from '../wire/message.ts'
 import { RecentMessages } from '../wire/received-message.ts'
 import type { Gap } from './channel.ts'
+import { ReservedEvents } from './reserved-events.ts'
 import { Rounds } from './rounds.ts'
 import { SharedBatches } from './shared-batches.ts'
 
@@ -14,6 +15,7 @@ export class Shared {
   readonly rounds: Rounds
   readonly batches: SharedBatches = new SharedBatches()
   readonly messages: RecentMessages = new RecentMessages()
+  readonly reserved: ReservedEvents = new ReservedEvents()
   readonly counters: Counters
   readonly log: FastifyBaseLogger
   /** The event of gaps that are no channel's. */
@@ -25,6 +27,7 @@ export class Shared {
     this.counters = counters
     this.log = log
     this.gapEvent = gapEvent
+    this.reserved.addGap(gapEvent)
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Http2Session, ServerHttp2Stream } from 'node:http2'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { checkMs } from '../base/check.ts'
+import { checkMs, invalid } from '../base/check.ts'
 import { Counters } from '../base/counters.ts'
 import {
   FST_ERR_EVENTSTREAM_ALREADY_STARTED,
@@ -90,6 +90,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
     this.#channelDefaults = channelDefaultsIn(options)
     const history = new History(options.history.maxTotalBytes, options.history.store, log)
     this.shared = new Shared(history, this.#flush, this.#counters, log, options.gapEvent)
+    this.reserve(options)
     this.#channels = new Channels(this)
     this.#isLogged = requestLogging(app)
     this.#admission = new Admission(options, this.#counters, this.#isLogged)
@@ -136,17 +137,13 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
     return this.#options.channels
   }
 
-  get cursorEvent(): string | false {
-    return this.#options.cursorEvent
-  }
-
   get channels(): ReadonlySet<Channel> {
     return this.#channels.live
   }
 
   channel<Events extends object = EventMap>(name: string, options?: ChannelOptions): Channel<Events> {
     if (options?.events !== undefined) this.#declarationOf(options.events)
-    return this.#channels.get(name, options)
+    return this.#channels.get(name, options) as unknown as Channel<Events>
   }
 
   publish(
@@ -201,11 +198,25 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
     this.#declarationOf(schemas, app)
   }
 
+  /**
+   * Keeps the names by which a stream with these options is told something free of messages.
+   *
+   * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION if one of them is told by another, too.
+   */
+  reserve({ cursorEvent, farewell }: Pick<ResolvedOptions, 'cursorEvent' | 'farewell'>): void {
+    const { reserved } = this.shared
+    reserved.addCursor(cursorEvent)
+    const event = typeof farewell === 'object' ? farewell.event : undefined
+    if (reserved.has(event))
+      throw invalid('farewell.event', 'another event than gapEvent and cursorEvent', event)
+  }
+
   /** What `reply.sseStart()` does. */
   start(request: FastifyRequest, reply: FastifyReply, given?: StartOptions): Connection {
     const base = optionsOfRoute(request) ?? this.#options
     const options = resolveStartOptions(base, given, request.method)
     if (options.finite && base.finite === undefined && given?.finite === undefined) this.#tellFinite()
+    if (given !== undefined) this.reserve(options)
     this.#assertStartable(request, reply, options)
     const isLogged = this.#isLogged(request)
     const response: RawResponse = reply.raw

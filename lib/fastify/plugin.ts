@@ -126,6 +126,7 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
     route.handler = watched(route.handler)
     if (route.eventStream === undefined) return
     const routeOptions = resolveRouteOptions(options, route.eventStream)
+    hub.reserve(routeOptions)
     setRouteOptions(route, routeOptions, this)
     if (routeOptions.events !== undefined) declarations.push([routeOptions.events, this])
   })

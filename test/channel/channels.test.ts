@@ -325,3 +325,15 @@ t.test('Channel › what an admin page shows', async (t) => {
     t.same(await channel.info(), { subscriptions: 1, messages: 2, bytes, oldest, newest, ended: false })
   })
 })
+
+t.test('Channels › live › has no channel that was left in this turn', async (t) => {
+  const bench = new ChannelBench()
+  const reader = bench.reader()
+  const subscription = bench.channel().subscribe(reader.connection)
+  bench.channel().publish('1')
+  t.same([...bench.channels.live], [bench.channel()])
+  subscription.unsubscribe()
+  t.equal(bench.channels.live.size, 0, 'though what was published before is still to come')
+  bench.endTurn()
+  t.same(reader.data, ['1'])
+})

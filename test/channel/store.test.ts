@@ -330,8 +330,22 @@ t.test('store › what is told of it', async (t) => {
     const { bench, cursors } = await late({ a: 2 })
     const [oldest, newest] = cursors
     const bytes = 2 * Buffer.byteLength('data: a 1\n\n')
-    t.same(await bench.channel('a').info(), { subscriptions: 0, messages: 2, bytes, oldest, newest })
-    const nothing = { subscriptions: 0, messages: 0, bytes: 0, oldest: undefined, newest: undefined, ended: false }
+    t.same(await bench.channel('a').info(), {
+      subscriptions: 0,
+      messages: 2,
+      bytes,
+      oldest,
+      newest,
+      ended: false
+    })
+    const nothing = {
+      subscriptions: 0,
+      messages: 0,
+      bytes: 0,
+      oldest: undefined,
+      newest: undefined,
+      ended: false
+    }
     t.same(await bench.channel('b').info(), nothing)
   })
 

@@ -340,7 +340,9 @@ t.test('Channel › subscribe › refuses', async (t) => {
 
   t.test('options that are wrong', async (t) => {
     const wrong: unknown[] = [
-      ...['', 1, null, {}, { last: -1 }, { last: 1.5 }, { last: '2' }].map((from) => ({ from })),
+      ...['', 1, null, {}, { last: -1 }, { last: 1.5 }, { last: '2' }, { last: 1, foo: 2 }].map((from) => ({
+        from
+      })),
       ...['yesterday', new Date('never'), 1].map((notBefore) => ({ notBefore })),
       ...['a', async () => false].map((filter) => ({ filter })),
       ...[{ resume: 1 }, { form: 'now' }, null, []]
@@ -550,8 +552,9 @@ t.test('Channel › reserved events', async (t) => {
     bench.channel('other', { gapEvent: 'lost' })
     const { connection } = bench.reader(undefined, { cursorEvent: 'place' })
     const send = (event: string) => () => connection.send({ event, data: '' })
+    bench.shared.reserved.addCursor('place')
     for (const event of ['hole', 'lost', 'place']) t.doesNotThrow(send(event), 'before')
-    const [, other] = bench.channels.subscribe(connection, ['news', 'other'])
+    bench.channels.subscribe(connection, ['news'])
     for (const event of ['hole', 'lost', 'place']) {
       t.throws(send(event), {
         code: 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE',
@@ -559,9 +562,22 @@ t.test('Channel › reserved events', async (t) => {
           /^Expected message.event to be none of the events by which the connection tells gaps and cursors/
       })
     }
-    for (const event of ['', 'gap', 'sse-cursor', 'tick']) t.doesNotThrow(send(event))
-    other?.unsubscribe()
-    t.doesNotThrow(send('lost'))
+    for (const event of ['', 'gap', 'tick']) t.doesNotThrow(send(event))
+  })
+
+  t.test('what onGap answers has none of them but its own', async (t) => {
+    const bench = new ChannelBench()
+    bench.channel('other', { gapEvent: 'lost' })
+    for (const [event, isTold] of [
+      ['gap', true],
+      ['lost', false],
+      ['sse-cursor', false]
+    ] as const) {
+      bench.channel('news', { onGap: () => ({ event, data: 'mine' }) })
+      const expected = isTold ? ['mine'] : ['!news unknown']
+      t.same(bench.given(['news'], '0000000001-elsewhere').slice(0, 1), expected, event)
+    }
+    t.match(bench.logs, [{ message: 'onGap failed' }, { message: 'onGap failed' }])
   })
 })
 

@@ -69,6 +69,7 @@ t.test('app.sse.publish()', async (t) => {
       const publish = () => Reflect.apply(app.sse.publish, app.sse, [channels, 'x'])
       t.throws(publish, { code: INVALID_OPTION, message })
     }
+    t.throws(() => app.sse.publish([], []), { code: INVALID_OPTION })
     t.equal(app.sse.stats().published, 0)
   })
 
@@ -101,14 +102,14 @@ t.test('app.sse.publish()', async (t) => {
       ['a', 'place'],
       ['own', 'hole'],
       ['own', 'lost'],
-      ['own', 'place']
+      ['own', 'place'],
+      ['a', 'hole']
     ] as const) {
       t.throws(() => app.sse.publish(channel, { event, data: '' }), {
         code: INVALID_MESSAGE,
         message: `Expected message.event to be none of the events by which gaps and cursors are told, got a string`
       })
     }
-    await app.sse.publish('a', { event: 'hole', data: '' })
     app.get('/plain', (_request, reply) => {
       const sse = reply.sseStart()
       sse.send({ event: 'lost', data: 'by a plain stream' })
@@ -321,4 +322,27 @@ t.test('app.sse › of two scopes share nothing', async (t) => {
   const stream = await open(t, app, `/two/a?lastEventId=${id}`)
   t.match(await stream.next(), { event: 'gap', data: '{"reason":"unknown"}' }, 'also no cursors')
   t.same([one.connections.size, two.connections.size], [0, 1])
+})
+
+t.test('events that tell gaps and cursors › none is told by two, wherever they are named', async (t) => {
+  const another = { code: INVALID_OPTION, message: /another event than (gapEvent|cursorEvent)/ }
+  for (const options of [
+    { gapEvent: 'a', cursorEvent: 'a' },
+    { cursorEvent: 'a', channels: { 'room:*': { gapEvent: 'a' } } },
+    { gapEvent: 'bye', farewell: { event: 'bye', data: '' } },
+    { farewell: { event: 'sse-cursor', data: '' } }
+  ]) {
+    await t.rejects(
+      async () => Fastify().register(eventStream, options).ready(),
+      another,
+      JSON.stringify(options)
+    )
+  }
+  const app = await build(t)
+  t.throws(() => app.sse.channel('a', { gapEvent: 'sse-cursor' }), another)
+  t.throws(() => app.get('/route', { eventStream: { cursorEvent: 'gap' } }, () => ''), another)
+  app.get('/start', async (_request, reply) => {
+    reply.sseStart({ cursorEvent: 'gap' })
+  })
+  t.match((await app.inject('/start')).json(), { code: INVALID_OPTION })
 })

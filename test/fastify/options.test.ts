@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import { resolveOptions, resolveRouteOptions, resolveStartOptions } from '../../lib/fastify/options.ts'
-import eventStream, { type EventStreamOptions, type StartOptions } from '../../lib/index.ts'
+import eventStream, { type EventStreamOptions, type StartOptions, type Store } from '../../lib/index.ts'
 import { refusal } from '../helpers/refusal.ts'
 
 const CODE = 'FST_ERR_EVENTSTREAM_INVALID_OPTION'
@@ -310,6 +310,16 @@ t.test('resolveOptions', async (t) => {
       code: CODE,
       message: 'Expected maxMessages to be one of maxTotalBytes, store, got a number'
     })
+  })
+
+  t.test('history › a store has all that a store has', async (t) => {
+    const table: [unknown, RegExp][] = [
+      [1, /^Expected store to be an object/],
+      [{}, /^Expected store.open to be a function/]
+    ]
+    for (const [store, message] of table) {
+      t.throws(() => resolve({ history: { store: store as Store } }), { code: CODE, message })
+    }
   })
 
   t.test('channels › a wrong value and an unknown name are told at once', async (t) => {

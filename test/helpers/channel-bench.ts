@@ -58,15 +58,12 @@ export class ChannelBench implements ChannelsHost {
     } as unknown as FastifyBaseLogger
     this.history = new History(history.maxTotalBytes, history.store, log)
     this.shared = new Shared(this.history, this.#flush, this.counters, log, gapEvent)
+    this.shared.reserved.addCursor(this.#options.cursorEvent)
     this.channels = new Channels(this)
   }
 
   get patterns(): ChannelPatterns {
     return this.#options.channels
-  }
-
-  get cursorEvent(): string | false {
-    return this.#options.cursorEvent
   }
 
   channel(name = 'news', options?: ChannelOptions): LiveChannel {
