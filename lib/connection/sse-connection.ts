@@ -123,8 +123,9 @@ export interface SSEConnection<Events extends object = EventMap> extends Started
    *
    * Of a `Response` that is an event stream, its events are sent, with their ids and names.
    *
-   * @param map makes a message of each chunk, or `false` to leave it out. Without it, chunks are messages; what is none, such
-   * as bytes, is an error.
+   * `map` makes a message of each chunk, or `false` to leave it out. Without it, chunks are messages; what is none, such as
+   * bytes, is an error.
+   *
    * @returns a promise that resolves when the source or the stream ends, with whether the stream goes on, and rejects with
    * the source's error or that of a bad message. If nobody waits for it then, the error is logged and ends the stream with
    * reason `error`.
