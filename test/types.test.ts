@@ -276,7 +276,7 @@ export function unsound({ sse }: FastifyInstance, reply: FastifyReply, body: unk
   sse.channel<Events>('prices', { onGap: () => ({ event: 'tick', data: 'now' }) })
   const prices = sse.channel<Events>('prices')
   // @ts-expect-error one channel has one map of events
-  const other: Channel<{ other: number }> = prices
+  const _other: Channel<{ other: number }> = prices
 }
 
 /** Where a subscription or a reader begins. */

@@ -24,7 +24,6 @@ export class Faults {
   readonly #journal: { readonly at: number; readonly text: string }[] = []
   readonly #end = new AbortController()
   #running: Promise<unknown> = Promise.resolve()
-  #isSplit = false
 
   constructor(world: World, random: Random) {
     setMaxListeners(0, this.#end.signal)
@@ -76,10 +75,8 @@ export class Faults {
       await command('CONFIG', 'SET', 'maxmemory', '0')
     }
     const split = async (longMs: number): Promise<void> => {
-      this.#isSplit = true
       const staying = servers.lines.filter((_, i) => i === 0)
       await servers.split(staying, () => this.#rest(0, longMs))
-      this.#isSplit = false
     }
     return [
       {
