@@ -239,7 +239,7 @@ export const ENDLESS_DEFAULTS: KindOptions = Object.freeze({
   head: 'turn',
   farewell: { event: 'close', data: 'Closing the connection' }
 })
-export const FINITE_DEFAULTS: KindOptions = Object.freeze({
+const FINITE_DEFAULTS: KindOptions = Object.freeze({
   finite: true,
   checkAccept: false,
   head: 'message',

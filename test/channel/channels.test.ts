@@ -317,7 +317,14 @@ t.test('Channel › what an admin page shows', async (t) => {
   t.test('what a channel keeps', async (t) => {
     const bench = new ChannelBench()
     const channel = bench.channel('news', { maxMessages: 2 })
-    const nothing = { subscriptions: 0, messages: 0, bytes: 0, oldest: undefined, newest: undefined, ended: false }
+    const nothing = {
+      subscriptions: 0,
+      messages: 0,
+      bytes: 0,
+      oldest: undefined,
+      newest: undefined,
+      ended: false
+    }
     t.same(await channel.info(), nothing)
     const [, oldest, newest] = await channel.publish(['1', '2', '3'])
     channel.subscribe(bench.reader().connection)
