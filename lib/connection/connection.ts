@@ -42,6 +42,10 @@ export interface ConnectionOptions extends FrameOptions, DeadlineOptions {
   readonly heartbeatEvent: string | false
   readonly finite: boolean
   readonly farewell: Farewell
+}
+
+/** What no two streams share. */
+export interface OwnOptions {
   /** A `Date`, or milliseconds since the Unix epoch. */
   readonly expiresAt?: Date | number
   readonly context?: unknown
@@ -60,6 +64,7 @@ export class Connection extends Started implements SSEConnection, TransportListe
   readonly output: Output
   #state: ConnectionState = 'opening'
   readonly request: FastifyRequest
+  readonly context: unknown
   readonly #options: ConnectionOptions
   readonly #declared: Declaration | undefined
   readonly #host: ConnectionHost
@@ -84,14 +89,16 @@ export class Connection extends Started implements SSEConnection, TransportListe
     transport: Transport,
     host: ConnectionHost,
     now: number,
+    { expiresAt = Infinity, context }: OwnOptions = {},
     declared?: Declaration
   ) {
     super()
     this.request = request
+    this.context = context
     this.#options = options
     this.#declared = declared
     this.#host = host
-    this.output = new Output(transport, host, this, Number(options.expiresAt ?? Infinity))
+    this.output = new Output(transport, host, this, Number(expiresAt))
     this.#deadlines = new Deadlines(options, now)
   }
 
@@ -131,10 +138,6 @@ export class Connection extends Started implements SSEConnection, TransportListe
 
   get openedAt(): number {
     return wallClockMs(this.startedAt)
-  }
-
-  get context(): unknown {
-    return this.#options.context
   }
 
   get subscriptions(): readonly AnySubscription[] {

@@ -222,7 +222,15 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
     const response: RawResponse = reply.raw
     const declared = this.#declarationOf(options.events, reply.server)
     const transport = transportBeforeHead(response, () => this.#scheduleHead(reply, connection))
-    const connection: Connection = new Connection(request, options, transport, this, monotonicMs(), declared)
+    const connection: Connection = new Connection(
+      request,
+      options,
+      transport,
+      this,
+      monotonicMs(),
+      given,
+      declared
+    )
     if (!isLogged) this.#unlogged.add(connection)
     if (hasLeft(request, response)) {
       connection.transportOnClose()

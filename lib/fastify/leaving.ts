@@ -13,7 +13,7 @@ import { type CarryingSocket, connectionOn, isHttp2, markSocket, type RawRespons
  * when it had a body, and a pipelined response may never get one.
  */
 export function hasLeft({ raw }: FastifyRequest, response: RawResponse): boolean {
-  if (isHttp2(response)) return response.stream === undefined || response.stream.closed
+  if (isHttp2(response)) return response.stream.closed
   return response.destroyed || raw.socket.destroyed || raw.socket.writableEnded
 }
 

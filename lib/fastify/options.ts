@@ -207,7 +207,7 @@ type AllChannelsOptions = Omit<ResolvedChannelOptions, (typeof LIMITS)[number] |
 /** The options of the plugin, or of a route over them, without what a stream's kind decides. Frozen. */
 export type ResolvedOptions = OwnOptions &
   AllChannelsOptions &
-  Readonly<Partial<KindOptions> & Pick<StartOptions, 'expiresAt' | 'events' | 'context'>>
+  Readonly<Partial<KindOptions> & Pick<StartOptions, 'events'>>
 
 /** The options of one stream. */
 export type ResolvedStartOptions = ResolvedOptions & Readonly<KindOptions>
@@ -326,7 +326,7 @@ export function resolveRouteOptions(base: ResolvedOptions, given: RouteStreamOpt
 }
 
 /**
- * One stream's options, over its route's or the plugin's.
+ * One stream's options, over its route's or the plugin's, which streams share. `expiresAt` and `context` are no part of them.
  *
  * @param method of its request, which says of which kind it is, if no option does.
  * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for an unknown name or a wrong value.
@@ -337,10 +337,17 @@ export function resolveStartOptions(
   method = 'GET'
 ): ResolvedStartOptions {
   checkObject('the options', given)
-  const isEmpty = Object.keys(given).length === 0
-  const options = isEmpty ? base : merge(base, given, START_CHECKS)
-  const isOfFinite = options.finite ?? (method !== 'GET' && method !== 'HEAD')
-  return isEmpty ? sharedOfKind(options, isOfFinite) : ofKind(options, isOfFinite)
+  const { expiresAt, context, ...own } = checked(given, START_CHECKS)
+  const isOfFinite = own.finite ?? base.finite ?? (method !== 'GET' && method !== 'HEAD')
+  const shared = sharedOfKind(base, isOfFinite)
+  return Object.keys(own).length === 0 ? shared : over(shared, own)
+}
+
+/** `base` with `own` in its place: as the prototype, it takes no memory for each stream. */
+function over(base: ResolvedStartOptions, own: StartOptions): ResolvedStartOptions {
+  const options: ResolvedStartOptions = Object.create(base, Object.getOwnPropertyDescriptors(own))
+  checkTogether(options, own)
+  return Object.freeze(options)
 }
 
 function ofKind(options: ResolvedOptions, isOfFinite: boolean): ResolvedStartOptions {
@@ -349,7 +356,7 @@ function ofKind(options: ResolvedOptions, isOfFinite: boolean): ResolvedStartOpt
 
 const kinds = new WeakMap<ResolvedOptions, Map<boolean, ResolvedStartOptions>>()
 
-/** Those of all streams of a kind that set none of their own. */
+/** Those of all streams of a kind, as far as they set none of their own. */
 function sharedOfKind(options: ResolvedOptions, isOfFinite: boolean): ResolvedStartOptions {
   const ofBase = kinds.get(options) ?? new Map<boolean, ResolvedStartOptions>()
   kinds.set(options, ofBase)
@@ -364,11 +371,16 @@ function merge(
   checks: Readonly<Record<string, Check>>
 ): ResolvedOptions {
   const options: ResolvedOptions = { ...base, ...checked(given, checks) }
+  checkTogether(options, given)
+  return Object.freeze(options)
+}
+
+/** What is wrong only beside another option. */
+function checkTogether(options: ResolvedOptions, given: StartOptions): void {
   const { events, cursorEvent, heartbeatEvent } = options
   assertUndeclared(events, 'cursorEvent', cursorEvent)
   assertUndeclared(events, 'heartbeatEvent', heartbeatEvent)
   if (ENCODING.some((name) => given[name] !== undefined)) checkFarewell(options)
-  return Object.freeze(options)
 }
 
 /** What decides whether a farewell can be sent. */

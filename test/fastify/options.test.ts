@@ -211,6 +211,9 @@ const START_ROWS: readonly Row[] = [
   ['context', 'anything', [null, false, 1, 'Ann', { user: 1 }, [], () => 1], []]
 ]
 
+/** The connection has them, and not the options that streams share. */
+const OF_ONE_STREAM = ['expiresAt', 'context']
+
 for (const [title, rows, resolveOne] of [
   ["the plugin's options", PLUGIN_ROWS, resolve],
   ["a stream's options", START_ROWS, resolveStart]
@@ -220,7 +223,8 @@ for (const [title, rows, resolveOne] of [
       t.test(name, async (t) => {
         for (const value of accepted) {
           const resolved: object = resolveOne({ [name]: value })
-          t.same(Reflect.get(resolved, name), value, `takes ${describe(value)}`)
+          const kept = OF_ONE_STREAM.includes(name) ? undefined : value
+          t.same(Reflect.get(resolved, name), kept, `takes ${describe(value)}`)
         }
         for (const [value, got] of refused) {
           const { message } = refusal(`${name} to be ${rule}`, got)
@@ -407,13 +411,20 @@ t.test('resolveStartOptions', async (t) => {
   })
 
   t.test("replace the plugin's one by one, for this stream alone", async (t) => {
-    const expiresAt = new Date()
-    const resolved = resolveStartOptions(plugin, { stallMs: false, expiresAt })
+    const resolved = resolveStartOptions(plugin, { stallMs: false })
     t.equal(resolved.heartbeatMs, 1)
     t.equal(resolved.stallMs, false)
-    t.equal(resolved.expiresAt, expiresAt)
     t.strictSame(resolved.farewell, { data: { a: 1 } })
     t.equal(plugin.stallMs, 2)
+  })
+
+  t.test('take no memory but that of what is given, if no two streams share it', async (t) => {
+    const shared = resolveStartOptions(plugin)
+    t.equal(resolveStartOptions(plugin, { expiresAt: 1, context: {} }), shared)
+    const resolved = resolveStartOptions(plugin, { expiresAt: 1, heartbeatMs: 5 })
+    t.equal(Object.getPrototypeOf(resolved), shared)
+    t.same(Object.keys(resolved), ['heartbeatMs'])
+    t.ok(Object.isFrozen(resolved))
   })
 
   t.test('depend on the kind of the stream, which the method says, unless they are set', async (t) => {

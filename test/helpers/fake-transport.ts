@@ -80,8 +80,7 @@ export class Bench implements ConnectionHost {
 
   constructor(options: EventStreamOptions & StartOptions = {}, request: object = {}) {
     const { expiresAt, context, ...plugin } = options
-    const own = { ...(expiresAt !== undefined && { expiresAt }), ...(context !== undefined && { context }) }
-    const resolved = resolveStartOptions(resolveOptions(plugin), own)
+    const resolved = resolveStartOptions(resolveOptions(plugin))
     const log = (level: string) => (fields: { err: unknown }, message: string) => {
       this.logs.push({ level, message, err: fields.err })
     }
@@ -92,7 +91,9 @@ export class Bench implements ConnectionHost {
       log: { error: log('error'), warn: log('warn') },
       ...request
     }
-    this.connection = new Connection(fake as unknown as FastifyRequest, resolved, this.beforeHead, this, 0)
+    const own = { context, ...(expiresAt !== undefined && { expiresAt }) }
+    const { beforeHead } = this
+    this.connection = new Connection(fake as unknown as FastifyRequest, resolved, beforeHead, this, 0, own)
   }
 
   /** A bench whose connection is open. */

@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { type ClientHttp2Session, connect } from 'node:http2'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import t from 'tap'
+import { admit, Limit, type LimitedStream } from '../../lib/fastify/limit.ts'
 import type { SSEConnection } from '../../lib/index.ts'
 import { injectStream } from '../../lib/testing/testing.ts'
 import { RawClient } from '../helpers/raw-client.ts'
@@ -151,6 +152,14 @@ t.test('limit › onExceeded: replace ends the oldest of the key, with its farew
   t.same(keysOf(app), ['bob', 'ann', 'ann'], 'who is refused replaces nobody')
   await injectStream(app, '/?key=ann')
   t.match(app.sse.stats(), { opened: 5, refused: 2 })
+})
+
+t.test('limit › who gives way counts no more, also before it has closed', async (t) => {
+  const limit = new Limit<LimitedStream>({ maxPerKey: 1, onExceeded: 'replace', keyGenerator: () => 'ann' })
+  const streams = [1, 2, 3].map((id) => ({ request: { id } as unknown as FastifyRequest }))
+  const [first, second] = streams
+  const replaced = streams.map((stream) => [...admit([limit], stream)])
+  t.same(replaced, [[], [first], [second]])
 })
 
 t.test('limit › keyGenerator', async (t) => {

@@ -98,6 +98,8 @@ export function conformance(t: Test, name: string, open: (t: Test) => Promise<Pi
     await untilResting(() => output.flushedBytes)
     const [flushed, buffered] = counts()
     t.not(buffered, 0)
+    const overhead = flushed + buffered - output.bytes
+    if (tellsDelivery) t.ok(overhead >= 0 && overhead < 16_000, `${overhead} bytes of head and chunks`)
     sse.send('x'.repeat(50_000))
     await untilResting(() => output.bufferedBytes)
     if (tellsDelivery) t.same(counts(), [flushed, buffered + 50_008])
