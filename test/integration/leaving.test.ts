@@ -160,7 +160,7 @@ for (const [protocolName, protocol] of Object.entries(protocols)) {
         await untilResting(() => sse.bufferedBytes)
         if (situation.includes('much queued')) t.not(sse.bufferedBytes, 0)
         client.leave()
-        t.same(await seen.promise, ['closed', reason, true, undefined, 0])
+        t.same(await seen.promise, ['closed', reason, true, false, 0])
         t.equal(await sse.closed, reason)
       })
     }
