@@ -168,6 +168,24 @@ for (const [protocolName, protocol] of Object.entries(protocols)) {
 }
 
 t.test(
+  'nothing is left of a connection whose end is the end of the body, when its client ends it',
+  async (t) => {
+    const app = await build(t)
+    const started = deferred<SSEConnection>()
+    app.get('/', (_request, reply) => {
+      started.resolve(reply.sseStart())
+    })
+    const { port } = await listen(app)
+    const client = RawClient.connect(port, 'GET / HTTP/1.0\r\n\r\n')
+    const { socket, closed } = await started.promise
+    const isGone = once(socket, 'close')
+    client.socket.end()
+    t.equal(await closed, 'client')
+    await isGone
+  }
+)
+
+t.test(
   "request.signal aborts when the client leaves, before and after the start, and not with the request's body",
   async (t) => {
     for (const method of ['GET', 'POST'] as const) {

@@ -122,9 +122,13 @@ export class ResponseTransport implements Transport {
   }
 }
 
-/** Where the end of the connection is the end of the body. Sockets of TLS and of Unix have no reset. */
+/**
+ * Where the end of the connection is the end of the body. Sockets of TLS and of Unix have no reset; and of one that was
+ * ended, because the client has, Node never lets go if it is reset: the process would not end.
+ */
 function reset(socket: Socket | null): void {
   const isTcp = socket instanceof Socket && !('encrypted' in socket) && socket.remoteFamily !== undefined
+  if (socket?.writableEnded) return
   // What Node's `resetAndDestroy()` does, which ends the socket before, and so the body.
   if (isTcp) Object.assign(socket, { resetAndClosing: true }).destroy()
 }
