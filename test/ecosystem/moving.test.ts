@@ -326,7 +326,7 @@ t.test('moving from fastify-sse-v2', async (t) => {
     t.equal(client.received, '')
     go.resolve()
     await client.until('late')
-    t.equal(client.body, 'retry: 3000\ndata: late\n\n')
+    t.equal(client.body, 'retry: 3000\n\ndata: late\n\n')
     client.socket.destroy()
 
     const own = RawClient.get((await startOurs(t, () => {})).port, '/')

@@ -63,6 +63,7 @@ t.test('app.sse › stats()', async (t) => {
       bytes: 0,
       gaps: 0,
       evictions: 0,
+      refused: 0,
       flushSlices: 0,
       longestFlushSliceMs: 0
     }
@@ -85,7 +86,8 @@ t.test('app.sse › stats()', async (t) => {
       messages: 3 + 2 + 1,
       bytes: both.body.length + one.body.length,
       gaps: 1,
-      evictions: 0
+      evictions: 0,
+      refused: 0
     }
     const { flushSlices, longestFlushSliceMs, ...counted } = app.sse.stats()
     t.same(counted, counts)
