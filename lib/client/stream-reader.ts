@@ -176,6 +176,7 @@ export class StreamReader {
 
   async #read({ body }: Response): Promise<void> {
     const host = this.#host
+    const { signal } = this.#attempt
     const parser = createParser({
       onEvent: ({ event = 'message', data, id }) => {
         if (host.signal.aborted) return
@@ -197,6 +198,8 @@ export class StreamReader {
     while (reader !== undefined) {
       clearTimeout(this.#watchdog)
       await host.ready()
+      // In Node 20, what is read after that is never settled.
+      signal.throwIfAborted()
       this.#watch()
       const { done, value } = await reader.read()
       if (done) return
