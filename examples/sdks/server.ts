@@ -1,0 +1,17 @@
+/**
+ * What clients of other people's protocols ask for, answered by the plugin. Each file beside this one is one protocol.
+ *
+ *     npx tsx examples/sdks/server.ts
+ */
+import Fastify from 'fastify'
+import eventStream from '../../lib/index.ts' // 'fastify-eventstream' in your project
+import { anthropic } from './anthropic.ts'
+import { parrot } from './model.ts'
+import { openai } from './openai.ts'
+
+const app = Fastify({ logger: true, forceCloseConnections: true })
+await app.register(eventStream)
+await app.register(openai, { model: parrot })
+await app.register(anthropic, { model: parrot })
+
+await app.listen({ port: Number(process.env.PORT ?? 3000) })

@@ -1,0 +1,38 @@
+import Anthropic from '@anthropic-ai/sdk'
+import OpenAI from 'openai'
+import t from 'tap'
+import { Child } from '../helpers/child.ts'
+
+const messages = [{ role: 'user' as const, content: 'Hello there' }]
+const model = 'parrot'
+
+t.test('examples › sdks', async (t) => {
+  const { child, url } = await Child.listening(t, 'examples/sdks/server.ts')
+
+  await t.test('answers OpenAI clients', async (t) => {
+    const stream = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none' }).chat.completions.stream({
+      model,
+      messages
+    })
+    t.equal(await stream.finalContent(), 'You said: Hello there')
+  })
+
+  await t.test('answers Anthropic clients', async (t) => {
+    const stream = new Anthropic({ baseURL: url, apiKey: 'none' }).messages.stream({
+      model,
+      messages,
+      max_tokens: 9
+    })
+    t.equal(await stream.finalText(), 'You said: Hello there')
+  })
+
+  await t.test('refuses what asks for no stream', async (t) => {
+    const answer = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none' }).chat.completions.create({
+      model,
+      messages
+    })
+    t.match(await answer.catch((error) => error), { status: 400 })
+  })
+
+  t.notMatch(child.output, /"level":(50|60)/, 'nothing is logged as an error')
+})
