@@ -63,7 +63,18 @@ export class EventDelivery<Events> implements EventStream<Events>, ReaderHost {
     }
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<AnyEvent<Events>, void, undefined> {
+  [Symbol.asyncIterator](): AsyncGenerator<AnyEvent<Events>, void, undefined> {
+    const loop = this.#loop()
+    const leave = loop.return
+    // A generator that waits would hear of it with the next event.
+    loop.return = (value) => {
+      this.close()
+      return leave.call(loop, value)
+    }
+    return loop
+  }
+
+  async *#loop(): AsyncGenerator<AnyEvent<Events>, void, undefined> {
     const queue: StreamEvent[] = []
     this.#queues.add(queue)
     try {

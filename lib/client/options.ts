@@ -15,7 +15,7 @@ export type StreamState = 'connecting' | 'open' | 'waiting' | 'closed'
 /**
  * Why a stream is over. `client`: it was closed here. `server`: it has come to its end, by a farewell, a `204`, or the end of a
  * finite stream. The others are failures: `refused`, by an answer that is no event stream; `broken`, before the end of a stream
- * that is not resumed; `error`, by what the page itself gave, such as `parse`.
+ * that is not resumed; `error`, by what the page itself gave, such as `parse`, or an event that is too long.
  */
 export type EndReason = 'client' | 'server' | 'refused' | 'broken' | 'error'
 
@@ -97,6 +97,11 @@ export interface StreamOptions {
    * @defaultValue 45000: three heartbeats of the server
    */
   readonly silenceMs?: number | false
+  /**
+   * Characters that an event may have, at most. A longer one is a failure.
+   * @defaultValue 16777216
+   */
+  readonly maxEventLength?: number
   /**
    * Milliseconds before the next attempt, until the server tells others (`retry`). They double with each attempt that fails.
    * @defaultValue 1000

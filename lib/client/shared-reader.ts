@@ -99,8 +99,11 @@ export class SharedReader {
     this.#channel = new BroadcastChannel(name)
     this.#channel.onmessage = ({ data }: { data: unknown }) => this.#hear(data as Word)
     this.#ask()
-    // It is rejected when the page is put away before it leads.
-    this.#locks.request(name, { signal: awake.signal }, () => this.#lead(awake.signal)).catch(() => {})
+    const lead = (): Promise<void> => this.#lead(awake.signal)
+    this.#locks.request(name, { signal: awake.signal }, lead).catch(() => {
+      // Either the page was put away before it leads, or it may have no locks.
+      if (!awake.signal.aborted && this.#leader !== this.#name) void lead()
+    })
   }
 
   /** Nothing is open, so that the page may go into the back/forward cache. */

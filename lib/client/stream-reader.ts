@@ -1,6 +1,6 @@
 import { createParser } from 'eventsource-parser'
 import type { EndReason, StreamOptions, StreamState } from './options.ts'
-import { isOffline, pause, watchPage } from './surroundings.ts'
+import { aborted, isOffline, MAX_TIMER_MS, pause, watchPage } from './surroundings.ts'
 
 /** An event as it came. */
 export interface RawEvent {
@@ -35,6 +35,9 @@ interface Failure {
 const isPassing = (status: number): boolean => status >= 500 || [408, 425, 429].includes(status)
 /** The same, where nothing must be done twice: nothing was done yet. */
 const isRefusal = (status: number): boolean => status === 503 || status === 429
+
+/** Characters that a header does not take, so that an id with them counts as none, as with a NUL. */
+const UNSENDABLE = /[^\t\x20-\x7e\x80-\uffff]/
 
 /** Node's type does not know `cache`. */
 type Init = RequestInit & { readonly cache: 'no-store' }
@@ -130,10 +133,12 @@ export class StreamReader {
     this.#watch()
     let given: RequestInit['headers']
     try {
-      given = isAsked ? await headers(this.#refusal) : headers
+      given = isAsked ? await Promise.race([headers(this.#refusal), aborted(this.#attempt.signal)]) : headers
     } catch (cause) {
       return this.#failed('error', { cause })
     }
+    // What was not read of it would hold a connection.
+    this.#refusal?.body?.cancel().catch(() => {})
     let request: Request
     try {
       request = this.#request(new Headers(given))
@@ -153,7 +158,7 @@ export class StreamReader {
       return { cause: response, afterMs: retryAfter(response) }
     }
     if (status === 204) host.end('server')
-    else if (response.ok && /^text\/event-stream\b/i.test(response.headers.get('content-type') ?? '')) {
+    else if (response.ok && /^text\/event-stream *(;|$)/i.test(response.headers.get('content-type') ?? '')) {
       host.stateIs('open')
       await this.#read(response)
       if (!this.#isFinite) return {}
@@ -178,11 +183,16 @@ export class StreamReader {
     const host = this.#host
     const { signal } = this.#attempt
     const parser = createParser({
+      maxBufferSize: this.#options.maxEventLength ?? 16_777_216,
+      onError: (error) => {
+        if (error.type === 'max-buffer-size-exceeded') host.end('error', error)
+      },
       onEvent: ({ event = 'message', data, id }) => {
         if (host.signal.aborted) return
         this.#failures = 0
-        const lastEventId = id ?? this.#lastEventId
-        host.give({ event, data, id: lastEventId, hasId: id !== undefined })
+        const hasId = id !== undefined && !UNSENDABLE.test(id)
+        const lastEventId = hasId ? id : this.#lastEventId
+        host.give({ event, data, id: lastEventId, hasId })
         // Not before: what could not be given comes again.
         this.#lastEventId = lastEventId
       },
@@ -215,13 +225,13 @@ export class StreamReader {
     const attempt = this.#attempt
     this.#watchdog = setTimeout(
       () => attempt.abort(new DOMException('The server is silent', 'TimeoutError')),
-      silenceMs
+      Math.min(silenceMs, MAX_TIMER_MS)
     )
   }
 
   /** @returns the failure, unless it is the end. */
   #failed(reason: EndReason, failure: Failure): Failure | undefined {
-    if (this.#resumes || this.#sleep !== undefined) return failure
+    if (this.#resumes) return failure
     this.#host.end(reason, failure.cause)
     return
   }
@@ -243,9 +253,10 @@ export class StreamReader {
   }
 }
 
-/** RFC 9110, section 10.2.3: seconds, or a date. */
+/** RFC 9110, section 10.2.3: seconds, or a date, by the server's clock where that is told. */
 function retryAfter({ headers }: Response): number | undefined {
   const value = headers.get('retry-after') ?? ''
-  const ms = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now()
+  const now = Date.parse(headers.get('date') ?? '') || Date.now()
+  const ms = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - now
   return ms > 0 ? ms : undefined
 }

@@ -41,6 +41,16 @@ export function watchPage(signal: AbortSignal, fallAsleep: () => void, wake: () 
   page.document?.addEventListener('resume', wake, { signal })
 }
 
+/** Longer timers fire at once. */
+export const MAX_TIMER_MS = 2_147_483_647
+
+/** Rejects once `signal` aborts. */
+export function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason))
+  })
+}
+
 /** Resolves after so many milliseconds, once `signal` aborts or, if that is asked for, the browser is online again. */
 export function pause(ms: number, signal: AbortSignal, endsOnline: boolean): Promise<void> {
   return new Promise((resolve) => {
@@ -50,8 +60,8 @@ export function pause(ms: number, signal: AbortSignal, endsOnline: boolean): Pro
       waiting.abort()
       resolve()
     }
-    // Longer timers fire at once.
-    const timer = setTimeout(end, Math.min(ms, 2_147_483_647))
+    const timer = setTimeout(end, Math.min(ms, MAX_TIMER_MS))
+    if (signal.aborted) end()
     signal.addEventListener('abort', end, { signal: waiting.signal })
     if (endsOnline) surroundings().addEventListener?.('online', end, { signal: waiting.signal })
   })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import { openEventStream } from '../../lib/client/client.ts'
-import { findLocks } from '../../lib/client/surroundings.ts'
+import { findLocks, type Locks } from '../../lib/client/surroundings.ts'
 import { node } from './node-engine.ts'
 import { Stage } from './stage.ts'
 
@@ -9,7 +9,7 @@ import { Stage } from './stage.ts'
 function fakePage(t: { teardown(fn: () => unknown): void }): {
   page: EventTarget
   document: EventTarget
-  navigator: { onLine: boolean }
+  navigator: { onLine: boolean; locks: Locks | undefined }
 } {
   const page = new EventTarget()
   const document = new EventTarget()
@@ -83,6 +83,38 @@ t.test('client › in a page', async (t) => {
     page.dispatchEvent(new Event('pageshow'))
     t.equal(stage.asked.length, 1)
   })
+})
+
+t.test('client › in a page that may have no locks, a stream that tabs share is one of its own', async (t) => {
+  const { navigator } = fakePage(t)
+  const request = async (): Promise<never> => {
+    throw new DOMException('not here', 'SecurityError')
+  }
+  navigator.locks = { request }
+  const stage = await Stage.open(node)
+  t.teardown(() => stage.close())
+  const stream = await stage.open('{}', { opener: 'openSharedEventStream' })
+  await stage.untilListening(1)
+  await stage.publish(1)
+  const { data } = await stream.count(1)
+  t.same(data, stage.published)
+})
+
+t.test('client › a finite stream whose page is put away is broken, and asked for once', async (t) => {
+  const { page } = fakePage(t)
+  const stage = await Stage.open(node)
+  t.teardown(() => stage.close())
+  stage.answers.push((_request, reply) => {
+    stage.streams.push(reply.sseStart())
+    stage.streams[0]?.send('Hel')
+  })
+  const stream = await stage.open("{ method: 'POST', body: '' }")
+  await stream.count(1)
+  page.dispatchEvent(new Event('pagehide'))
+  const { reason } = await stream.ended()
+  page.dispatchEvent(new Event('pageshow'))
+  t.equal(reason, 'broken')
+  t.equal(stage.asked.length, 1)
 })
 
 t.test('client › wrong use', async (t) => {
