@@ -5,13 +5,15 @@
  */
 import Fastify from 'fastify'
 import eventStream from '../../lib/index.ts' // 'fastify-eventstream' in your project
+import { aiSdkChat } from './ai-sdk-chat.ts'
 import { anthropic } from './anthropic.ts'
 import { parrot } from './model.ts'
 import { openai } from './openai.ts'
 
 const app = Fastify({ logger: true, forceCloseConnections: true })
-await app.register(eventStream)
+await app.register(eventStream, { channels: { 'answer:*': { maxMessages: 100_000 } } })
 await app.register(openai, { model: parrot })
 await app.register(anthropic, { model: parrot })
+await app.register(aiSdkChat, { model: parrot })
 
 await app.listen({ port: Number(process.env.PORT ?? 3000) })

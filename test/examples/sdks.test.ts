@@ -1,4 +1,5 @@
 import Anthropic from '@anthropic-ai/sdk'
+import { DefaultChatTransport, readUIMessageStream } from 'ai'
 import OpenAI from 'openai'
 import t from 'tap'
 import { Child } from '../helpers/child.ts'
@@ -24,6 +25,21 @@ t.test('examples › sdks', async (t) => {
       max_tokens: 9
     })
     t.equal(await stream.finalText(), 'You said: Hello there')
+  })
+
+  await t.test('answers useChat()', async (t) => {
+    const transport = new DefaultChatTransport({ api: `${url}/api/chat` })
+    const parts = [{ type: 'text' as const, text: 'Hello there' }]
+    const stream = await transport.sendMessages({
+      trigger: 'submit-message',
+      chatId: 'mine',
+      messageId: undefined,
+      messages: [{ id: '1', role: 'user', parts }],
+      abortSignal: undefined
+    })
+    let last: unknown
+    for await (const message of readUIMessageStream({ stream, terminateOnError: true })) last = message
+    t.match(last, { parts: [{ type: 'text', text: 'You said: Hello there' }] })
   })
 
   await t.test('refuses what asks for no stream', async (t) => {
