@@ -44,13 +44,29 @@ export { type Cursor, type Place, placeAfter } from './history/place.ts'
 export type { RedisClient } from './history/redis/redis-link.ts'
 export { type RedisStoreOptions, redisStore } from './history/redis/redis-store.ts'
 export type {
+  Lease,
   Store,
   StoreAppend,
   StoreAppended,
   StoredMessage,
+  StoreLeases,
   StoreListener,
-  StorePast
+  StorePast,
+  TakenLease
 } from './history/store.ts'
 export type { Limits } from './history/window.ts'
+export type { RunEvent } from './run/diagnostics.ts'
+export type {
+  Run,
+  RunEnd,
+  RunEndState,
+  RunInfo,
+  RunOptions,
+  RunSource,
+  RunState,
+  Runs,
+  StartedRun
+} from './run/run.ts'
+export type { RunsOptions } from './run/run-options.ts'
 export type { EventMap, EventSchemas, EventsOf, Sendable, TypedMessage } from './wire/event-types.ts'
 export type { Message, MessageId, Serializer } from './wire/message.ts'

@@ -97,6 +97,16 @@ t.test('README › the guides do what they say', async (t) => {
     ['GET', '/busy', { headers: { accept: 'text/event-stream' } }, /^retry: 3\d{4}\n+$/],
     ['GET', '/busy', {}, /"code":"FST_ERR_EVENTSTREAM_RETRY_LATER"/],
     ['DELETE', '/streams/nobody', {}, '{"closed":0}'],
+    ['POST', '/answers/1', { body: 'to be', headers: { 'content-type': 'text/plain' } }, '{"id":"1"}'],
+    [
+      'GET',
+      '/answers/1',
+      {},
+      /event: token\ndata: {"word":"to"}\n\nid: \S+\nevent: token\ndata: {"word":"be"}\n\nid: \S+\nevent: end\ndata: {"state":"done"}\n\n/
+    ],
+    ['POST', '/exports', {}, '{"created":true,"state":"done"}'],
+    ['DELETE', '/answers/1', {}, '{"state":"done"}'],
+    ['GET', '/answers/2', {}, '{"message":"There is no such answer"}'],
     ['GET', '/private', {}, '{"message":"Log in first"}'],
     ['GET', '/inside', { headers: { origin: 'https://else.example' } }, '{"message":"Not for you"}']
   ]
@@ -284,8 +294,8 @@ t.test('README › its proxy configurations are the files that the tests run', a
 })
 
 t.test('README › the tables of options hold every option and its default', async (t) => {
-  const { drainMs, channels, history, limit, ...rest } = resolveOptions({})
-  const defaults = { ...rest, ...ENDLESS_DEFAULTS, drainMs, channels, history, limit }
+  const { drainMs, channels, history, runs, limit, ...rest } = resolveOptions({})
+  const defaults = { ...rest, ...ENDLESS_DEFAULTS, drainMs, channels, history, runs, limit }
   const shown = (value: unknown): string => {
     if (value === undefined) return 'none'
     return value === JSON.stringify ? 'JSON.stringify' : JSON.stringify(value)

@@ -27,6 +27,7 @@ import eventStream, {
   type PublishEvent,
   type ReadItem,
   type ReadOptions,
+  type RunEvent,
   type SSEConnection,
   type SubscribeOptions,
   type Subscription
@@ -375,6 +376,7 @@ export function watched({ sse }: FastifyInstance): void {
     'fastify-eventstream:close': CloseEvent
     'fastify-eventstream:publish': PublishEvent
     'fastify-eventstream:gap': GapEvent
+    'fastify-eventstream:run': RunEvent
     'fastify-eventstream:flush': FlushEvent
   }>()
   expectTypeOf<PublishEvent>().toHaveProperty('channels').toEqualTypeOf<readonly string[]>()

@@ -148,6 +148,26 @@ export const FST_ERR_EVENTSTREAM_HISTORY_AWAY: Constructor<[{ cause: unknown }]>
   503
 )
 
+/** The store of the history lacks what was asked for, which is optional. */
+export const FST_ERR_EVENTSTREAM_NOT_SUPPORTED: Constructor<[string]> = createError(
+  'FST_ERR_EVENTSTREAM_NOT_SUPPORTED',
+  'The store of the history has no %s()'
+)
+
+/** As many runs go on as `runs.max` allows. */
+export const FST_ERR_EVENTSTREAM_TOO_MANY_RUNS: Constructor<[number]> = createError(
+  'FST_ERR_EVENTSTREAM_TOO_MANY_RUNS',
+  'No more than %d runs may go on',
+  503
+)
+
+/** As many runs of the key go on as `runs.maxPerKey` allows. */
+export const FST_ERR_EVENTSTREAM_TOO_MANY_RUNS_PER_KEY: Constructor<[number]> = createError(
+  'FST_ERR_EVENTSTREAM_TOO_MANY_RUNS_PER_KEY',
+  'No more than %d of your runs may go on',
+  429
+)
+
 /**
  * The wording of everything that is checked: *Expected `name` to be …, got a string*. It has names and rules, but no value:
  * who reads an error's text may be somebody who must not read the data.

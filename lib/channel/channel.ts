@@ -157,6 +157,15 @@ export interface Channel<Events extends object = EventMap> {
   end(last?: Publishable<Events>): Promise<void>
 
   /**
+   * Forgets all messages that are kept, on all servers, and that the channel has ended, if it has. Who is behind is told a
+   * gap. Who has everything is told nothing; with a store, it may be told a gap when it comes back.
+   *
+   * @returns a promise, which rejects with FST_ERR_EVENTSTREAM_NOT_SUPPORTED if the history's store cannot do it, or
+   * FST_ERR_EVENTSTREAM_HISTORY_AWAY; if nobody waits for it, the error is logged instead.
+   */
+  clear(): Promise<void>
+
+  /**
    * Gives the connection what is published, each message once and in order. A client that returns with a cursor gets
    * first what it missed. A connection that has ended is not subscribed. A connection that is subscribed with the same
    * options keeps its subscription.

@@ -5,7 +5,7 @@ import { ownText } from '../base/own-text.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { AnyConnection } from '../connection/sse-connection.ts'
 import type { Appended, AppendOptions } from '../history/append.ts'
-import { END_TEXT } from '../history/window.ts'
+import { END_TEXT, type Limits } from '../history/window.ts'
 import type { EventSchemas } from '../wire/event-types.ts'
 import type { Frame } from '../wire/frame.ts'
 import { assertNoId } from '../wire/message.ts'
@@ -17,7 +17,13 @@ import type {
   SubscribeOptions,
   Subscription
 } from './channel.ts'
-import { type ChannelPatterns, LIMITS, optionsFor, type ResolvedChannelOptions } from './channel-options.ts'
+import {
+  CHANNEL_DEFAULTS,
+  type ChannelPatterns,
+  LIMITS,
+  optionsFor,
+  type ResolvedChannelOptions
+} from './channel-options.ts'
 import { publishChannel } from './diagnostics.ts'
 import { type ChannelHost, LiveChannel } from './live-channel.ts'
 import type { LiveSubscription } from './live-subscription.ts'
@@ -35,11 +41,19 @@ const NO_OPTIONS: Readonly<object> = Object.freeze({})
 /** An end that is no message. No other has its key. */
 const END = { text: END_TEXT, byteLength: END_TEXT.length, key: '\0end' } as const
 
+/** What the names of channels begin with to which only runs publish. */
+export const RUN_PREFIX = 'sse-run:'
+
+/** A frame, and what it is about. */
+export type KeyedFrame = Frame & { readonly key: string }
+
 /** What the channels of a registration need of it. */
 export interface ChannelsHost {
   readonly shared: Shared
   readonly defaults: ResolvedChannelOptions
   readonly patterns: ChannelPatterns
+  /** Of the channels of runs. */
+  readonly runLimits: Limits
   isOwn(connection: Connection): boolean
   /** @throws what encoding a message throws, also if it is none of the declared events. */
   encode(message: Publishable, schemas: EventSchemas | undefined): Frame
@@ -73,10 +87,20 @@ export class Channels implements ChannelHost {
     this.#isReady = true
   }
 
+  /** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION */
   get(name: string, options?: ChannelOptions): LiveChannel {
+    if (typeof name === 'string' && name.startsWith(RUN_PREFIX)) {
+      throw invalid('the channel name', `none that begins with ${RUN_PREFIX}`, name)
+    }
     const channel = this.#known.get(name)?.deref() ?? this.#create(name)
     if (options !== undefined) this.#configure(channel, options)
     return channel
+  }
+
+  /** The channel to which a run of this name publishes. */
+  ofRun(name: string): LiveChannel {
+    const full = RUN_PREFIX + name
+    return this.#known.get(full)?.deref() ?? this.#create(full)
   }
 
   subscribe(connection: AnyConnection, names: readonly string[], options?: SubscribeOptions): Subscription[] {
@@ -107,16 +131,11 @@ export class Channels implements ChannelHost {
     const channels = namesOf(names).map((name) => this.get(name))
     if (channels.length === 0) throw invalid('the channels', 'at least one name', names)
     const messages = (Array.isArray(given) ? given : [given]) as readonly Publishable[]
-    const frames = messages.map((message) => ({
-      ...this.#encodeFor(channels, message),
-      key: key ?? eventOf(message)
-    }))
-    const byteLength = frames.reduce((sum, frame) => sum + frame.byteLength, 0)
-    const published = this.#append(channels, frames, byteLength, {
-      idempotencyKey,
-      isKept: keep,
-      isEnd: false
+    const frames = messages.map((message) => {
+      const frame = this.#frameOf(channels, message)
+      return key === undefined ? frame : { ...frame, key }
     })
+    const published = this.#append(channels, frames, { idempotencyKey, isKept: keep, isEnd: false })
     const result = published.then(({ cursors, isEnded }) => {
       if (isEnded) throw new FST_ERR_EVENTSTREAM_CHANNEL_ENDED()
       return Array.isArray(given) ? cursors : cursors[0]
@@ -125,12 +144,26 @@ export class Channels implements ChannelHost {
   }
 
   end(channel: LiveChannel, given?: Publishable): Promise<void> {
-    const frame = given === undefined ? END : { ...this.#encodeFor([channel], given), key: eventOf(given) }
+    const frame = given === undefined ? END : this.#frameOf([channel], given)
     const options = { idempotencyKey: undefined, isKept: true, isEnd: true }
     return this.#observe(
-      this.#append([channel], [frame], frame.byteLength, options).then(() => {}),
+      this.#append([channel], [frame], options).then(() => {}),
       [channel]
     )
+  }
+
+  /** @throws what encoding a message throws. */
+  frameOf(channel: LiveChannel, message: Publishable): KeyedFrame {
+    return this.#frameOf([channel], message)
+  }
+
+  /** Appends to the channel of a run. */
+  append(
+    channel: LiveChannel,
+    frames: readonly KeyedFrame[],
+    options: Pick<AppendOptions, 'isEnd' | 'token'>
+  ): Promise<Appended> {
+    return this.#append([channel], frames, { idempotencyKey: undefined, isKept: true, ...options })
   }
 
   isOwn(connection: Connection): boolean {
@@ -142,8 +175,9 @@ export class Channels implements ChannelHost {
     return this.#host.encode(message, events)
   }
 
+  /** That by which servers tell each other of runs is none of the application's. */
   channelOnUse(channel: LiveChannel): void {
-    this.#live.add(channel)
+    if (channel.name !== RUN_PREFIX) this.#live.add(channel)
   }
 
   channelOnIdle(channel: LiveChannel): void {
@@ -156,8 +190,7 @@ export class Channels implements ChannelHost {
 
   async #append(
     channels: readonly LiveChannel[],
-    frames: readonly (Frame & { readonly key: string })[],
-    byteLength: number,
+    frames: readonly KeyedFrame[],
     options: AppendOptions
   ): Promise<Appended> {
     const { history, rounds, counters } = this.shared
@@ -173,7 +206,7 @@ export class Channels implements ChannelHost {
         publishChannel.publish({ channels: names, cursor, byteLength })
       }
     }
-    await rounds.publish(byteLength)
+    await rounds.publish(frames.reduce((sum, { byteLength }) => sum + byteLength, 0))
     return appended
   }
 
@@ -182,6 +215,10 @@ export class Channels implements ChannelHost {
       const names = channels.map(({ name }) => name)
       this.shared.log.error({ err, channels: names }, 'a message could not be published')
     })
+  }
+
+  #frameOf(channels: readonly LiveChannel[], message: Publishable): KeyedFrame {
+    return { ...this.#encodeFor(channels, message), key: eventOf(message) }
   }
 
   /** The message must fit all of the channels, and is encoded as the first one that declares events says. */
@@ -199,8 +236,11 @@ export class Channels implements ChannelHost {
 
   #create(name: string): LiveChannel {
     checkName(name)
-    const { defaults, patterns } = this.#host
-    const channel = new LiveChannel(this, ownText(name), optionsFor(name, defaults, patterns))
+    const { defaults, patterns, runLimits } = this.#host
+    const options = name.startsWith(RUN_PREFIX)
+      ? Object.freeze({ ...CHANNEL_DEFAULTS, ...runLimits, gapEvent: defaults.gapEvent })
+      : optionsFor(name, defaults, patterns)
+    const channel = new LiveChannel(this, ownText(name), options)
     this.#known.set(channel.name, new WeakRef(channel))
     this.#collected.register(channel, channel.name)
     return channel

@@ -1,5 +1,6 @@
 import { type Check, checkBoolean, checked, checkFunction, invalid } from '../base/check.ts'
 import { FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED } from '../base/errors.ts'
+import { ObservedPromise } from '../base/observed-promise.ts'
 import { isThenable } from '../base/thenable.ts'
 import { within } from '../base/within.ts'
 import { Connection } from '../connection/connection.ts'
@@ -76,6 +77,8 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
   readonly #readers = new Set<Readership>()
   /** How many of all these there are. */
   #uses = 0
+  /** After which its first message is, or was. */
+  first: Place = 0
 
   constructor(host: ChannelHost, name: string, options: ResolvedChannelOptions) {
     this.#host = host
@@ -89,6 +92,11 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
 
   get size(): number {
     return this.#subscriptions.size
+  }
+
+  /** Whether it has a subscription or a reader here. */
+  get isUsed(): boolean {
+    return this.#uses > 0
   }
 
   get subscriptions(): readonly LiveSubscription[] {
@@ -121,6 +129,11 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
 
   end(last?: Publishable): Promise<void> {
     return this.#host.end(this, last)
+  }
+
+  clear(): Promise<void> {
+    const cleared = this.#host.shared.history.clear(this.window)
+    return ObservedPromise.of(cleared, (err) => this.#logFailed('clear()', err))
   }
 
   subscribe(connection: AnyConnection, options: SubscribeOptions = NO_OPTIONS): Subscription {
@@ -263,7 +276,7 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
     const { history } = this.#host.shared
     if (from === 'now') return { ...FROM_THE_FIRST, place: history.stampOwn(), isPast: false }
     if (from === 'oldest') return { ...FROM_THE_FIRST, isOldest: true }
-    if (from === 'first') return FROM_THE_FIRST
+    if (from === 'first') return startAt(this.first)
     if (typeof from === 'object') return { ...FROM_THE_FIRST, last: from.last }
     const place = history.placeOf(from)
     if (place !== undefined) return startAt(place)

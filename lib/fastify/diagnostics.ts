@@ -2,6 +2,7 @@ import { type Diagnostics, diagnostics } from '../base/diagnostics.ts'
 import type { GapEvent, PublishEvent } from '../channel/diagnostics.ts'
 import type { FlushEvent } from '../connection/flush.ts'
 import type { CloseReason, SSEConnection } from '../connection/sse-connection.ts'
+import type { RunEvent } from '../run/diagnostics.ts'
 
 /** A stream's head is out. */
 export interface OpenEvent {
@@ -20,6 +21,7 @@ export interface DiagnosticsEvents {
   'fastify-eventstream:close': CloseEvent
   'fastify-eventstream:publish': PublishEvent
   'fastify-eventstream:gap': GapEvent
+  'fastify-eventstream:run': RunEvent
   'fastify-eventstream:flush': FlushEvent
 }
 

@@ -9,6 +9,7 @@ import type {
 } from '../channel/channel.ts'
 import type { AnyConnection, SSEConnection } from '../connection/sse-connection.ts'
 import type { Cursor } from '../history/place.ts'
+import type { Runs } from '../run/run.ts'
 import type { Checked, EventMap, EventSchemas, EventsOf } from '../wire/event-types.ts'
 
 /** Counts since the plugin was registered. */
@@ -23,6 +24,8 @@ export interface EventStreamStats {
   readonly channels: number
   /** Subscriptions that there are now. */
   readonly subscriptions: number
+  /** Runs that go on, on this server. */
+  readonly runs: number
   /** Messages that were published; retries that were known count too. */
   readonly published: number
   /** Published messages that were written to connections, once for each. */
@@ -93,6 +96,9 @@ export interface EventStreams<Provider extends FastifyTypeProvider = FastifyType
     options?: SubscribeOptions
   ): readonly Subscription[]
 
+  /** Messages that a source makes and no client owns, as the answer of a language model, a build or an export. */
+  readonly runs: Runs
+
   /**
    * Where the history stands now: a snapshot that is read after it can be followed from there, whatever channels it
    * concerns.
@@ -109,7 +115,7 @@ export interface EventStreams<Provider extends FastifyTypeProvider = FastifyType
 
   /**
    * Ends the streams as the shutdown does, while the server still answers other requests: starts no more, ends endless ones
-   * at once, and gives finite ones time. For answers that take longer than Fastify's `pluginTimeout` lets `app.close()` wait.
+   * at once, and gives finite ones and runs time. For answers that take longer than Fastify's `pluginTimeout` lets `app.close()` wait.
    *
    * @param options `timeoutMs`, by default `drainMs`: afterwards those that are still there are broken off.
    * @returns a promise that resolves when all have ended.

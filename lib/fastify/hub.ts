@@ -34,6 +34,8 @@ import type { AnyConnection, SSEConnection } from '../connection/sse-connection.
 import { Heartbeat } from '../connection/watchdog.ts'
 import { History } from '../history/history.ts'
 import type { Cursor } from '../history/place.ts'
+import type { Limits } from '../history/window.ts'
+import { LiveRuns } from '../run/live-runs.ts'
 import { DeclaredEvents } from '../wire/declared-events.ts'
 import type { EventMap, EventSchemas } from '../wire/event-types.ts'
 import { encodePublished, type Frame } from '../wire/frame.ts'
@@ -56,6 +58,11 @@ import { optionsOfRoute } from './route-options.ts'
 import { type Registration, Servers } from './servers.ts'
 import { assertNotPipelined, sendHead, sendNoContent, takeOver, transportBeforeHead } from './takeover.ts'
 
+/** Runs end before those who read them are ended. */
+const RUNS_TIME = 9 / 10
+/** More than any run has: its bytes are limited. */
+const MAX_RUN_MESSAGES = 1_000_000_000
+
 /** All that one registration of the plugin holds. */
 export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registration {
   readonly #options: ResolvedOptions
@@ -68,6 +75,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
   readonly shared: Shared
   readonly #channelDefaults: ResolvedChannelOptions
   readonly #channels: Channels
+  readonly runs: LiveRuns
   readonly #app: FastifyInstance
   readonly #declarations = new WeakMap<FastifyInstance, WeakMap<EventSchemas, DeclaredEvents>>()
   readonly #flush = new Flush()
@@ -92,6 +100,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
     this.shared = new Shared(history, this.#flush, this.#counters, log, options.gapEvent)
     this.reserve(options)
     this.#channels = new Channels(this)
+    this.runs = new LiveRuns(this.#channels, options.runs, options.maxMessageBytes)
     this.#isLogged = requestLogging(app)
     this.#admission = new Admission(options, this.#counters, this.#isLogged)
   }
@@ -118,6 +127,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
       refused,
       channels: this.#channels.live.size,
       subscriptions,
+      runs: this.runs.size,
       published,
       delivered,
       messages,
@@ -135,6 +145,11 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
 
   get patterns(): ChannelPatterns {
     return this.#options.channels
+  }
+
+  get runLimits(): Limits {
+    const { maxBytes, keepEndedMs } = this.#options.runs
+    return { maxMessages: MAX_RUN_MESSAGES, maxBytes, maxAgeMs: false, keepEndedMs }
   }
 
   get channels(): ReadonlySet<Channel> {
@@ -264,7 +279,8 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
   drain({ timeoutMs = this.#options.drainMs }: { timeoutMs?: number } = {}): Promise<void> {
     checkMs('timeoutMs', timeoutMs)
     this.#isClosing = true
-    return this.#drainer.drain(timeoutMs)
+    const drained = Promise.all([this.runs.drain(timeoutMs * RUNS_TIME), this.#drainer.drain(timeoutMs)])
+    return drained.then(() => {})
   }
 
   /** The server is about to close: `drain()`, and of HTTP/2 the sessions, too. */
@@ -282,6 +298,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
   async ready(): Promise<void> {
     this.#channels.ready()
     await this.shared.history.open()
+    this.runs.ready()
   }
 
   /** Finds out whether the history knows what the client brings. @returns `undefined` if that is known already. */
@@ -293,6 +310,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
   /** The server has closed. */
   close(): Promise<void> {
     this.#servers.leave(this)
+    this.runs.close()
     return this.#channels.close()
   }
 

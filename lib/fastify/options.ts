@@ -26,6 +26,12 @@ import {
 import type { Connection } from '../connection/connection.ts'
 import { type Farewell, farewellFrame } from '../connection/farewell.ts'
 import type { Store } from '../history/store.ts'
+import {
+  RUNS_DEFAULTS,
+  type ResolvedRunsOptions,
+  type RunsOptions,
+  resolveRunsOptions
+} from '../run/run-options.ts'
 import { assertUndeclared, checkEvents } from '../wire/declared-events.ts'
 import type { EventSchemas } from '../wire/event-types.ts'
 import type { Serializer } from '../wire/message.ts'
@@ -185,6 +191,8 @@ export interface EventStreamOptions extends StreamOptions, SharedChannelOptions 
   channels?: ChannelPatterns
   /** What all channels together may take. */
   history?: HistoryOptions
+  /** What is set for all runs. */
+  runs?: RunsOptions
   /**
    * How many streams may be open at once, over all routes.
    * @defaultValue none
@@ -196,10 +204,13 @@ export interface EventStreamOptions extends StreamOptions, SharedChannelOptions 
 type KindOptions = Required<Pick<StreamOptions, 'finite' | 'head' | 'checkAccept' | 'farewell'>>
 
 type OwnOptions = Readonly<
-  Required<Omit<EventStreamOptions, keyof SharedChannelOptions | keyof KindOptions | 'history' | 'limit'>>
+  Required<
+    Omit<EventStreamOptions, keyof SharedChannelOptions | keyof KindOptions | 'history' | 'limit' | 'runs'>
+  >
 > & {
   readonly history: Readonly<Required<Pick<HistoryOptions, 'maxTotalBytes'>> & HistoryOptions>
   readonly limit: Limit<Connection> | undefined
+  readonly runs: ResolvedRunsOptions
 }
 
 type AllChannelsOptions = Omit<ResolvedChannelOptions, (typeof LIMITS)[number] | 'events'>
@@ -228,6 +239,7 @@ const DEFAULTS: OwnOptions & AllChannelsOptions = Object.freeze({
   channels: {},
   history: { maxTotalBytes: 67_108_864 },
   limit: undefined,
+  runs: RUNS_DEFAULTS,
   slow,
   afterGap,
   gapEvent
@@ -291,6 +303,7 @@ const PLUGIN_CHECKS: Readonly<Record<keyof EventStreamOptions, Check>> = {
   channels: checkPatterns,
   history: checkNothing,
   limit: checkNothing,
+  runs: checkNothing,
   ...ALL_CHANNELS_CHECKS
 }
 
@@ -305,10 +318,11 @@ const REGISTER_OPTIONS = new Set(['prefix', 'logLevel', 'logSerializers'])
 export function resolveOptions(given: EventStreamOptions): ResolvedOptions {
   checkObject('the options', given)
   const own = Object.entries(given).filter(([name]) => !REGISTER_OPTIONS.has(name))
-  const { history = {}, limit, ...options }: EventStreamOptions = Object.fromEntries(own)
+  const { history = {}, limit, runs = {}, ...options }: EventStreamOptions = Object.fromEntries(own)
   const base = {
     ...DEFAULTS,
     limit: limitOf(limit),
+    runs: resolveRunsOptions(runs),
     history: Object.freeze({ ...DEFAULTS.history, ...checkHistory('history', history) })
   }
   return merge(base, options, PLUGIN_CHECKS)
@@ -367,7 +381,7 @@ function sharedOfKind(options: ResolvedOptions, isOfFinite: boolean): ResolvedSt
 
 function merge(
   base: ResolvedOptions,
-  given: Omit<EventStreamOptions & StartOptions, 'history' | 'limit'>,
+  given: Omit<EventStreamOptions & StartOptions, 'history' | 'limit' | 'runs'>,
   checks: Readonly<Record<string, Check>>
 ): ResolvedOptions {
   const options: ResolvedOptions = { ...base, ...checked(given, checks) }

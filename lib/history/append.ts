@@ -17,12 +17,14 @@ export interface AppendOptions {
   readonly isKept: boolean
   /** Whether the channels end with the last of them. */
   readonly isEnd: boolean
+  /** Of a lease on the channel. */
+  readonly token?: string | undefined
 }
 
 /** What became of messages: their cursors, or those that they got when they were appended before. */
 export interface Appended {
   readonly cursors: readonly Cursor[]
   readonly isNew: boolean
-  /** Nothing was appended, because one of the channels has ended. */
+  /** Nothing was appended, because one of the channels has ended, or is not the appender's. */
   readonly isEnded: boolean
 }

@@ -7,7 +7,7 @@ import { Budget, type ListedEntry } from './budget.ts'
 import { Expiry } from './expiry.ts'
 import { Forgotten } from './forgotten.ts'
 import { type Cursor, formatCursor, type Place, parseCursor, placeAfter, timeOfPlace } from './place.ts'
-import type { Store, StoredMessage, StoreListener, StorePast } from './store.ts'
+import type { Store, StoredMessage, StoreLeases, StoreListener, StorePast } from './store.ts'
 import { StoreLink } from './store-link.ts'
 import { type Entry, type Limits, Window, type WindowHost } from './window.ts'
 
@@ -125,6 +125,35 @@ export class History implements WindowHost, StoreListener {
     if (scoped !== undefined && this.#cursors.has(scoped)) this.#cursors.set(scoped, cursors)
     this.#budget.trim()
     return { cursors, isNew: true, isEnded: false }
+  }
+
+  /** Leases on channels, if there is somebody who gives them. */
+  get leases(): StoreLeases | undefined {
+    return this.#link?.leases
+  }
+
+  /** Forgets all that is kept of a channel. @throws FST_ERR_EVENTSTREAM_NOT_SUPPORTED or FST_ERR_EVENTSTREAM_HISTORY_AWAY */
+  async clear(window: Window): Promise<void> {
+    if (this.#link !== undefined) await this.#link.clear(window.channel)
+    else window.forget(window.newest?.place ?? 0)
+  }
+
+  /**
+   * A channel that only this process has begins anew: who comes back with a place in what it had lacks all of it.
+   *
+   * @returns the place after which it begins.
+   */
+  async begin(window: Window, isEnded: boolean): Promise<Place> {
+    if (this.#link !== undefined) {
+      if (isEnded) await this.#link.clear(window.channel)
+      return await this.#link.now()
+    }
+    const place = this.stamp()
+    if (isEnded) {
+      window.lose(place)
+      this.#forgotten.set(window.channel, place)
+    }
+    return place
   }
 
   /** What is in memory of a channel. To be used at once, and as long as it has messages or a follower. */
@@ -271,7 +300,8 @@ export class History implements WindowHost, StoreListener {
   #receive(message: StoredMessage): void {
     const windows = message.channels.map((channel) => this.#windows.get(channel))
     const followed = windows.filter((window) => window?.isFollowed) as Window[]
-    this.#append(this.#entryOf(message, followed, undefined))
+    if (message.clears === undefined) this.#append(this.#entryOf(message, followed, undefined))
+    else for (const window of followed) window.forget(message.clears)
     this.#moveTo(message.place)
   }
 

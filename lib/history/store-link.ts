@@ -1,11 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { Deferred } from '../base/deferred.ts'
-import { FST_ERR_EVENTSTREAM_HISTORY_AWAY, FST_ERR_EVENTSTREAM_PUBLISH_FAILED } from '../base/errors.ts'
+import {
+  FST_ERR_EVENTSTREAM_HISTORY_AWAY,
+  FST_ERR_EVENTSTREAM_NOT_SUPPORTED,
+  FST_ERR_EVENTSTREAM_PUBLISH_FAILED
+} from '../base/errors.ts'
 import { within } from '../base/within.ts'
 import type { Appendable, Appended, AppendOptions } from './append.ts'
 import { type Cursor, formatCursor, type Place } from './place.ts'
-import type { Store, StoreListener, StorePast } from './store.ts'
+import type { Store, StoreLeases, StoreListener, StorePast } from './store.ts'
 import type { Window } from './window.ts'
 
 /** What a link needs of its history. */
@@ -88,6 +92,25 @@ export class StoreLink {
   /** @throws FST_ERR_EVENTSTREAM_HISTORY_AWAY */
   read(channel: string): Promise<StorePast> {
     return this.#ask(() => this.#store.read(channel, 0))
+  }
+
+  /** @throws FST_ERR_EVENTSTREAM_NOT_SUPPORTED or FST_ERR_EVENTSTREAM_HISTORY_AWAY */
+  async clear(channel: string): Promise<void> {
+    if (this.#store.clear === undefined) throw new FST_ERR_EVENTSTREAM_NOT_SUPPORTED('clear')
+    await this.#ask(async () => this.#store.clear?.(channel))
+  }
+
+  /** Those of the store. Each call may throw FST_ERR_EVENTSTREAM_HISTORY_AWAY. */
+  get leases(): StoreLeases | undefined {
+    const { leases } = this.#store
+    if (leases === undefined) return undefined
+    return {
+      take: (...args) => this.#ask(() => leases.take(...args)),
+      renew: (...args) => this.#ask(() => leases.renew(...args)),
+      takeOver: (...args) => this.#ask(() => leases.takeOver(...args)),
+      look: (...args) => this.#ask(() => leases.look(...args)),
+      list: () => this.#ask(() => leases.list())
+    }
   }
 
   /** Whether the store knows a place; `undefined`: that was not asked, or not lately. */

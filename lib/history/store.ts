@@ -42,6 +42,12 @@ export interface Store {
   /** A place at or after all that was appended before the call. */
   head(): Promise<Place>
 
+  /** Forgets all that is kept of a channel, its end too, and tells that by a message with `clears`. Without it nothing can. */
+  clear?(channel: string): Promise<void>
+
+  /** Without it, what runs is known to its own server only. */
+  readonly leases?: StoreLeases
+
   /** Lets go of everything. Nothing is told any more. */
   close(): Promise<void>
 }
@@ -77,6 +83,8 @@ export interface StoreAppend {
   readonly isKept: boolean
   /** Whether nothing more is appended to the channels as long as the last of these messages is kept. */
   readonly isEnd: boolean
+  /** That of the lease on the channel, if there is one, which `isEnd` gives up. */
+  readonly token?: string | undefined
 }
 
 /** What became of messages. */
@@ -84,7 +92,7 @@ export interface StoreAppended {
   /** Theirs, or of what was appended before with the same idempotency key. */
   readonly places: readonly Place[]
   readonly isNew: boolean
-  /** Nothing was appended, because one of the channels has ended. */
+  /** Nothing was appended, because one of the channels has ended, or is not the appender's. */
   readonly isEnded: boolean
 }
 
@@ -98,6 +106,8 @@ export interface StoredMessage {
   readonly key: string
   readonly isKept: boolean
   readonly isEnd: boolean
+  /** It is no message, but says that all of its channels that is at or before this place is forgotten. */
+  readonly clears?: Place
 }
 
 export interface StorePast {
@@ -107,4 +117,53 @@ export interface StorePast {
   readonly dropped: Place
   /** Whether the channel has ended, wherever it is read from. */
   readonly isEnded: boolean
+}
+
+/**
+ * Leases on channels: from `take()` until its end, only the one who has the lease's token appends to a channel, and nobody
+ * once the lease is over. Times are the store's.
+ */
+export interface StoreLeases {
+  /**
+   * Takes a lease that nobody has or had, and forgets all that is kept of the channel, as `clear()` does.
+   *
+   * @param end the place of the channel's end, if that may be forgotten.
+   * @returns the place after which the channel begins; `undefined`: there is a lease, or an end is kept.
+   */
+  take(channel: string, lease: Lease, end: Place | undefined): Promise<Place | undefined>
+
+  /**
+   * Makes leases last for so many milliseconds from now on.
+   *
+   * @returns of each how many servers follow its channel; `undefined`: it is over, or another's.
+   */
+  renew(
+    leases: readonly { readonly channel: string; readonly token: string }[],
+    ms: number
+  ): Promise<readonly (number | undefined)[]>
+
+  /** Takes leases that are over, which end the channels of those who had them. Some; the others later. */
+  takeOver(token: string, ms: number): Promise<readonly TakenLease[]>
+
+  /** Who has a channel, or how it has ended. */
+  look(channel: string): Promise<{ readonly lease?: TakenLease; readonly end?: StoredMessage }>
+
+  /** All that somebody has. */
+  list(): Promise<readonly TakenLease[]>
+}
+
+export interface Lease {
+  /** Nobody else has it: letters and digits. */
+  readonly token: string
+  readonly ms: number
+  /** For who takes it over. */
+  readonly note: string
+}
+
+/** A lease that somebody has. */
+export interface TakenLease {
+  readonly channel: string
+  /** After which the channel begins. */
+  readonly place: Place
+  readonly note: string
 }

@@ -184,6 +184,14 @@ export class Window implements Expiring {
     this.#follower?.windowOnLoad()
   }
 
+  /** What came at or before a place is forgotten. Who has it is told nothing. */
+  forget(place: Place): void {
+    this.dropUntil(place)
+    this.#dropped = Math.max(this.#dropped, place)
+    this.#hasEnded = false
+    this.#follower?.windowOnAppend()
+  }
+
   /** Nothing that came at or before a place is there any more. */
   lose(place: Place): void {
     this.clear()

@@ -187,6 +187,7 @@ const PLUGIN_ROWS: readonly Row[] = [
   ],
   ['history', 'an object', [{ maxTotalBytes: 1 }, { maxTotalBytes: 2 ** 53 - 1 }], [...NO_OBJECT, FALSE]],
   ['limit', 'an object', [], [...NO_OBJECT, FALSE]],
+  ['runs', 'an object', [], [...NO_OBJECT, FALSE]],
   ...CHANNEL_ROWS
 ]
 
@@ -285,6 +286,7 @@ t.test('resolveOptions', async (t) => {
       drainMs: 5_000,
       channels: {},
       history: { maxTotalBytes: 67_108_864 },
+      runs: { maxBytes: 8_388_608, keepEndedMs: 300_000, leaseMs: 10_000 },
       limit: undefined,
       slow: 'gap',
       afterGap: 'oldest',

@@ -13,6 +13,7 @@ import type { Connection } from '../../lib/connection/connection.ts'
 import { Flush, type Work } from '../../lib/connection/flush.ts'
 import { type ResolvedOptions, resolveOptions } from '../../lib/fastify/options.ts'
 import { History } from '../../lib/history/history.ts'
+import type { Limits } from '../../lib/history/window.ts'
 import type {
   ChannelOptions,
   Cursor,
@@ -60,6 +61,10 @@ export class ChannelBench implements ChannelsHost {
     this.shared = new Shared(this.history, this.#flush, this.counters, log, gapEvent)
     this.shared.reserved.addCursor(this.#options.cursorEvent)
     this.channels = new Channels(this)
+  }
+
+  get runLimits(): Limits {
+    return CHANNEL_DEFAULTS
   }
 
   get patterns(): ChannelPatterns {

@@ -6,16 +6,19 @@
 -- ARGV     1  what the history calls itself, or '' for whatever it does
 --          2  a random integer from 0 to 65535
 --          3  an idempotency key, or '', and 4 for how many milliseconds it counts
---          5  1 for messages that are kept, 0 for those that are only for who is here, 2 if the channels end with them
+--          5  1 for messages that are kept, 0 for those that are only for who is here, 2 if the channels end with them; then,
+--             after a space, the token of the lease on the channel, if there is one
 --          6  how many channels follow: of each its name, the messages, bytes of text and milliseconds that are kept, and
 --             for how many milliseconds all that is there is kept when it has ended; four times 0: as before
 --          then of each message a header (JSON: [key] or [key, channels]; '': no key), and its text, which ends with an empty line
 --
 -- Returns an array: 1 if the messages are new, or 0; whether a channel's limits have changed, 1 or 0; and the messages' places.
--- An error that begins with ENDED says that a channel has ended; one that begins with EPOCH says what the history calls itself.
+-- An error that begins with ENDED says that a channel has ended, with OWNED, that somebody else has a lease on it; one that begins with EPOCH says what the history calls itself.
 local base = KEYS[1]
 local ids, heads, sizes = base .. ':ids', base .. ':heads', base .. ':sizes'
-local epoch, random, isKept = ARGV[1], tonumber(ARGV[2]), ARGV[5] ~= '0'
+local owners, leases = base .. ':owners', base .. ':leases'
+local kind, token = string.match(ARGV[5], '^(%d) ?(.*)$')
+local epoch, random, isKept, isEnd = ARGV[1], tonumber(ARGV[2]), kind ~= '0', kind == '2'
 local once, onceMs = ARGV[3] ~= '' and base .. ':once:' .. ARGV[3], ARGV[4]
 local DAY_MS, PROVED_US, MAX_IDS = 86400000, 600000000, 100000
 
@@ -40,7 +43,12 @@ local last = newest[1] and tonumber(string.match(newest[1], '^%d+')) or 0
 
 local function text(place) return string.format('%.0f', place) end
 
-local isEnd = ARGV[5] == '2'
+local function isOwned(name)
+  local owner = redis.call('HGET', owners, name)
+  if not owner then return token ~= '' end
+  return string.match(owner, '^%w+') ~= token or tonumber(redis.call('ZSCORE', leases, name) or 0) * 1000 < now
+end
+
 local channels, at, isChanged = {}, 7, 0
 for i = 1, tonumber(ARGV[6]) do
   local name = ARGV[at]
@@ -49,6 +57,7 @@ for i = 1, tonumber(ARGV[6]) do
   at = at + 5
   local total, dropped, ended, limits = string.match(redis.call('HGET', sizes, name) or '', '^(%d+) (%d+) (%d) (.*)$')
   if ended == '1' and redis.call('EXISTS', channel.log) == 1 then return redis.error_reply('ENDED ' .. name) end
+  if isOwned(name) then return redis.error_reply('OWNED ' .. name) end
   if isKept then
     channel.head = redis.call('ZSCORE', heads, name) or '0'
     if given == '0 0 0 0' then given = limits or '1000 1048576 300000 300000' end
@@ -98,6 +107,10 @@ for _, channel in ipairs(isKept and channels or {}) do
     end
   end
   redis.call('PEXPIRE', log, maxAgeMs > 0 and math.min(maxAgeMs, DAY_MS) or DAY_MS)
+  if isEnd and token ~= '' then
+    redis.call('HDEL', owners, channel.name)
+    redis.call('ZREM', leases, channel.name)
+  end
   redis.call('ZADD', heads, channel.head, channel.name)
   redis.call('HSET', sizes, channel.name, text(channel.total) .. ' ' .. text(channel.dropped) .. (isEnd and ' 1 ' or ' 0 ') .. channel.limits)
 end

@@ -28,7 +28,13 @@ export function parseNotice(channel: string, body: string): Notice | undefined {
   const end = body.indexOf('\n')
   const [, place, previous] = /^(\d+) (\d+|-)$/.exec(body.slice(0, end)) ?? []
   if (place === undefined || previous === undefined) return undefined
-  const message = parseMessage(channel, Number(place), body.slice(end + 1), previous !== '-')
+  const message = parseMessage(
+    channel,
+    Number(place),
+    body.slice(end + 1),
+    previous !== '-',
+    Number(previous)
+  )
   return message && { message, previous: previous === '-' ? undefined : Number(previous) }
 }
 
@@ -74,23 +80,25 @@ function parseMessage(
   channel: string,
   place: Place,
   body: string,
-  isKept: boolean
+  isKept: boolean,
+  previous: Place = 0
 ): StoredMessage | undefined {
   const end = body.indexOf('\n')
   if (end < 0) return undefined
   const header = parseHeader(body.slice(0, end))
   if (header === undefined) return undefined
-  const { key, channels = [channel], isEnd } = header
-  return { place, channels, key, isEnd, text: body.slice(end + 1), isKept }
+  const { key, channels = [channel], kind } = header
+  const message = { place, channels, key, isEnd: kind === 'end', text: body.slice(end + 1), isKept }
+  return kind === 'clear' ? { ...message, clears: previous } : message
 }
 
 function parseHeader(
   header: string
-): { key: string; channels: string[] | undefined; isEnd: boolean } | undefined {
+): { key: string; channels: string[] | undefined; kind: unknown } | undefined {
   try {
-    const [key, channels, end]: unknown[] = JSON.parse(header)
+    const [key, channels, kind]: unknown[] = JSON.parse(header)
     if (typeof key !== 'string' || !(channels === undefined || isTexts(channels))) return undefined
-    return { key, channels, isEnd: end === 'end' }
+    return { key, channels, kind }
   } catch {
     return undefined
   }

@@ -6,6 +6,7 @@ import type { Place } from '../place.ts'
 import type { Store, StoreAppend, StoreAppended, StoredMessage, StoreListener, StorePast } from '../store.ts'
 import { Batcher } from './batcher.ts'
 import { Followed } from './followed.ts'
+import { CLEAR, RedisLeases } from './redis-leases.ts'
 import {
   dialClient,
   dialUrl,
@@ -78,6 +79,7 @@ export function redisStore(options: RedisStoreOptions): Store {
 }
 
 class RedisStore implements Store, PairListener {
+  readonly leases: RedisLeases
   readonly #base: string
   readonly #pair: RedisPair
   readonly #publisher: RedisPublisher<readonly string[]>
@@ -113,6 +115,7 @@ class RedisStore implements Store, PairListener {
       this.#give(...places.filter((_, i) => proofs[i]))
       return proofs
     })
+    this.leases = new RedisLeases((script, args) => this.#run(script, [this.#epoch, randomPart(), ...args]))
     this.#followed = new Followed((names, isWanted) => this.#subscribe(names, isWanted))
   }
 
@@ -131,7 +134,14 @@ class RedisStore implements Store, PairListener {
     return this.#opened.promise
   }
 
-  async append({ channels, messages, idempotencyKey, isKept, isEnd }: StoreAppend): Promise<StoreAppended> {
+  async append({
+    channels,
+    messages,
+    idempotencyKey,
+    isKept,
+    isEnd,
+    token
+  }: StoreAppend): Promise<StoreAppended> {
     const names = channels.map(({ name }) => name)
     const onceMs = Math.max(...channels.map(({ limits }) => limits.maxAgeMs || DAY_MS))
     const once = idempotencyKey === undefined ? '' : JSON.stringify([...names].sort().concat(idempotencyKey))
@@ -151,13 +161,13 @@ class RedisStore implements Store, PairListener {
       randomPart(),
       once,
       String(Math.min(onceMs, DAY_MS)),
-      kind,
+      token === undefined ? kind : `${kind} ${token}`,
       String(channels.length),
       ...limits,
       ...texts
     ]
     const answer = await this.#publisher.publish(args).catch((error: unknown) => {
-      if (error instanceof RedisReplyError && error.code === 'ENDED') return undefined
+      if (error instanceof RedisReplyError && ['ENDED', 'OWNED'].includes(error.code)) return undefined
       throw error
     })
     if (answer === undefined) return { places: [], isNew: false, isEnded: true }
@@ -201,6 +211,10 @@ class RedisStore implements Store, PairListener {
     const { place } = await this.#look(this.#links, this.#epoch)
     this.#give(place)
     return place
+  }
+
+  async clear(channel: string): Promise<void> {
+    this.#give(...parseNumbers([await this.#run(CLEAR, [this.#epoch, randomPart(), channel])]))
   }
 
   async close(): Promise<void> {

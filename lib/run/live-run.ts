@@ -1,0 +1,187 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import { Deferred } from '../base/deferred.ts'
+import { monotonicMs } from '../base/monotonic-ms.ts'
+import type { Publishable } from '../channel/channel.ts'
+import type { Channels, KeyedFrame } from '../channel/channels.ts'
+import type { LiveChannel } from '../channel/live-channel.ts'
+import { isResponse } from '../connection/response-source.ts'
+import { type Sink, sendFrom } from '../connection/source.ts'
+import type { Place } from '../history/place.ts'
+import { END_TEXT } from '../history/window.ts'
+import type { RunEnd, RunEndState, RunSource } from './run.ts'
+import { ABANDONED, type EndedRun, formatEnd } from './run-end.ts'
+import type { GivenRunOptions } from './run-options.ts'
+import { RunWriter } from './run-writer.ts'
+
+/** What a run needs of those of its server. */
+export interface LiveRunHost {
+  readonly channels: Channels
+  readonly log: FastifyBaseLogger
+  readonly maxMessageBytes: number
+  /** How the run of a channel has ended, if it has. */
+  endOf(channel: LiveChannel): Promise<EndedRun | undefined>
+  runOnEnd(run: LiveRun, end: EndedRun, error: unknown): void
+}
+
+/** How long after a failure the end is told again. */
+const RETRY_MS = 500
+
+/** A run whose source is here. */
+export class LiveRun implements Sink {
+  readonly name: string
+  readonly channel: LiveChannel
+  /** After which its first message is. */
+  readonly begin: Place
+  readonly token: string
+  readonly startedMs: number = monotonicMs()
+  readonly options: GivenRunOptions
+  readonly #host: LiveRunHost
+  readonly #controller = new AbortController()
+  readonly #ended = new Deferred<RunEndState>()
+  readonly #writer = new RunWriter((frames) => this.#append(frames))
+  #wantedAt = this.startedMs
+  #end: EndedRun | undefined
+  /** Ids of a response that is relayed are those of another history. */
+  #hasForeignIds = false
+  /** Whether it is not known if all that it has written so far was appended. */
+  #hasHole = false
+
+  constructor(
+    host: LiveRunHost,
+    name: string,
+    channel: LiveChannel,
+    begin: Place,
+    token: string,
+    options: GivenRunOptions
+  ) {
+    this.#host = host
+    this.name = name
+    this.channel = channel
+    this.begin = begin
+    this.token = token
+    this.options = options
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  get maxMessageBytes(): number {
+    return this.#host.maxMessageBytes
+  }
+
+  get ended(): Promise<RunEndState> {
+    return this.#ended.promise
+  }
+
+  /** Resolves when it has ended. */
+  async run(source: RunSource<unknown>): Promise<void> {
+    const { map } = this.options
+    try {
+      const given = await source({ signal: this.signal })
+      this.#hasForeignIds = map === undefined && isResponse(given)
+      await sendFrom(given, map, this, () => {})
+      await this.#finish('done', undefined)
+    } catch (error) {
+      await this.#finish('failed', undefined, error)
+    }
+  }
+
+  async send(message: unknown): Promise<boolean> {
+    const given = this.#hasForeignIds ? { ...(message as object), id: undefined } : message
+    await this.#writer.write(this.#host.channels.frameOf(this.channel, given as Publishable))
+    return true
+  }
+
+  sourceOnStopError(err: unknown): void {
+    this.#host.log.warn({ err, run: this.name }, 'the source of a run failed to stop')
+  }
+
+  stop(reason: string | undefined): void {
+    void this.#finish('stopped', reason)
+  }
+
+  /** Somebody else has its lease, or nobody. */
+  lose(): void {
+    void this.#finish('lost', undefined)
+  }
+
+  /** Whether somebody has it now. */
+  noteWanted(isWanted: boolean): void {
+    const now = monotonicMs()
+    if (isWanted) this.#wantedAt = now
+    if (now - this.#wantedAt >= (this.options.abandonMs ?? Infinity)) this.stop(ABANDONED)
+  }
+
+  async #append(frames: readonly KeyedFrame[]): Promise<void> {
+    if (this.#hasHole || this.#end?.state === 'lost') return
+    try {
+      const { isEnded } = await this.#host.channels.append(this.channel, frames, {
+        isEnd: false,
+        token: this.token
+      })
+      if (isEnded) this.lose()
+    } catch (error) {
+      this.#hasHole = true
+      void this.#finish('failed', undefined, error)
+    }
+  }
+
+  async #finish(state: RunEndState, reason: string | undefined, error?: unknown): Promise<void> {
+    if (this.#end !== undefined) return
+    const end: EndedRun = { state, begin: this.begin, reason }
+    this.#end = end
+    if (state !== 'done') this.#abort(end)
+    const waiting = await this.#writer.close()
+    const told = state === 'lost' ? end : await this.#tell(end, this.#hasHole ? [] : waiting, error)
+    this.#host.runOnEnd(this, told, error)
+    this.#ended.resolve(told.state)
+  }
+
+  #abort({ state, reason = state }: EndedRun): void {
+    const error = new DOMException('The run has ended', 'AbortError')
+    this.#controller.abort(Object.assign(error, { reason }))
+  }
+
+  /** Publishes the end, after what waits. @returns how it was told. */
+  async #tell(end: EndedRun, waiting: readonly KeyedFrame[], error: unknown): Promise<EndedRun> {
+    const { channels, log } = this.#host
+    const frames = [...waiting, endFrame(channels, this.channel, end, this.options.end, error, log)]
+    const lost: EndedRun = { ...end, state: 'lost', reason: undefined }
+    while (!channels.shared.history.closing.aborted) {
+      try {
+        const { isEnded } = await channels.append(this.channel, frames, { isEnd: true, token: this.token })
+        if (!isEnded) return end
+        const found = await this.#host.endOf(this.channel)
+        return found?.begin === this.begin ? found : lost
+      } catch {
+        await delay(RETRY_MS, undefined, { ref: false })
+      }
+    }
+    return lost
+  }
+}
+
+/** The last message of a run. */
+export function endFrame(
+  channels: Channels,
+  channel: LiveChannel,
+  end: EndedRun,
+  make: RunEnd = defaultEnd,
+  error: unknown,
+  log: FastifyBaseLogger
+): KeyedFrame {
+  const key = formatEnd(end)
+  try {
+    const message = make(end.state, error)
+    if (message !== undefined) return { ...channels.frameOf(channel, message as Publishable), key }
+  } catch (err) {
+    log.error({ err, channel: channel.name }, 'the end of a run could not be made')
+  }
+  return { text: END_TEXT, byteLength: END_TEXT.length, key }
+}
+
+function defaultEnd(state: RunEndState): { event: string; data: unknown } {
+  return { event: 'end', data: { state } }
+}

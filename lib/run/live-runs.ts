@@ -1,0 +1,345 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { randomBytes } from 'node:crypto'
+import type { FastifyBaseLogger } from 'fastify'
+import { checkFunction } from '../base/check.ts'
+import { Deferred } from '../base/deferred.ts'
+import {
+  FST_ERR_EVENTSTREAM_CLOSING,
+  FST_ERR_EVENTSTREAM_HISTORY_CLOSED,
+  FST_ERR_EVENTSTREAM_TOO_MANY_RUNS,
+  FST_ERR_EVENTSTREAM_TOO_MANY_RUNS_PER_KEY
+} from '../base/errors.ts'
+import { monotonicMs } from '../base/monotonic-ms.ts'
+import { within } from '../base/within.ts'
+import { type Channels, RUN_PREFIX } from '../channel/channels.ts'
+import type { LiveChannel } from '../channel/live-channel.ts'
+import type { History } from '../history/history.ts'
+import { type Place, timeOfPlace } from '../history/place.ts'
+import type { StoredMessage, TakenLease } from '../history/store.ts'
+import { runChannel } from './diagnostics.ts'
+import { endFrame, LiveRun, type LiveRunHost } from './live-run.ts'
+import type { Run, RunEndState, RunInfo, RunSource, Runs, StartedRun } from './run.ts'
+import { type EndedRun, formatEnd, isUnfinished, parseEnd, SHUTDOWN } from './run-end.ts'
+import { RunHandle } from './run-handle.ts'
+import {
+  checkedRunOptions,
+  checkRunName,
+  type GivenRunOptions,
+  type ResolvedRunsOptions
+} from './run-options.ts'
+import { StopNotices } from './stop-notices.ts'
+
+/** How often leases are renewed at the least, and those of others are looked at. */
+const MAX_BEAT_MS = 1_000
+/** What is kept of the time of a drain for the ends of runs that have not ended by themselves. */
+const LAST_WORDS = 1 / 10
+const TOKEN_BYTES = 9
+
+/** Where a run is that is known. */
+interface Found {
+  /** After which its first message is. */
+  readonly begin: Place
+  readonly end: EndedRun | undefined
+  readonly endPlace: Place | undefined
+}
+
+/** The runs of one registration of the plugin. */
+export class LiveRuns implements Runs, LiveRunHost {
+  readonly channels: Channels
+  readonly log: FastifyBaseLogger
+  readonly maxMessageBytes: number
+  readonly #options: ResolvedRunsOptions
+  readonly #history: History
+  /** Those whose source is here. */
+  readonly #own = new Map<string, LiveRun>()
+  /** Names of which it is being found out whether they can be started here. */
+  readonly #starting = new Map<string, Promise<unknown>>()
+  /** How many of each key there are. */
+  readonly #keys = new Map<string, number>()
+  readonly #stops: StopNotices
+  /** Runs something outside of all requests. */
+  readonly #outside = AsyncLocalStorage.snapshot()
+  #timer: NodeJS.Timeout | undefined
+  #isBeating = false
+  #hasFailed = false
+  #isClosing = false
+
+  constructor(channels: Channels, options: ResolvedRunsOptions, maxMessageBytes: number) {
+    this.channels = channels
+    this.#options = options
+    this.maxMessageBytes = maxMessageBytes
+    this.#history = channels.shared.history
+    this.log = channels.shared.log
+    this.#stops = new StopNotices(channels.ofRun(''), channels, ({ name, begin, reason }) => {
+      const run = this.#own.get(name)
+      if (run?.begin === begin) run.stop(reason)
+    })
+  }
+
+  /** How many go on here. */
+  get size(): number {
+    return this.#own.size
+  }
+
+  /** Messages may come. */
+  ready(): void {
+    if (this.#history.leases !== undefined) this.#startBeat()
+  }
+
+  async start(name: string, source: RunSource<never>, given: GivenRunOptions = {}): Promise<StartedRun> {
+    checkRunName(name)
+    checkFunction('source', source)
+    const options = checkedRunOptions(given)
+    if (this.#isClosing) throw new FST_ERR_EVENTSTREAM_CLOSING()
+    await this.#history.open()
+    while (this.#starting.has(name)) await this.#starting.get(name)
+    const channel = this.channels.ofRun(name)
+    const handle = new RunHandle(this, name, channel)
+    if (this.#own.has(name)) return { run: handle, created: false }
+    const settled = new Deferred<void>()
+    this.#starting.set(name, settled.promise)
+    try {
+      const created = await this.#create(name, channel, options, source)
+      return { run: handle, created }
+    } finally {
+      this.#starting.delete(name)
+      settled.resolve()
+    }
+  }
+
+  async get(name: string): Promise<Run | undefined> {
+    checkRunName(name)
+    const channel = this.channels.ofRun(name)
+    return (await this.#find(channel)) === undefined ? undefined : new RunHandle(this, name, channel)
+  }
+
+  async list(): Promise<readonly Run[]> {
+    const leases = await this.#history.leases?.list()
+    const channels = new Map<string, LiveChannel>()
+    for (const { name, channel } of this.#own.values()) channels.set(name, channel)
+    for (const { channel: full, place } of leases ?? []) {
+      const name = nameOf(full)
+      const channel = channels.get(name) ?? this.channels.ofRun(name)
+      channel.first = place
+      channels.set(name, channel)
+    }
+    return [...channels].map(([name, channel]) => new RunHandle(this, name, channel))
+  }
+
+  async stop(name: string, channel: LiveChannel, reason: string | undefined): Promise<void> {
+    const own = this.#own.get(name)
+    if (own !== undefined) own.stop(reason)
+    else if (this.#history.leases !== undefined)
+      await this.#stops.tell({ name, begin: channel.first, reason })
+  }
+
+  async info(name: string, channel: LiveChannel): Promise<RunInfo | undefined> {
+    const found = await this.#find(channel)
+    if (found === undefined) return undefined
+    const { begin, end, endPlace } = found
+    return {
+      name,
+      state: end?.state ?? 'running',
+      reason: end?.reason,
+      startedAt: Math.floor(timeOfPlace(begin)),
+      endedAt: endPlace === undefined ? undefined : Math.floor(timeOfPlace(endPlace))
+    }
+  }
+
+  async ended(name: string, channel: LiveChannel): Promise<RunEndState> {
+    const own = this.#own.get(name)
+    if (own !== undefined) return await own.ended
+    const reading = channel.read({ from: 'now' })
+    for (let next = reading.next(); !(await next).done; next = reading.next()) {}
+    if (this.#history.closing.aborted) throw new FST_ERR_EVENTSTREAM_HISTORY_CLOSED()
+    return (await this.endOf(channel))?.state ?? 'lost'
+  }
+
+  async endOf(channel: LiveChannel): Promise<EndedRun | undefined> {
+    return parseEnd((await this.#endMessage(channel))?.key ?? '')
+  }
+
+  runOnEnd(run: LiveRun, { state, reason }: EndedRun, error: unknown): void {
+    this.#own.delete(run.name)
+    this.#count(run.options.key, -1)
+    const { name, startedMs } = run
+    this.#tell(name, state, reason, error)
+    const eventStream = { run: name, state, reason, durationMs: monotonicMs() - startedMs }
+    if (state === 'failed') this.log.error({ err: error, eventStream }, 'run failed')
+    else if (state === 'lost') this.log.warn({ eventStream }, 'run lost')
+    else this.log.info({ eventStream }, 'run ended')
+  }
+
+  /** Starts no more, lets those that go on end, and stops them when the time is nearly over. */
+  async drain(timeoutMs: number): Promise<void> {
+    this.#isClosing = true
+    await this.#idle(timeoutMs * (1 - LAST_WORDS))
+    for (const run of this.#own.values()) run.stop(SHUTDOWN)
+    await this.#idle(timeoutMs * LAST_WORDS)
+  }
+
+  close(): void {
+    this.#isClosing = true
+    clearInterval(this.#timer)
+    for (const run of this.#own.values()) run.lose()
+  }
+
+  /** @returns whether a run begins. */
+  async #create(
+    name: string,
+    channel: LiveChannel,
+    options: GivenRunOptions,
+    source: RunSource<never>
+  ): Promise<boolean> {
+    const refusal = this.#refusal(options.key)
+    if (refusal !== undefined) {
+      if ((await this.#find(channel)) === undefined) throw refusal
+      return false
+    }
+    this.#count(options.key, 1)
+    const token = randomBytes(TOKEN_BYTES).toString('hex')
+    const begin = await this.#take(channel, token, options).catch((error: unknown) => {
+      this.#count(options.key, -1)
+      throw error
+    })
+    if (begin === undefined) {
+      this.#count(options.key, -1)
+      return false
+    }
+    channel.first = begin
+    const run = new LiveRun(this, name, channel, begin, token, options)
+    this.#own.set(name, run)
+    if (options.abandonMs !== undefined) this.#startBeat()
+    this.#tell(name, 'running', undefined, undefined)
+    this.log.info({ eventStream: { run: name } }, 'run started')
+    this.#outside(() => void run.run(source))
+    return true
+  }
+
+  /** Makes sure that nobody else has a run of the name. @returns the place after which it begins; `undefined`: there is one. */
+  async #take(
+    channel: LiveChannel,
+    token: string,
+    { restart = false, end }: GivenRunOptions
+  ): Promise<Place | undefined> {
+    const { leases } = this.#history
+    if (leases === undefined) {
+      const ended = await this.endOf(channel)
+      if (ended !== undefined && !(restart && isUnfinished(ended))) return undefined
+      return await this.#history.begin(channel.window, ended !== undefined)
+    }
+    this.#stops.listen()
+    const lost: EndedRun = { state: 'lost', begin: 0, reason: undefined }
+    const { text } = this.#outside(() => endFrame(this.channels, channel, lost, end, undefined, this.log))
+    const lease = { token, ms: this.#options.leaseMs, note: text }
+    const place = await leases.take(channel.name, lease, undefined)
+    if (place !== undefined) return place
+    const found = await this.#find(channel)
+    if (!restart || found?.end === undefined || !isUnfinished(found.end)) return undefined
+    return await leases.take(channel.name, lease, found.endPlace)
+  }
+
+  /** What is known of the run of a channel, which begins there from now on. */
+  async #find(channel: LiveChannel): Promise<Found | undefined> {
+    const own = this.#own.get(nameOf(channel.name))
+    if (own !== undefined) return { begin: own.begin, end: undefined, endPlace: undefined }
+    const lease = (await this.#history.leases?.look(channel.name))?.lease
+    if (lease !== undefined) {
+      channel.first = lease.place
+      return { begin: lease.place, end: undefined, endPlace: undefined }
+    }
+    const message = await this.#endMessage(channel)
+    const end = message && parseEnd(message.key)
+    if (end === undefined) return undefined
+    channel.first = end.begin
+    return { begin: end.begin, end, endPlace: message?.place }
+  }
+
+  async #endMessage(channel: LiveChannel): Promise<Pick<StoredMessage, 'key' | 'place'> | undefined> {
+    const { leases } = this.#history
+    if (leases !== undefined) return (await leases.look(channel.name)).end
+    const { messages, isEnded } = (await this.#history.read(channel.name)) ?? channel.window.all()
+    return isEnded ? messages.at(-1) : undefined
+  }
+
+  #refusal(key: string | undefined): Error | undefined {
+    const { max = Infinity, maxPerKey = Infinity } = this.#options
+    const all = [...this.#keys.values()].reduce((sum, count) => sum + count, 0)
+    if (all >= max) return new FST_ERR_EVENTSTREAM_TOO_MANY_RUNS(max)
+    if (key !== undefined && (this.#keys.get(key) ?? 0) >= maxPerKey)
+      return new FST_ERR_EVENTSTREAM_TOO_MANY_RUNS_PER_KEY(maxPerKey)
+    return undefined
+  }
+
+  #count(key = '', by: number): void {
+    const count = (this.#keys.get(key) ?? 0) + by
+    if (count > 0) this.#keys.set(key, count)
+    else this.#keys.delete(key)
+  }
+
+  async #idle(ms: number): Promise<void> {
+    const ended = async (): Promise<void> => {
+      while (this.#own.size > 0 || this.#starting.size > 0) {
+        await Promise.all([...this.#starting.values(), ...[...this.#own.values()].map((run) => run.ended)])
+      }
+    }
+    await within(ms, ended()).catch(() => {})
+  }
+
+  #startBeat(): void {
+    const ms = Math.min(MAX_BEAT_MS, Math.ceil(this.#options.leaseMs / 3))
+    this.#timer ??= setInterval(() => void this.#beat(), ms).unref()
+  }
+
+  /** Keeps the leases of those that go on, and ends the runs of servers that are gone. */
+  async #beat(): Promise<void> {
+    if (this.#isBeating) return
+    this.#isBeating = true
+    const own = [...this.#own.values()]
+    try {
+      const { leases } = this.#history
+      const held = own.map(({ channel, token }) => ({ channel: channel.name, token }))
+      const followers =
+        leases === undefined
+          ? own.map(({ channel }) => Number(channel.isUsed))
+          : held.length === 0
+            ? []
+            : await leases.renew(held, this.#options.leaseMs)
+      for (const [i, run] of own.entries()) {
+        const count = followers[i]
+        if (count === undefined) run.lose()
+        else run.noteWanted(count > 0)
+      }
+      const token = randomBytes(TOKEN_BYTES).toString('hex')
+      const over = (await leases?.takeOver(token, this.#options.leaseMs)) ?? []
+      await Promise.all(over.map((lease) => this.#endLost(lease, token)))
+      this.#hasFailed = false
+    } catch (err) {
+      if (!this.#hasFailed && !this.#history.closing.aborted)
+        this.log.warn({ err }, 'leases of runs could not be renewed')
+      this.#hasFailed = true
+    } finally {
+      this.#isBeating = false
+    }
+  }
+
+  /** If it cannot, its lease is over again, and somebody else does. */
+  async #endLost({ channel: full, place, note }: TakenLease, token: string): Promise<void> {
+    const name = nameOf(full)
+    const channel = this.channels.ofRun(name)
+    const key = formatEnd({ state: 'lost', begin: place, reason: undefined })
+    const frame = { text: note, byteLength: Buffer.byteLength(note), key }
+    const { isEnded } = await this.channels.append(channel, [frame], { isEnd: true, token })
+    if (isEnded) return
+    this.#tell(name, 'lost', undefined, undefined)
+    this.log.warn({ eventStream: { run: name, state: 'lost' } }, 'run lost')
+  }
+
+  #tell(run: string, state: RunInfo['state'], reason: string | undefined, error: unknown): void {
+    if (runChannel.hasSubscribers) runChannel.publish({ run, state, reason, error })
+  }
+}
+
+function nameOf(channel: string): string {
+  return channel.slice(RUN_PREFIX.length)
+}

@@ -1,0 +1,47 @@
+import { ObservedPromise } from '../base/observed-promise.ts'
+import type { ReadItem, ReadOptions, SubscribeOptions, Subscription } from '../channel/channel.ts'
+import type { LiveChannel } from '../channel/live-channel.ts'
+import type { AnyConnection } from '../connection/sse-connection.ts'
+import type { Run, RunEndState, RunInfo } from './run.ts'
+
+/** What a handle needs of all runs. */
+export interface RunHandleHost {
+  stop(name: string, channel: LiveChannel, reason: string | undefined): Promise<void>
+  info(name: string, channel: LiveChannel): Promise<RunInfo | undefined>
+  ended(name: string, channel: LiveChannel): Promise<RunEndState>
+}
+
+/** The run of a name, wherever its source is. */
+export class RunHandle implements Run {
+  readonly name: string
+  readonly #host: RunHandleHost
+  readonly #channel: LiveChannel
+  #ended: Promise<RunEndState> | undefined
+
+  constructor(host: RunHandleHost, name: string, channel: LiveChannel) {
+    this.#host = host
+    this.name = name
+    this.#channel = channel
+  }
+
+  get ended(): Promise<RunEndState> {
+    this.#ended ??= ObservedPromise.of(this.#host.ended(this.name, this.#channel), () => {})
+    return this.#ended
+  }
+
+  subscribe(connection: AnyConnection, options: Omit<SubscribeOptions, 'from'> = {}): Subscription {
+    return this.#channel.subscribe(connection, { ...options, from: 'first' })
+  }
+
+  read(options: Omit<ReadOptions, 'from'> = {}): AsyncIterableIterator<ReadItem> {
+    return this.#channel.read({ ...options, from: 'first' })
+  }
+
+  stop(reason?: string): Promise<void> {
+    return ObservedPromise.of(this.#host.stop(this.name, this.#channel, reason), () => {})
+  }
+
+  info(): Promise<RunInfo | undefined> {
+    return this.#host.info(this.name, this.#channel)
+  }
+}

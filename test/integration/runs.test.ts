@@ -1,0 +1,394 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { once } from 'node:events'
+import { Readable } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { redisStore } from '../../lib/history/redis/redis-store.ts'
+import type { EventStreamOptions, Run, RunEvent, RunInfo } from '../../lib/index.ts'
+import { readEvents } from '../../lib/testing/testing.ts'
+import { runChannel } from '../../lib/run/diagnostics.ts'
+import { RedisServer } from '../helpers/programs/redis-server.ts'
+import { RawClient } from '../helpers/raw-client.ts'
+import { build, deferred, listen, logger, nextTurn } from '../helpers/server.ts'
+
+/** A server whose route gives the run of its path. */
+async function serve(
+  t: Test,
+  options: EventStreamOptions = {},
+  log = logger()
+): Promise<{ app: FastifyInstance; url: string; log: ReturnType<typeof logger> }> {
+  const app = await build(t, options, { logger: log.options })
+  app.get<{ Params: { name: string } }>('/:name', async ({ params }, reply) => {
+    const run = await app.sse.runs.get(params.name)
+    if (run === undefined) return reply.code(404).send()
+    run.subscribe(reply.sseStart({ farewell: false }))
+  })
+  return { app, log, ...(await listen(app)) }
+}
+
+/** The data of all that a run has, and the names of its events that are no messages. */
+async function allOf(run: Run | undefined): Promise<string[]> {
+  const all: string[] = []
+  for await (const item of run?.read() ?? []) {
+    if (item.type === 'gap') all.push(`gap: ${item.reason}`)
+    else all.push(item.event === '' ? item.data : `${item.event}: ${item.data}`)
+  }
+  return all
+}
+
+/** What a stream has until it ends: the data of its messages, and the last id. */
+async function streamOf(
+  url: string,
+  lastEventId?: string
+): Promise<{ status: number; data: string[]; id: string }> {
+  const headers = lastEventId === undefined ? {} : { 'last-event-id': lastEventId }
+  const response = await fetch(url, { headers })
+  const text = await response.text()
+  const shown = text.replaceAll(/event: sse-cursor\n(id: .*\n)?data: {}\n(id: .*\n)?\n/g, '')
+  return {
+    status: response.status,
+    data: [...shown.matchAll(/^data: (.*)$/gm)].map(([, data = '']) => data),
+    id: [...text.matchAll(/^id: (.*)$/gm)].at(-1)?.[1] ?? ''
+  }
+}
+
+const DONE = '{"state":"done"}'
+
+async function suite(t: Test, options: () => EventStreamOptions): Promise<void> {
+  t.test(
+    'goes on without anybody, and is given from the first message to the last to all who come',
+    async (t) => {
+      const { app, url } = await serve(t, options())
+      const go = deferred()
+      const { run, created } = await app.sse.runs.start('answer', async function* () {
+        yield 'one'
+        await go.promise
+        yield { event: 'token', data: 'two' }
+      })
+      t.equal(created, true)
+      t.match(await run.info(), { name: 'answer', state: 'running', reason: undefined, endedAt: undefined })
+      t.equal(app.sse.stats().runs, 1)
+
+      const early = readEvents(await fetch(`${url}/answer`))
+      t.equal((await early.next('message')).data, 'one')
+      go.resolve()
+      t.equal((await early.next('token')).data, 'two')
+      t.equal((await early.next('end')).data, DONE)
+      t.equal(await run.ended, 'done')
+
+      const late = await streamOf(`${url}/answer`)
+      t.same(late.data, ['one', 'two', DONE])
+      t.match(await streamOf(`${url}/answer`, late.id), { status: 204 })
+      t.same(await allOf(run), ['one', 'token: two', `end: ${DONE}`])
+      const { startedAt, endedAt } = (await run.info()) as RunInfo
+      t.ok(endedAt !== undefined && endedAt >= startedAt)
+      t.equal(app.sse.stats().runs, 0)
+    }
+  )
+
+  t.test('is started once for each name, as long as it goes on or is kept', async (t) => {
+    const { app } = await serve(t, options())
+    let calls = 0
+    const source = (): string[] => [`${++calls}`]
+    const starts = Array.from({ length: 20 }, () => app.sse.runs.start('a', source))
+    t.same((await Promise.all(starts)).map(({ created }) => created).sort(), [...Array(19).fill(false), true])
+    const [first] = await Promise.all(starts)
+    await first?.run.ended
+    const { run, created } = await app.sse.runs.start('a', source, { restart: true })
+    t.same([created, calls], [false, 1])
+    t.same(await allOf(run), ['1', `end: ${DONE}`])
+    t.equal(await run.ended, 'done')
+    t.equal(await app.sse.runs.get('b'), undefined)
+  })
+
+  t.test('is one of those that are listed as long as it goes on', async (t) => {
+    const { app } = await serve(t, options())
+    const { run } = await app.sse.runs.start('a', waiting)
+    await app.sse.runs.start('b', () => [])
+    while ((await app.sse.runs.list()).length > 1) await nextTurn()
+    t.same(
+      (await app.sse.runs.list()).map(({ name }) => name),
+      ['a']
+    )
+    await run.stop()
+    await run.ended
+    t.same(await app.sse.runs.list(), [])
+  })
+
+  t.test('takes whatever sendAll() takes, and makes messages of it by map', async (t) => {
+    const { app } = await serve(t, options())
+    const runs = app.sse.runs
+    const lines = async (name: string): Promise<string[]> => allOf(await runs.get(name))
+    await runs.start('array', () => ['a', { data: { b: 1 } }])
+    await runs.start('readable', async () => Readable.from(['a', 'b']))
+    await runs.start('stream', () => new Blob(['ab']).stream(), { map: (bytes) => `${bytes.length} bytes` })
+    await runs.start('map', () => [1, 2, 3], { map: (n) => n !== 2 && { event: 'n', data: n } })
+    const response = (): Response =>
+      new Response('id: 7\nevent: x\ndata: a\n\ndata: b\n\n', {
+        headers: { 'content-type': 'text/event-stream' }
+      })
+    await runs.start('response', response)
+    t.same(await lines('array'), ['a', '{"b":1}', `end: ${DONE}`])
+    t.same(await lines('readable'), ['a', 'b', `end: ${DONE}`])
+    t.same(await lines('stream'), ['2 bytes', `end: ${DONE}`])
+    t.same(await lines('map'), ['n: 1', 'n: 3', `end: ${DONE}`])
+    t.same(await lines('response'), ['x: a', 'b', `end: ${DONE}`])
+  })
+
+  t.test('ends as stopped when somebody stops it, whatever its source does', async (t) => {
+    const { app, log } = await serve(t, options())
+    const told: unknown[] = []
+    const { run } = await app.sse.runs.start('polite', async function* ({ signal }) {
+      yield 'one'
+      await once(signal, 'abort')
+      told.push(signal.reason.name, signal.reason.reason)
+      throw signal.reason
+    })
+    const { run: deaf } = await app.sse.runs.start('deaf', () => new Promise<string[]>(() => {}))
+    await run.read().next()
+    await run.stop('enough')
+    await run.stop('again')
+    await deaf.stop()
+    t.same(await Promise.all([run.ended, deaf.ended]), ['stopped', 'stopped'])
+    t.same(told, ['AbortError', 'enough'])
+    t.match(await run.info(), { state: 'stopped', reason: 'enough' })
+    t.match(await deaf.info(), { state: 'stopped', reason: undefined })
+    t.same(await allOf(run), ['one', 'end: {"state":"stopped"}'])
+    const again = await app.sse.runs.start('deaf', () => [], { restart: true })
+    t.equal(again.created, false, 'it shall not begin again')
+    t.match(
+      log.lines.filter(({ level }) => level > 30),
+      []
+    )
+  })
+
+  t.test('ends as failed with its source, whose error only the log has', async (t) => {
+    const { app, log } = await serve(t, options())
+    const sources: (() => unknown)[] = [
+      async function* () {
+        yield 'one'
+        throw new Error('secret')
+      },
+      () => {
+        throw new Error('secret')
+      },
+      () => Promise.reject(new Error('secret')),
+      () => [{ data: 'one', id: 'mine' }]
+    ]
+    for (const [i, source] of sources.entries()) {
+      const { run } = await app.sse.runs.start(`${i}`, source as () => string[])
+      t.equal(await run.ended, 'failed')
+      t.same((await allOf(run)).at(-1), 'end: {"state":"failed"}')
+    }
+    const failed = log.lines.filter(({ msg }) => msg === 'run failed')
+    t.same(failed.map(({ err }) => err?.message).slice(0, 3), ['secret', 'secret', 'secret'])
+    t.equal(failed[3]?.err?.code, 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE')
+    t.same(await allOf(await app.sse.runs.get('0')), ['one', 'end: {"state":"failed"}'])
+  })
+
+  t.test('that has failed is started again only if that is said, and begins anew', async (t) => {
+    const { app, url } = await serve(t, options())
+    const first = await app.sse.runs.start('a', async function* () {
+      yield 'half'
+      throw new Error('no more')
+    })
+    await first.run.ended
+    const { id } = await streamOf(`${url}/a`)
+    t.equal((await app.sse.runs.start('a', () => ['whole'])).created, false)
+    const second = await app.sse.runs.start('a', () => ['whole'], { restart: true })
+    t.equal(second.created, true)
+    t.equal(await second.run.ended, 'done')
+    t.same((await streamOf(`${url}/a`)).data, ['whole', DONE], 'who is new is told no gap')
+    t.same(await allOf(second.run), ['whole', `end: ${DONE}`])
+    t.match((await streamOf(`${url}/a`, id)).data[0], /"reason":"expired"/, 'who has the half of it is')
+  })
+
+  t.test('ends with the message that its option makes, or with none', async (t) => {
+    const { app } = await serve(t, options())
+    const { run } = await app.sse.runs.start('a', () => ['1'], {
+      end: (state) => ({ event: 'bye', data: state })
+    })
+    const { run: none } = await app.sse.runs.start('b', () => ['1'], { end: () => undefined })
+    t.same(await Promise.all([run.ended, none.ended]), ['done', 'done'])
+    t.same(await allOf(run), ['1', 'bye: done'])
+    t.same(await allOf(none), ['1'])
+    t.match(await none.info(), { state: 'done' })
+  })
+
+  t.test('is limited by bytes, and not by messages', async (t) => {
+    const { app } = await serve(t, { ...options(), runs: { maxBytes: 100_000 } })
+    const long = await app.sse.runs.start('long', () => Array.from({ length: 5_000 }, (_, i) => `${i}`))
+    await long.run.ended
+    t.equal((await allOf(long.run)).length, 5_001)
+    const large = await app.sse.runs.start('large', () =>
+      Array.from({ length: 20 }, () => 'x'.repeat(10_000))
+    )
+    await large.run.ended
+    t.same((await allOf(large.run)).at(0), 'gap: expired', 'who has lost the beginning is told')
+  })
+
+  t.test('has nothing of the request that started it', async (t) => {
+    const { app } = await serve(t, options())
+    const storage = new AsyncLocalStorage<string>()
+    const seen: unknown[] = []
+    const { run } = await storage.run('request', () =>
+      app.sse.runs.start(
+        'a',
+        async function* () {
+          seen.push(storage.getStore())
+          yield 'one'
+          await nextTurn()
+          seen.push(storage.getStore())
+        },
+        { end: (state) => String(seen.push(storage.getStore()) && state) }
+      )
+    )
+    await run.ended
+    t.same(new Set(seen), new Set([undefined]))
+  })
+
+  t.test('only it publishes to its channel', async (t) => {
+    const { app } = await serve(t, options())
+    t.throws(() => app.sse.channel('sse-run:a'), { code: 'FST_ERR_EVENTSTREAM_INVALID_OPTION' })
+    t.throws(() => app.sse.publish('sse-run:a', '1'), { code: 'FST_ERR_EVENTSTREAM_INVALID_OPTION' })
+  })
+
+  t.test('is stopped when nobody has wanted it for long enough', async (t) => {
+    const { app, url } = await serve(t, { ...options(), runs: { leaseMs: 300 } })
+    const { run } = await app.sse.runs.start('a', waiting, { abandonMs: 1 })
+    const { run: wanted } = await app.sse.runs.start('b', waiting, { abandonMs: 300 })
+    const client = RawClient.get(Number(new URL(url).port), '/b')
+    await client.until(/data: waiting/)
+    t.equal(await run.ended, 'stopped')
+    t.match(await run.info(), { reason: 'abandoned' })
+    t.match(await wanted.info(), { state: 'running' })
+    client.socket.destroy()
+    t.equal(await wanted.ended, 'stopped')
+  })
+}
+
+/** A source that has one message, and no end. */
+async function* waiting({ signal }: { signal: AbortSignal }): AsyncGenerator<string> {
+  yield 'waiting'
+  await once(signal, 'abort')
+}
+
+t.test('Run › in memory', async (t) => {
+  await suite(t, () => ({}))
+
+  t.test('its source is pulled no faster than the history takes', async (t) => {
+    const { app } = await serve(t)
+    let pulled = 0
+    let turns = 0
+    const counting = setInterval(() => turns++, 0)
+    const { run } = await app.sse.runs.start('a', function* () {
+      for (; pulled < 1_000; pulled++) yield 'x'.repeat(10_000)
+    })
+    t.ok(pulled < 20, `${pulled} of 1,000`)
+    await run.ended
+    clearInterval(counting)
+    t.ok(turns > 0, 'others have had their turns')
+  })
+
+  t.test('no more of them than the limits allow', async (t) => {
+    const { app } = await serve(t, { drainMs: 1, runs: { max: 2, maxPerKey: 1 } })
+    const { runs } = app.sse
+    const { run } = await runs.start('a', waiting, { key: 'ann' })
+    const perKey = { code: 'FST_ERR_EVENTSTREAM_TOO_MANY_RUNS_PER_KEY', statusCode: 429 }
+    await t.rejects(runs.start('b', waiting, { key: 'ann' }), perKey)
+    t.equal((await runs.start('a', waiting, { key: 'ann' })).created, false, 'it is there')
+    await runs.start('b', waiting)
+    await t.rejects(runs.start('c', waiting), { code: 'FST_ERR_EVENTSTREAM_TOO_MANY_RUNS', statusCode: 503 })
+    await run.stop()
+    await run.ended
+    t.equal((await runs.start('c', waiting, { key: 'ann' })).created, true)
+  })
+
+  t.test('is gone when its time has come, and its name is free', async (t) => {
+    const { app } = await serve(t, { runs: { keepEndedMs: 1 } })
+    const { run } = await app.sse.runs.start('a', () => ['1'])
+    t.equal(await run.ended, 'done')
+    while ((await app.sse.runs.get('a')) !== undefined) await nextTurn()
+    t.equal(await run.info(), undefined)
+    const again = await app.sse.runs.start('a', () => ['2'])
+    t.equal(again.created, true)
+    t.same(await allOf(again.run), ['2', `end: ${DONE}`])
+  })
+
+  t.test('is told to the log and the diagnostics channel', async (t) => {
+    const { app, log } = await serve(t)
+    const told: RunEvent[] = []
+    const listener = (event: unknown): void => void told.push(event as RunEvent)
+    runChannel.subscribe(listener)
+    t.teardown(() => runChannel.unsubscribe(listener))
+    const { run } = await app.sse.runs.start('a', waiting)
+    await run.stop('enough')
+    await run.ended
+    t.match(told, [
+      { run: 'a', state: 'running' },
+      { run: 'a', state: 'stopped', reason: 'enough' }
+    ])
+    const lines = log.lines.filter(({ msg }) => msg.startsWith('run '))
+    t.match(lines, [
+      { msg: 'run started', eventStream: { run: 'a' } },
+      { msg: 'run ended', eventStream: { run: 'a', state: 'stopped', reason: 'enough', durationMs: Number } }
+    ])
+  })
+
+  t.test('may end when the server closes, and is stopped when that takes too long', async (t) => {
+    const { app } = await serve(t, { drainMs: 500 })
+    let isClosing = false
+    const { run } = await app.sse.runs.start('soon', async function* () {
+      yield 'one'
+      while (!isClosing) await nextTurn()
+      yield 'two'
+    })
+    const { run: never } = await app.sse.runs.start('never', waiting)
+    const reading = Promise.all([allOf(run), allOf(never)])
+    const closing = app.close()
+    isClosing = true
+    t.same(await Promise.all([run.ended, never.ended]), ['done', 'stopped'])
+    await closing
+    t.same(await reading, [
+      ['one', 'two', `end: ${DONE}`],
+      ['waiting', 'end: {"state":"stopped"}']
+    ])
+    await t.rejects(
+      app.sse.runs.start('late', () => []),
+      { code: 'FST_ERR_EVENTSTREAM_CLOSING', statusCode: 503 }
+    )
+  })
+
+  t.test('wrong options fail with their names', async (t) => {
+    const { app } = await serve(t)
+    const rows: [unknown[], RegExp][] = [
+      [['', waiting], /the name of the run/],
+      [['x'.repeat(241), waiting], /the name of the run/],
+      [[1, waiting], /the name of the run/],
+      [['a', ['1']], /source/],
+      [['a', waiting, { map: 1 }], /map/],
+      [['a', waiting, { end: 'end' }], /end/],
+      [['a', waiting, { restart: 1 }], /restart/],
+      [['a', waiting, { abandonMs: 0 }], /abandonMs/],
+      [['a', waiting, { key: 1 }], /key/],
+      [['a', waiting, { fast: true }], /fast/]
+    ]
+    for (const [args, message] of rows) {
+      await t.rejects(Reflect.apply(app.sse.runs.start, app.sse.runs, args), {
+        code: 'FST_ERR_EVENTSTREAM_INVALID_OPTION',
+        message
+      })
+    }
+    for (const name of ['maxBytes', 'keepEndedMs', 'leaseMs', 'max', 'maxPerKey']) {
+      await t.rejects(build(t, { runs: { [name]: 0 } }), { message: new RegExp(`runs\\.${name}`) })
+    }
+    await t.rejects(build(t, { runs: { fast: true } as object }), { message: /fast/ })
+  })
+})
+
+t.test('Run › in Redis', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  let prefix = 0
+  await suite(t, () => ({ history: { store: redisStore({ url: redis.url, prefix: `${prefix++}:` }) } }))
+})
