@@ -3,10 +3,13 @@
  *
  *     npx tsx examples/sdks/server.ts
  */
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import Fastify from 'fastify'
+import { z } from 'zod'
 import eventStream from '../../lib/index.ts' // 'fastify-eventstream' in your project
 import { aiSdkChat } from './ai-sdk-chat.ts'
 import { anthropic } from './anthropic.ts'
+import { mcp } from './mcp.ts'
 import { parrot } from './model.ts'
 import { openai } from './openai.ts'
 
@@ -15,5 +18,16 @@ await app.register(eventStream, { channels: { 'answer:*': { maxMessages: 100_000
 await app.register(openai, { model: parrot })
 await app.register(anthropic, { model: parrot })
 await app.register(aiSdkChat, { model: parrot })
+await app.register(mcp, { start: parrotServer })
 
 await app.listen({ port: Number(process.env.PORT ?? 3000) })
+
+function parrotServer(): McpServer {
+  const server = new McpServer({ name: 'parrot', version: '1.0.0' })
+  server.registerTool('say', { inputSchema: { prompt: z.string() } }, async ({ prompt }, { signal }) => {
+    let text = ''
+    for await (const word of parrot(prompt, signal)) text += word
+    return { content: [{ type: 'text', text }] }
+  })
+  return server
+}

@@ -1,4 +1,6 @@
 import Anthropic from '@anthropic-ai/sdk'
+import { Client } from '@modelcontextprotocol/sdk/client/index.js'
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { DefaultChatTransport, readUIMessageStream } from 'ai'
 import OpenAI from 'openai'
 import t from 'tap'
@@ -40,6 +42,15 @@ t.test('examples › sdks', async (t) => {
     let last: unknown
     for await (const message of readUIMessageStream({ stream, terminateOnError: true })) last = message
     t.match(last, { parts: [{ type: 'text', text: 'You said: Hello there' }] })
+  })
+
+  await t.test('answers MCP clients', async (t) => {
+    const client = new Client({ name: 'test', version: '1.0.0' })
+    const transport = new StreamableHTTPClientTransport(new URL(`${url}/mcp`))
+    await client.connect(transport as Parameters<Client['connect']>[0])
+    t.teardown(() => client.close())
+    const answer = await client.callTool({ name: 'say', arguments: { prompt: 'Hello there' } })
+    t.match(answer, { content: [{ type: 'text', text: 'You said: Hello there' }] })
   })
 
   await t.test('refuses what asks for no stream', async (t) => {
