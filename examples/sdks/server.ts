@@ -5,10 +5,12 @@
  */
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import Fastify from 'fastify'
+import { buildSchema } from 'graphql'
 import { z } from 'zod'
 import eventStream from '../../lib/index.ts' // 'fastify-eventstream' in your project
 import { aiSdkChat } from './ai-sdk-chat.ts'
 import { anthropic } from './anthropic.ts'
+import { type Context, graphqlSse } from './graphql-sse.ts'
 import { mcp } from './mcp.ts'
 import { parrot } from './model.ts'
 import { openai } from './openai.ts'
@@ -19,6 +21,10 @@ await app.register(openai, { model: parrot })
 await app.register(anthropic, { model: parrot })
 await app.register(aiSdkChat, { model: parrot })
 await app.register(mcp, { start: parrotServer })
+await app.register(graphqlSse, {
+  schema: buildSchema('type Query { hello: String } type Subscription { words(prompt: String): String }'),
+  rootValue: { words, hello: () => 'world' }
+})
 
 await app.listen({ port: Number(process.env.PORT ?? 3000) })
 
@@ -30,4 +36,8 @@ function parrotServer(): McpServer {
     return { content: [{ type: 'text', text }] }
   })
   return server
+}
+
+async function* words({ prompt }: { prompt: string }, { signal }: Context) {
+  for await (const words of parrot(prompt, signal)) yield { words }
 }

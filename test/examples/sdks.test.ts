@@ -2,6 +2,7 @@ import Anthropic from '@anthropic-ai/sdk'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { DefaultChatTransport, readUIMessageStream } from 'ai'
+import { createClient } from 'graphql-sse'
 import OpenAI from 'openai'
 import t from 'tap'
 import { Child } from '../helpers/child.ts'
@@ -51,6 +52,14 @@ t.test('examples › sdks', async (t) => {
     t.teardown(() => client.close())
     const answer = await client.callTool({ name: 'say', arguments: { prompt: 'Hello there' } })
     t.match(answer, { content: [{ type: 'text', text: 'You said: Hello there' }] })
+  })
+
+  await t.test('answers GraphQL clients', async (t) => {
+    const query = 'subscription { words(prompt: "Hello there") }'
+    const words: unknown[] = []
+    for await (const { data } of createClient({ url: `${url}/graphql/stream` }).iterate({ query }))
+      words.push(data)
+    t.same(words, [{ words: 'You ' }, { words: 'said: ' }, { words: 'Hello ' }, { words: 'there' }])
   })
 
   await t.test('refuses what asks for no stream', async (t) => {
