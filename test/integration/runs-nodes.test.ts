@@ -1,0 +1,238 @@
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { redisStore } from '../../lib/history/redis/redis-store.ts'
+import type { EventStreamOptions, Run, RunEvent } from '../../lib/index.ts'
+import { runChannel } from '../../lib/run/diagnostics.ts'
+import { Child } from '../helpers/child.ts'
+import { RedisServer } from '../helpers/programs/redis-server.ts'
+import { RawClient } from '../helpers/raw-client.ts'
+import { build, deferred, listen } from '../helpers/server.ts'
+
+const NODE = fileURLToPath(new URL('../redis/run-node.ts', import.meta.url))
+
+async function node(t: Test, url: string, options: EventStreamOptions = {}): Promise<FastifyInstance> {
+  const app = await build(t, { drainMs: 1_000, history: { store: redisStore({ url }) }, ...options })
+  app.get<{ Params: { name: string } }>('/:name', async ({ params }, reply) => {
+    const run = await app.sse.runs.get(params.name)
+    if (run === undefined) return reply.code(404).send()
+    run.subscribe(reply.sseStart({ farewell: false, cursorEvent: false }))
+  })
+  await app.ready()
+  return app
+}
+
+async function* waiting({ signal }: { signal: AbortSignal }): AsyncGenerator<string> {
+  yield 'waiting'
+  await once(signal, 'abort')
+}
+
+/** The data of all messages of a run, up to its end. */
+async function allOf(run: Run | undefined): Promise<string[]> {
+  const all: string[] = []
+  for await (const item of run?.read() ?? [])
+    all.push(item.type === 'gap' ? `gap: ${item.reason}` : item.data)
+  return all
+}
+
+/** Resolves when it is told that a run is in this state, and what else is told of it meanwhile. */
+async function untilTold(t: Test, run: string, state: string): Promise<RunEvent[]> {
+  const told: RunEvent[] = []
+  const found = deferred()
+  const listener = (event: unknown): void => {
+    const one = event as RunEvent
+    if (one.run !== run) return
+    told.push(one)
+    if (one.state === state) found.resolve()
+  }
+  runChannel.subscribe(listener)
+  t.teardown(() => runChannel.unsubscribe(listener))
+  await found.promise
+  return told
+}
+
+t.test('Run › over several servers', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  t.beforeEach(() => redis.command('FLUSHALL'))
+
+  t.test('is started once for each name, however many start it at once', async (t) => {
+    const nodes = [await node(t, redis.url), await node(t, redis.url)]
+    const names = Array.from({ length: 50 }, (_, i) => `run ${i}`)
+    let calls = 0
+    const starts = names.flatMap((name) =>
+      [...nodes, ...nodes].map((app) => app.sse.runs.start(name, () => [`${++calls}`]))
+    )
+    const started = await Promise.all(starts)
+    await Promise.all(started.map(({ run }) => run.ended))
+    t.equal(started.filter(({ created }) => created).length, names.length)
+    t.equal(calls, names.length)
+    for (const app of nodes) {
+      const data = await Promise.all(
+        names.map(async (name) => (await allOf(await app.sse.runs.get(name)))[0])
+      )
+      t.equal(new Set(data).size, names.length, 'each has its own')
+    }
+  })
+
+  t.test('is read, listed, and stopped by any of them', async (t) => {
+    const [one, other] = [await node(t, redis.url), await node(t, redis.url)]
+    const stopped = deferred<unknown>()
+    await one.sse.runs.start('a', async function* ({ signal }) {
+      yield 'one'
+      await once(signal, 'abort')
+      stopped.resolve(signal.reason.reason)
+    })
+    t.same(
+      (await other.sse.runs.list()).map(({ name }) => name),
+      ['a']
+    )
+    const run = await other.sse.runs.get('a')
+    t.match(await run?.info(), { state: 'running' })
+    const { ended } = run as Run
+    const reading = allOf(run)
+    t.match((await run?.read().next())?.value, { data: 'one' })
+    await run?.stop('enough')
+    t.equal(await stopped.promise, 'enough')
+    t.equal(await ended, 'stopped')
+    t.same(await reading, ['one', '{"state":"stopped"}'])
+    for (const app of [one, other])
+      t.match(await (await app.sse.runs.get('a'))?.info(), { state: 'stopped', reason: 'enough' })
+    t.same(await one.sse.runs.list(), [])
+  })
+
+  t.test('a stop that comes late concerns no other run of the name', async (t) => {
+    const [one, other] = [await node(t, redis.url), await node(t, redis.url)]
+    const fail = deferred()
+    const source = async (): Promise<string[]> => {
+      await fail.promise
+      throw new Error('it fails')
+    }
+    const first = await one.sse.runs.start('a', source)
+    const handle = (await other.sse.runs.get('a')) as Run
+    fail.resolve()
+    await first.run.ended
+    const second = await one.sse.runs.start('a', waiting, { restart: true })
+    t.equal(second.created, true)
+    await handle.stop('late')
+    const { run: next } = await one.sse.runs.start('b', waiting)
+    await ((await other.sse.runs.get('b')) as Run).stop('in time')
+    t.equal(await next.ended, 'stopped')
+    t.match(await second.run.info(), { state: 'running' })
+  })
+
+  t.test('is wanted if somebody reads it on another server', async (t) => {
+    const runs = { leaseMs: 300 }
+    const [one, other] = [await node(t, redis.url, { runs }), await node(t, redis.url, { runs })]
+    await one.sse.runs.start('a', waiting, { abandonMs: 200 })
+    const { port } = await listen(other)
+    const client = RawClient.get(port, '/a')
+    await client.until(/data: waiting/)
+    const { run: unwanted } = await one.sse.runs.start('b', waiting, { abandonMs: 400 })
+    t.equal(await unwanted.ended, 'stopped')
+    const run = (await one.sse.runs.get('a')) as Run
+    t.match(await run.info(), { state: 'running' })
+    client.socket.destroy()
+    t.equal(await run.ended, 'stopped')
+    t.match(await run.info(), { reason: 'abandoned' })
+  })
+
+  t.test('is stopped when its server shuts down before it has ended, and all are told', async (t) => {
+    const [one, other] = [await node(t, redis.url), await node(t, redis.url)]
+    await one.sse.runs.start('a', waiting)
+    const run = (await other.sse.runs.get('a')) as Run
+    const reading = allOf(run)
+    await run.read().next()
+    await one.close()
+    t.same(await reading, ['waiting', '{"state":"stopped"}'])
+    t.match(await run.info(), { state: 'stopped', reason: 'shutdown' })
+    const again = await other.sse.runs.start('a', () => ['again'], { restart: true })
+    t.equal(again.created, true, 'by who has not shut down')
+  })
+
+  t.test('is lost when its server is killed, which is told once, by whoever finds it first', async (t) => {
+    const { child, url } = await Child.listening(t, NODE, { REDIS_URL: redis.url, LEASE_MS: '500' })
+    await fetch(`${url}/runs/a`, { method: 'POST' })
+    const runs = { leaseMs: 500 }
+    const nodes = [await node(t, redis.url, { runs }), await node(t, redis.url, { runs })]
+    const handles = await Promise.all(nodes.map(async (app) => (await app.sse.runs.get('a')) as Run))
+    const readings = Promise.all(handles.map(allOf))
+    await handles[0]?.read().next()
+    const told = untilTold(t, 'a', 'lost')
+    await child.kill('SIGKILL')
+    t.same(await Promise.all(handles.map(({ ended }) => ended)), ['lost', 'lost'])
+    const [one = [], other] = await readings
+    t.same(other, one)
+    t.same(
+      one.slice(0, -1),
+      one.slice(0, -1).map((_, i) => `${i}`)
+    )
+    t.equal(one.at(-1), '{"state":"lost"}')
+    t.equal(
+      (await nodes[0]?.sse.runs.start('a', waiting))?.created,
+      false,
+      'nobody starts it again by itself'
+    )
+    t.match(await handles[1]?.info(), { state: 'lost' })
+    await nodes[0]?.sse.runs.start('b', () => [])
+    t.equal((await told).length, 1)
+  })
+
+  t.test('a server that was paused for longer than its lease publishes nothing when it wakes', async (t) => {
+    const { child, url } = await Child.listening(t, NODE, { REDIS_URL: redis.url, LEASE_MS: '500' })
+    await fetch(`${url}/runs/a`, { method: 'POST' })
+    const app = await node(t, redis.url, { runs: { leaseMs: 500 } })
+    const run = (await app.sse.runs.get('a')) as Run
+    await run.read().next()
+    child.signal('SIGSTOP')
+    t.equal(await run.ended, 'lost')
+    const before = await allOf(run)
+    const go = deferred()
+    const again = await app.sse.runs.start(
+      'a',
+      async function* () {
+        yield 'another'
+        await go.promise
+        yield 'one'
+      },
+      { restart: true }
+    )
+    t.equal(again.created, true)
+    child.signal('SIGCONT')
+    await child.until(/run lost/)
+    go.resolve()
+    t.equal(await again.run.ended, 'done')
+    t.same(await allOf(again.run), ['another', 'one', '{"state":"done"}'])
+    t.ok(before.length > 1)
+  })
+
+  t.test('has each token for who comes back at any of them', async (t) => {
+    const COUNT = 100_000
+    const [one, other] = [await node(t, redis.url), await node(t, redis.url)]
+    const { run } = await one.sse.runs.start('long', function* () {
+      for (let i = 0; i < COUNT; i++) yield `token ${i}`
+    })
+    const { url } = await listen(other)
+    const whole = await (await fetch(`${url}/long`)).text()
+    t.equal(await run.ended, 'done')
+    const frames = whole.split(/(?<=\n\n)/)
+    t.equal(frames.length, COUNT + 1)
+    t.same(
+      frames.findIndex((frame, i) => i < COUNT && !frame.endsWith(`\ndata: token ${i}\n\n`)),
+      -1
+    )
+    const points = [
+      0,
+      1,
+      COUNT - 2,
+      COUNT - 1,
+      ...Array.from({ length: 6 }, () => Math.floor(Math.random() * COUNT))
+    ]
+    for (const point of points) {
+      const [, id = ''] = /^id: (.*)$/m.exec(frames[point] ?? '') ?? []
+      const rest = await (await fetch(`${url}/long`, { headers: { 'last-event-id': id } })).text()
+      t.ok(rest === frames.slice(point + 1).join(''), `after token ${point}`)
+    }
+  })
+})
