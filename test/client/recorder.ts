@@ -122,7 +122,6 @@ const tab = {
     if (recorder === undefined) throw new Error(`there is no stream ${index}`)
     return recorder
   },
-  last: (): Recorder => tab.at(recorders.length - 1),
-  isEmpty: () => recorders.length === 0
+  last: (): Recorder => tab.at(recorders.length - 1)
 }
 Object.assign(globalThis, { tab })

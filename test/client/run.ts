@@ -49,3 +49,5 @@ for (const [name, launch] of Object.entries(launchers)) {
   }
   for (const teardown of teardowns.reverse()) await teardown()
 }
+// Node 20 may clean up for ever what it had of a browser that was killed.
+process.exit()

@@ -8,6 +8,8 @@ t.test('Chromium', async (t) => {
     opensWithHead: true,
     notesBareIds: true,
     keepsNul: true,
+    noticesResets: true,
+    hasBackground: true,
     lastingRedirects: [301, 302, 307, 308]
   })
 })

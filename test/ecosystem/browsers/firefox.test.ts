@@ -8,6 +8,8 @@ t.test('Firefox', async (t) => {
     opensWithHead: false,
     notesBareIds: false,
     keepsNul: false,
+    noticesResets: true,
+    hasBackground: true,
     lastingRedirects: [301, 308]
   })
 })

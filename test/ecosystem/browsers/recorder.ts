@@ -1,4 +1,4 @@
-import type { Page } from 'puppeteer-core'
+import type { Page } from './site.ts'
 
 /** A message as a page sees it. */
 export interface Received {

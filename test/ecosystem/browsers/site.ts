@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { AddressInfo, Socket } from 'node:net'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
-import type { Browser, Page } from 'puppeteer-core'
 import type { Test } from 'tap'
 import type { EventStreamOptions, SSEConnection } from '../../../lib/index.ts'
 import { build } from '../../helpers/server.ts'
@@ -13,6 +12,22 @@ export const fixture = (name: string): Buffer =>
 
 /** What Firefox says of a stream that was cut or refused, as if it were an error of the page's script. */
 const FIREFOX_COMPLAINT = /^Error: (Firefox can’t establish a|The) connection to /
+
+/** A browser, whoever drives it. */
+export interface Browser {
+  version(): Promise<string>
+  newPage(): Promise<Page>
+}
+
+export interface Page {
+  goto(url: string): Promise<unknown>
+  evaluate(expression: string): Promise<unknown>
+  bringToFront(): Promise<void>
+  close(): Promise<void>
+  setDefaultTimeout?(ms: number): void
+  /** Tells what the page's scripts do not catch. */
+  on?(event: 'pageerror', listener: (error: unknown) => void): unknown
+}
 
 /** What a browser asked for, pages apart. */
 interface Asked {
@@ -80,9 +95,9 @@ export async function listen(app: FastifyInstance, port = 0): Promise<string> {
 /** A new page of this origin, closed when the test ends. */
 export async function visit(t: Test, browser: Browser, origin: string): Promise<Page> {
   const page = await browser.newPage()
-  page.setDefaultTimeout(0)
+  page.setDefaultTimeout?.(0)
   t.teardown(() => page.close())
-  page.on('pageerror', (error) => {
+  page.on?.('pageerror', (error) => {
     if (!FIREFOX_COMPLAINT.test(String(error))) t.fail(String(error))
   })
   await page.goto(`${origin}/page`)

@@ -22,7 +22,7 @@ const LOOK = `
 
 /** WebKit behind WebDriver (https://www.w3.org/TR/webdriver2), of which puppeteer knows nothing. */
 export class WebKit {
-  readonly version: string
+  readonly #version: string
   readonly #session: string
   /** Commands are of the window that was chosen last: so there is one at a time. */
   #last: Promise<unknown> = Promise.resolve()
@@ -31,7 +31,7 @@ export class WebKit {
 
   private constructor(session: string, version: string) {
     this.#session = session
-    this.version = version
+    this.#version = version
   }
 
   /** On a screen that nobody sees, with a new profile, gone when the test ends. */
@@ -61,6 +61,10 @@ export class WebKit {
     const webkit = new WebKit(`${url}/${created.sessionId}`, `WebKit/${created.capabilities.browserVersion}`)
     t.teardown(() => command('DELETE', `${url}/${created.sessionId}`))
     return webkit
+  }
+
+  async version(): Promise<string> {
+    return this.#version
   }
 
   async newPage(): Promise<WebKitPage> {
@@ -102,6 +106,11 @@ export class WebKitPage {
 
   async goto(url: string): Promise<void> {
     await this.#command('url', { url })
+  }
+
+  /** Nothing is needed: the window that was spoken to last is in front. */
+  async bringToFront(): Promise<void> {
+    await this.evaluate('0')
   }
 
   async goBack(): Promise<void> {
