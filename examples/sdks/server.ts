@@ -4,6 +4,7 @@
  *     npx tsx examples/sdks/server.ts
  */
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+import { initTRPC, TRPCError, tracked } from '@trpc/server'
 import Fastify from 'fastify'
 import { buildSchema } from 'graphql'
 import { z } from 'zod'
@@ -14,6 +15,7 @@ import { type Context, graphqlSse } from './graphql-sse.ts'
 import { mcp } from './mcp.ts'
 import { parrot } from './model.ts'
 import { openai } from './openai.ts'
+import { trpc } from './trpc.ts'
 
 const app = Fastify({ logger: true, forceCloseConnections: true })
 await app.register(eventStream, { channels: { 'answer:*': { maxMessages: 100_000 } } })
@@ -25,6 +27,7 @@ await app.register(graphqlSse, {
   schema: buildSchema('type Query { hello: String } type Subscription { words(prompt: String): String }'),
   rootValue: { words, hello: () => 'world' }
 })
+await app.register(trpc, { router: newsRouter() })
 
 await app.listen({ port: Number(process.env.PORT ?? 3000) })
 
@@ -40,4 +43,24 @@ function parrotServer(): McpServer {
 
 async function* words({ prompt }: { prompt: string }, { signal }: Context) {
   for await (const words of parrot(prompt, signal)) yield { words }
+}
+
+/** What is kept of a channel and what is published on it, resumed by the channel's own ids. */
+function newsRouter() {
+  const { procedure, router } = initTRPC.create()
+  const channel = app.sse.channel('news')
+  const input = z.object({ lastEventId: z.string() }).partial().optional()
+  return router({
+    publish: procedure.input(z.string()).mutation(({ input }) => channel.publish(input)),
+    news: procedure.input(input).subscription(async function* ({
+      input: { lastEventId: from = 'oldest' } = {},
+      signal
+    }) {
+      for await (const item of channel.read({ from, ...(signal && { signal }) })) {
+        if (item.type === 'gap')
+          throw new TRPCError({ code: 'PRECONDITION_FAILED', message: 'Some news were missed' })
+        yield tracked(item.id, item.data)
+      }
+    })
+  })
 }

@@ -1,7 +1,9 @@
 import Anthropic from '@anthropic-ai/sdk'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import { createTRPCUntypedClient, httpLink, httpSubscriptionLink, splitLink } from '@trpc/client'
 import { DefaultChatTransport, readUIMessageStream } from 'ai'
+import { EventSource } from 'eventsource'
 import { createClient } from 'graphql-sse'
 import OpenAI from 'openai'
 import t from 'tap'
@@ -60,6 +62,20 @@ t.test('examples › sdks', async (t) => {
     for await (const { data } of createClient({ url: `${url}/graphql/stream` }).iterate({ query }))
       words.push(data)
     t.same(words, [{ words: 'You ' }, { words: 'said: ' }, { words: 'Hello ' }, { words: 'there' }])
+  })
+
+  await t.test('answers tRPC clients', async (t) => {
+    const link = { url: `${url}/trpc`, EventSource }
+    const [isTrue, isFalse] = [httpSubscriptionLink(link), httpLink(link)]
+    const client = createTRPCUntypedClient({
+      links: [splitLink({ condition: ({ type }) => type === 'subscription', true: isTrue, false: isFalse })]
+    })
+    await client.mutation('publish', 'Hello there')
+    const heard = new Promise((onData) => {
+      const { unsubscribe } = client.subscription('news', undefined, { onData })
+      t.teardown(unsubscribe)
+    })
+    t.match(await heard, { data: 'Hello there' })
   })
 
   await t.test('refuses what asks for no stream', async (t) => {
