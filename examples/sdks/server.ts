@@ -11,6 +11,7 @@ import { z } from 'zod'
 import eventStream from '../../lib/index.ts' // 'fastify-eventstream' in your project
 import { aiSdkChat } from './ai-sdk-chat.ts'
 import { anthropic } from './anthropic.ts'
+import { datastar } from './datastar.ts'
 import { type Context, graphqlSse } from './graphql-sse.ts'
 import { mcp } from './mcp.ts'
 import { parrot } from './model.ts'
@@ -27,6 +28,7 @@ await app.register(graphqlSse, {
   schema: buildSchema('type Query { hello: String } type Subscription { words(prompt: String): String }'),
   rootValue: { words, hello: () => 'world' }
 })
+await app.register(datastar, { model: parrot })
 await app.register(trpc, { router: newsRouter() })
 
 await app.listen({ port: Number(process.env.PORT ?? 3000) })

@@ -78,6 +78,15 @@ t.test('examples › sdks', async (t) => {
     t.match(await heard, { data: 'Hello there' })
   })
 
+  await t.test('answers Datastar pages', async (t) => {
+    const response = await fetch(`${url}/datastar/answer`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"question":"Hello there"}'
+    })
+    t.match(await response.text(), 'data: signals {"answer":"You said: Hello there"}')
+  })
+
   await t.test('refuses what asks for no stream', async (t) => {
     const answer = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none' }).chat.completions.create({
       model,
