@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_ERR_EVENTSTREAM_HISTORY_CLOSED } from '../base/errors.ts'
 import { ownText } from '../base/own-text.ts'
@@ -38,6 +39,8 @@ export class History implements WindowHost, StoreListener {
   constructor(maxTotalBytes: number, store?: Store, log?: FastifyBaseLogger) {
     this.#budget = new Budget(maxTotalBytes)
     this.#link = store && new StoreLink(store, this, log)
+    // Each reader listens to it.
+    setMaxListeners(0, this.closing)
   }
 
   /** Resolves when messages may come. @throws what the store throws. */

@@ -134,7 +134,7 @@ export class LiveRun implements Sink {
     this.#end = end
     if (state !== 'done') this.#abort(end)
     const waiting = await this.#writer.close()
-    const told = state === 'lost' ? end : await this.#tell(end, this.#hasHole ? [] : waiting, error)
+    const told = await this.#tell(end, state === 'lost' || this.#hasHole ? [] : waiting, error)
     this.#host.runOnEnd(this, told, error)
     this.#ended.resolve(told.state)
   }
@@ -144,17 +144,19 @@ export class LiveRun implements Sink {
     this.#controller.abort(Object.assign(error, { reason }))
   }
 
-  /** Publishes the end, after what waits. @returns how it was told. */
+  /** Publishes the end, after what waits. Of a lost one it does so only if nobody else will. @returns how it was told. */
   async #tell(end: EndedRun, waiting: readonly KeyedFrame[], error: unknown): Promise<EndedRun> {
     const { channels, log } = this.#host
     const frames = [...waiting, endFrame(channels, this.channel, end, this.options.end, error, log)]
+    const token = end.state === 'lost' ? undefined : this.token
     const lost: EndedRun = { ...end, state: 'lost', reason: undefined }
     while (!channels.shared.history.closing.aborted) {
       try {
-        const { isEnded } = await channels.append(this.channel, frames, { isEnd: true, token: this.token })
+        const { isEnded } = await channels.append(this.channel, frames, { isEnd: true, token })
         if (!isEnded) return end
         const found = await this.#host.endOf(this.channel)
-        return found?.begin === this.begin ? found : lost
+        if (found?.begin === this.begin) return found
+        return token === undefined ? lost : await this.#tell(lost, [], undefined)
       } catch {
         await delay(RETRY_MS, undefined, { ref: false })
       }

@@ -96,5 +96,6 @@ export function checkRunName(name: unknown): void {
 }
 
 function checkKey(name: string, value: unknown): void {
-  if (typeof value !== 'string') throw invalid(name, 'a string', value)
+  if (typeof value !== 'string' || value === '')
+    throw invalid(name, 'a string of at least one character', value)
 }

@@ -207,6 +207,24 @@ t.test('Run › over several servers', async (t) => {
     t.ok(before.length > 1)
   })
 
+  t.test('is lost, and says so itself, when Redis has forgotten who has it', async (t) => {
+    const [one, other] = [await node(t, redis.url), await node(t, redis.url)]
+    const go = deferred()
+    const { run } = await one.sse.runs.start('a', async function* () {
+      yield 'one'
+      await go.promise
+      yield 'two'
+    })
+    const handle = (await other.sse.runs.get('a')) as Run
+    const reading = allOf(handle)
+    await handle.read().next()
+    await redis.command('DEL', 'eventstream:{0}:owners', 'eventstream:{0}:leases')
+    go.resolve()
+    t.equal(await run.ended, 'lost')
+    t.same(await reading, ['one', '{"state":"lost"}'])
+    t.match(await handle.info(), { state: 'lost' })
+  })
+
   t.test('has each token for who comes back at any of them', async (t) => {
     const COUNT = 100_000
     const [one, other] = [await node(t, redis.url), await node(t, redis.url)]

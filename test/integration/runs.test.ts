@@ -370,7 +370,7 @@ t.test('Run › in memory', async (t) => {
       [['a', waiting, { end: 'end' }], /end/],
       [['a', waiting, { restart: 1 }], /restart/],
       [['a', waiting, { abandonMs: 0 }], /abandonMs/],
-      [['a', waiting, { key: 1 }], /key/],
+      [['a', waiting, { key: '' }], /key/],
       [['a', waiting, { fast: true }], /fast/]
     ]
     for (const [args, message] of rows) {
