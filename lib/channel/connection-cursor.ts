@@ -37,6 +37,8 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   #isWaiting = false
   /** The place of the newest subscription, until the client was told one that is not older. */
   #untold: Place | undefined
+  /** The newest that the client was told, or brought. */
+  #told: Place = 0
   #hasBegun = false
   /** Whether it was blocked, and has not caught up since. */
   #isBehind = false
@@ -186,6 +188,13 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     if (this.#passedBytes === 0) return undefined
     this.#place = Math.max(this.#place, this.shared.rounds.mark)
     return this.#tell(event || this.connection.cursorEvent)
+  }
+
+  /** A client keeps an id that will be known when it comes back, however quiet its channels are. */
+  beat(): void {
+    if (this.#list.isEmpty || !this.shared.history.isStale(this.#told)) return
+    this.#untold ??= this.#told
+    this.connection.output.feedOnChange()
   }
 
   connectionOnBlock(): void {
@@ -545,6 +554,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   #noteTold(place: Place): void {
     this.#hasBegun = true
+    this.#told = place
     this.#passedBytes = 0
     if (this.#untold !== undefined && place >= this.#untold) this.#untold = undefined
     if (!this.#hasOldest) return

@@ -313,6 +313,7 @@ export class Connection extends Started implements SSEConnection, TransportListe
     if (deadlines.isOld(now)) this.end('expired')
     if (output.isExpired) this.outputOnExpiry()
     if (this.#state === 'closed') return
+    output.feed?.beat()
     if (!output.isOpen) this.#watchHead(now)
     else if (output.bufferedBytes === 0) {
       if (deadlines.isSilent(now, output.bytes) && this.#state === 'open')

@@ -37,6 +37,9 @@ export interface Feed {
    */
   takeHeartbeat(event: string | false): Batch | undefined
 
+  /** Called from time to time. */
+  beat(): void
+
   /** The transport takes no more for now. */
   connectionOnBlock(): void
 

@@ -13,6 +13,8 @@ import { StoreLink } from './store-link.ts'
 import { type Entry, type Limits, Window, type WindowHost } from './window.ts'
 
 const EPOCH_BYTES = 5
+/** In microseconds. Stores know a place for at least ten minutes; who comes back may have been away for five. */
+const STALE_AFTER = 240_000_000
 const ENDED: Appended = Object.freeze({ cursors: Object.freeze([]), isNew: false, isEnded: true })
 
 /** One ordered, bounded log of everything that is published, over all channels. */
@@ -30,6 +32,8 @@ export class History implements WindowHost, StoreListener {
   readonly #forgotten = new Forgotten()
   #head: Place = 0
   #offered: Place = 0
+  /** What was given before this place may not be known any more. */
+  #lostAt: Place = 0
   readonly #closing = new AbortController()
 
   /**
@@ -89,6 +93,11 @@ export class History implements WindowHost, StoreListener {
     if (place === undefined) return undefined
     const isKnown = this.#link === undefined ? place <= this.#head : this.#link.proofOf(place)
     return isKnown ? place : undefined
+  }
+
+  /** Whether somebody who stands there should be told a newer place, before nobody knows that one any more. */
+  isStale(place: Place): boolean {
+    return this.#link !== undefined && (place < this.#lostAt || this.#head - place > STALE_AFTER)
   }
 
   /** Finds out whether the history knows a cursor, which may take a moment. @returns `undefined` if it knows already. */
@@ -211,6 +220,7 @@ export class History implements WindowHost, StoreListener {
 
   storeOnLoss(channels: readonly string[], place: Place): void {
     this.#link?.forgetProofs()
+    this.#lostAt = place
     this.#moveTo(place)
     for (const channel of channels) this.#windows.get(channel)?.lose(place)
   }

@@ -36,7 +36,10 @@ export interface Store {
    */
   read(channel: string, after: Place): Promise<StorePast>
 
-  /** Of each of these places, whether it is one that the store has given, and nothing before it is lost but what was dropped. */
+  /**
+   * Of each of these places, whether it is one that the store has given, and nothing before it is lost but what was dropped.
+   * Those that are older than ten minutes need not be known any more.
+   */
   prove(places: readonly Place[]): Promise<readonly boolean[]>
 
   /** A place at or after all that was appended before the call. */

@@ -117,6 +117,32 @@ t.test('store › what a client missed', async (t) => {
   })
 })
 
+t.test(
+  'store › a client whose channels are quiet keeps an id that is known when it comes back',
+  async (t) => {
+    const bench = await server()
+    const reader = bench.subscribed(['a', 'b'])
+    await settle(bench)
+    const { shelf, listener } = bench.store
+    let told = reader.lastEventId
+    const news: string[] = []
+    for (let minute = 1; minute <= 10; minute++) {
+      shelf.last += 60_000_000
+      listener?.storeOnMessages([], shelf.last)
+      bench.endTurn()
+      // Whatever else is sent, so that there is no heartbeat.
+      reader.connection.send('hello')
+      reader.connection.beat(0)
+      bench.endTurn()
+      if (reader.lastEventId === told) continue
+      told = reader.lastEventId
+      news.push(`${minute} minutes`)
+    }
+    t.same(news, ['5 minutes', '10 minutes'])
+    t.equal(told, bench.history.cursorAt(shelf.last))
+  }
+)
+
 t.test('store › nobody waits for it for long', async (t) => {
   t.test('what is late comes behind what others of the channels have, and ids say so', async (t) => {
     const { bench, store } = await late({ a: 2, b: 1, c: 1 })

@@ -36,6 +36,10 @@ class FakeFeed implements Feed {
     return event === 'gap'
   }
 
+  beat(): void {
+    this.told.push('beat')
+  }
+
   take(limit: Place): Batch | 'later' | 'held' | undefined {
     this.limits.push(limit)
     this.onTake?.()

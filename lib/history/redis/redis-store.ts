@@ -63,6 +63,8 @@ const AUDITED = 1_000
 /** How many names one command has, and how many places one proof. */
 const MAX_NAMES = 1_000
 const DAY_MS = 86_400_000
+/** How old the newest place is at most. */
+const MAX_AGE_MS = 60_000
 
 /**
  * A store in Redis 6.2 or later, or Valkey, that all servers with the same database and prefix share.
@@ -352,7 +354,7 @@ class RedisStore implements Store, PairListener {
     const given = Math.max(this.#mark, this.#given)
     const answer = await this.#run(
       PROBE,
-      [proposed, String(given), randomPart(), epoch, String(DAY_MS)],
+      [proposed, String(given), randomPart(), epoch, String(DAY_MS), String(MAX_AGE_MS)],
       links
     )
     const [found, ...numbers] = Array.isArray(answer) ? answer : []

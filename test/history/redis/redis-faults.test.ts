@@ -1,6 +1,8 @@
 import t, { type Test } from 'tap'
 import type { StoredMessage, StoreListener } from '../../../lib/history/store.ts'
 import { redisStore } from '../../../lib/index.ts'
+import { Child } from '../../helpers/child.ts'
+import { freePort } from '../../helpers/free-port.ts'
 import { RedisServer } from '../../helpers/programs/redis-server.ts'
 import { until } from '../../helpers/server.ts'
 
@@ -87,4 +89,27 @@ t.test('redisStore() › nobody can publish when it is closed', async (t) => {
   const waiting = publish('2')
   await store.close()
   await t.rejects(waiting, { message: 'There is no connection to Redis' })
+})
+
+t.test('redisStore() › a server that starts before its Redis waits for it', async (t) => {
+  const port = await freePort()
+  const settings = { library: 'ioredis', url: `redis://127.0.0.1:${port}`, prefix: 'a:', channels: {} }
+  const child = new Child(t, 'test/redis/node-main.ts', { NODE_SETTINGS: JSON.stringify(settings) })
+  await child.until(/there is no connection to Redis/)
+  const redis = await RedisServer.start({ port })
+  t.teardown(() => redis.stop())
+  await t.resolves(child.until(/http:/))
+})
+
+t.test('redisStore() › a quiet history tells places that are known for long', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  const store = redisStore({ url: redis.url, prefix: 'a:' })
+  t.teardown(() => store.close())
+  const anHourAgo = (Date.now() - 3_600_000) * 1_000
+  await redis.command('XADD', 'a:{0}:ids', `${anHourAgo}-0`, 'i', '')
+  const listener = { storeOnMessages() {}, storeOnLoss() {} }
+  const place = await store.open(listener)
+  t.ok(place > anHourAgo + 3_500_000_000, `${place}`)
+  t.equal(await store.head(), place, 'and makes no more of them than need be')
 })
