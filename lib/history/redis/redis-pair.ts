@@ -38,7 +38,7 @@ export class RedisPair implements LinkListener {
   #isLost = false
   #isClosed = false
   #delayMs = 0
-  #readyAt = 0
+  #readyAt: number | undefined
   #timer: NodeJS.Timeout | undefined
   #timeout: NodeJS.Timeout | undefined
 
@@ -98,6 +98,8 @@ export class RedisPair implements LinkListener {
   }
 
   linkOnLost(error: Error): void {
+    const heldMs = this.#links === undefined ? 0 : performance.now() - (this.#readyAt ?? 0)
+    if (heldMs > MAX_DELAY_MS) this.#delayMs = 0
     this.#drop()
     if (this.#isClosed) return
     if (!this.#isLost) {
@@ -106,13 +108,11 @@ export class RedisPair implements LinkListener {
     }
     // Who makes new ones fails by this, and comes back.
     if (this.#isClosed || this.#isConnecting) return
-    if (performance.now() - this.#readyAt > MAX_DELAY_MS) this.#delayMs = 0
     const delayMs = this.#delayMs * (0.5 + Math.random() / 2)
     this.#delayMs = Math.min(MAX_DELAY_MS, Math.max(MIN_DELAY_MS, 2 * this.#delayMs))
-    this.#timer = setTimeout(
-      () => this.connect().catch((err) => this.#listener.pairOnLost(err)),
-      delayMs
-    ).unref()
+    this.#timer = setTimeout(() => this.connect().catch((err) => this.#listener.pairOnLost(err)), delayMs)
+    // A process that waits for its first connection does not end.
+    if (this.#readyAt !== undefined) this.#timer.unref()
   }
 
   async #connect(): Promise<void> {

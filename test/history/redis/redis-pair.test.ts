@@ -84,6 +84,33 @@ t.test('connect() › again when it fails, breaks, or is reset; told once', asyn
   t.same(bench.told.slice(2), ['a message', 'broken', 'ready', 'reset', 'ready'])
 })
 
+t.test(
+  'connect() › attempts grow rare, up to one or two in a second, until a connection has held',
+  async (t) => {
+    const bench = new Bench(t)
+    const attempts = async (seconds: number): Promise<number> => {
+      const before = bench.dialed
+      for (let ms = 0; ms < seconds * 1_000; ms += 10) {
+        bench.clock.advance(10)
+        await nextTurn()
+      }
+      return (bench.dialed - before) / 2
+    }
+    bench.dial = async () => {
+      throw BROKEN
+    }
+    await bench.pair.connect()
+    const first = await attempts(1)
+    t.ok(first >= 4 && first <= 8, `${first} in the first second`)
+    const later = await attempts(10)
+    t.ok(later >= 10 && later <= 21, `${later} in ten seconds`)
+    bench.dial = async () => {}
+    await attempts(2)
+    bench.pair.reset(BROKEN)
+    t.equal(await attempts(0.01), 1, 'at once')
+  }
+)
+
 t.test('connect() › a break while connections are prepared', async (t) => {
   const bench = new Bench(t)
   bench.prepare = async () => bench.pair.linkOnLost(BROKEN)
