@@ -73,6 +73,8 @@ export class ChannelCheck {
   #isAfterGap = false
   /** Whether the block that is looked at is a message of this channel. */
   #isAtMessage = false
+  /** Whether the block that is looked at is of other channels alone. */
+  #isPassed = false
   /** What was sent until then may come after newer messages of other channels. */
   #outOfOrderUntil: Moment = -Infinity
   readonly #received = new Set<number>()
@@ -159,6 +161,12 @@ export class ChannelCheck {
     }
   }
 
+  /** @param isPassed whether the block that comes is of others alone, since this channel has not caught up with them. */
+  fallBehind(isPassed: boolean | undefined, at: Moment): void {
+    this.#isPassed = isPassed === true
+    if (isPassed !== undefined) this.#outOfOrderUntil = Math.max(this.#outOfOrderUntil, at)
+  }
+
   /** When the subscription ends that a message is of. */
   endOf(message: Published): Moment {
     return this.#coverOf(message)?.endedAt ?? Infinity
@@ -167,7 +175,8 @@ export class ChannelCheck {
   /** Whether the message may come now, with nothing missing before it. */
   fits(message: Published, by: Block): boolean {
     const index = this.messages.indexOf(message)
-    if (this.#span === undefined || index < this.#span.from || !this.isWanted(message)) return false
+    if (this.#isPassed || this.#span === undefined || index < this.#span.from || !this.isWanted(message))
+      return false
     if (by.at < this.#start || this.#received.has(index) || this.#isReplaced(index)) return false
     return this.#firstMissing(index, by) === undefined
   }

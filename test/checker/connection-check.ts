@@ -197,7 +197,10 @@ export class ConnectionCheck implements ChannelCheckHost {
     const { event, at, id } = received
     this.#at = at
     this.#isAtRank = false
-    for (const check of this.#checks.values()) check.advanceTo(at)
+    for (const [name, check] of this.#checks) {
+      check.advanceTo(at)
+      check.fallBehind(received.behind?.get(name), at)
+    }
     if (event === EVENTS.gap) this.#receiveGap(received)
     else if (event === EVENTS.sent) this.#receiveSent(received)
     else if (event === EVENTS.farewell) this.#receiveFarewell(received)

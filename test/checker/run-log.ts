@@ -43,6 +43,11 @@ export interface Received {
   readonly id: string
   readonly event: string | undefined
   readonly data: string
+  /**
+   * The channels that have not caught up with others of the connection, because a store was late, and whether the block is of
+   * others alone.
+   */
+  readonly behind?: ReadonlyMap<string, boolean>
 }
 
 /** A connection's membership in a channel. The next one of the same channel begins when this one has ended. */

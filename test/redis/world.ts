@@ -1,5 +1,7 @@
+import { hashOf } from '../../lib/channel/last-event-id.ts'
+import { groupBy } from '../checker/group-by.ts'
 import { payloadOf } from '../checker/payload.ts'
-import type { Moment, Published, Retention, RunLog } from '../checker/run-log.ts'
+import type { ConnectionLog, Moment, Published, Received, Retention, RunLog } from '../checker/run-log.ts'
 import { now } from '../checker/sockets/clock.ts'
 import type { Random } from '../checker/sockets/random.ts'
 import { Client, type Pick } from './client.ts'
@@ -197,11 +199,14 @@ export class World {
     const { ledger, deletions } = this.servers
     for (const { id, names, data, acknowledgedAt = 0 } of this.#publications.values())
       ledger.note(id, names, data, acknowledgedAt)
+    const places = groupBy(ledger.sightings, ({ data }) => data)
     const messages = ledger.sightings.flatMap((sighting) => this.#publishedOf(sighting))
     return {
       channels: CHANNELS.map((name) => ({ name, slow: 'gap', afterGap: 'oldest', forgottenAt: [] })),
       messages,
-      clients: this.clients.map(({ logs }) => logs),
+      clients: this.clients.map(({ logs }) =>
+        logs.map((log) => ({ ...log, received: log.received.map((block) => withBehind(block, log, places)) }))
+      ),
       retention: new TrimRetention(messages, deletions),
       isExact: false,
       isShared: true,
@@ -242,6 +247,24 @@ export class World {
     for (const neighbour of this.#neighbours) await neighbour.stop()
     for (const index of this.nodes.keys()) await this.takeNode(index)?.kill()
   }
+}
+
+/** Which channels have not caught up is in the ids. */
+function withBehind(
+  block: Received,
+  { subscriptions }: ConnectionLog,
+  sightings: ReadonlyMap<string, readonly Sighting[]>
+): Received {
+  const [, ...parts] = block.id.split('&')
+  if (parts.length === 0) return block
+  const places = new Map(parts.map((part) => part.split('=') as [string, string]))
+  const isAt = (digits: string): boolean =>
+    (sightings.get(block.data) ?? []).some(({ place }) => place === Number.parseInt(digits, 36))
+  const behind = subscriptions.flatMap(({ channel }) => {
+    const digits = places.get(hashOf(channel))
+    return digits === undefined ? [] : [[channel, !isAt(digits)] as const]
+  })
+  return { ...block, behind: new Map(behind) }
 }
 
 /** Resolves when the node keeps nothing any more. */
