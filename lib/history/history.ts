@@ -225,13 +225,13 @@ export class History implements WindowHost, StoreListener {
     for (const channel of channels) this.#windows.get(channel)?.lose(place)
   }
 
-  /** What is kept of a channel after a place has been found. */
-  load(window: Window, { messages, dropped, isEnded }: StorePast, since: Place): void {
+  /** What is kept of a channel after a place has been found. @param toldAfter all that came after this place was told. */
+  load(window: Window, { messages, dropped, isEnded }: StorePast, since: Place, toldAfter: Place): void {
     const lacking = messages.filter(({ place }) => window.lacks(place))
     const entries = lacking.map((message) => this.#entryOf(message, [window], undefined))
     for (const [i, entry] of entries.entries())
       this.#budget.add(entry, i === 0 && window.length === 0 ? 1 : 0)
-    window.load(entries, dropped, since, isEnded)
+    window.load(entries, dropped, since, isEnded, toldAfter)
     if (window.isOverfull) this.#overfull.add(window)
     this.#budget.trim()
   }

@@ -15,7 +15,7 @@ import type { Window } from './window.ts'
 /** What a link needs of its history. */
 export interface StoreLinkHost extends StoreListener {
   readonly head: Place
-  load(window: Window, past: StorePast, since: Place): void
+  load(window: Window, past: StorePast, since: Place, toldAfter: Place): void
 }
 
 /** How long an answer of the store is waited for that somebody outside waits for. */
@@ -33,7 +33,8 @@ export class StoreLink {
   readonly #host: StoreLinkHost
   readonly #log: FastifyBaseLogger | undefined
   #opened: Promise<Place> | undefined
-  readonly #followed = new Map<Window, Promise<void>>()
+  /** After which places all that comes is told. */
+  readonly #followed = new Map<Window, Promise<Place>>()
   readonly #proofs = new Map<Place, boolean>()
   /** Those who wait until all that is at or before a place has come. */
   readonly #waiting = new Set<{ readonly place: Place; readonly arrived: Deferred<void> }>()
@@ -119,8 +120,7 @@ export class StoreLink {
   }
 
   /** Asks the store whether it knows a place. In bounded time, after which it may not be known yet. */
-  prove(place: Place): Promise<void> | undefined {
-    if (this.#proofs.get(place) === true) return undefined
+  prove(place: Place): Promise<void> {
     const proven = this.open()
       .then(() => this.#store.prove([place]))
       .then(([isKnown = false]) => this.#note(place, isKnown))
@@ -144,12 +144,12 @@ export class StoreLink {
   async load(window: Window): Promise<void> {
     while (this.#followed.has(window) && !this.#isClosed) {
       try {
-        await this.#followed.get(window)
+        const toldAfter = (await this.#followed.get(window)) ?? 0
         const since = window.wanted
         const past = await this.#store.read(window.channel, since)
         // Only what has come can be given, and what is dropped be told as a gap that is no later than that.
         await this.#arrival(Math.max(past.dropped, past.messages.at(-1)?.place ?? 0))
-        if (this.#followed.has(window)) this.#host.load(window, past, since)
+        if (this.#followed.has(window)) this.#host.load(window, past, since, toldAfter)
         this.#hasFailed = false
         return
       } catch (err) {
@@ -183,9 +183,10 @@ export class StoreLink {
     }
   }
 
-  async #follow(window: Window): Promise<void> {
+  async #follow(window: Window): Promise<Place> {
     await this.open()
     await this.#store.follow?.(window.channel)
+    return this.#host.head
   }
 
   /** Resolves when all that is at or before a place has come. */

@@ -157,7 +157,7 @@ export class Window implements Expiring {
 
   /** Whether what is kept elsewhere is to be loaded. */
   lacks(place: Place): boolean {
-    return place > this.#dropped && place < (this.oldest?.place ?? Infinity)
+    return place > this.#dropped && this.#placeAt(this.#search(place, this.#entries.length) - 1) !== place
   }
 
   /**
@@ -166,12 +166,15 @@ export class Window implements Expiring {
    * @param entries those that it lacks.
    * @param dropped the place of the newest message that is not kept any more.
    * @param isEnded whether the channel has ended.
+   * @param toldAfter what came at or before this place may be here because it was published to other channels, too.
    */
-  load(entries: readonly Entry[], dropped: Place, since: Place, isEnded: boolean): void {
+  load(entries: readonly Entry[], dropped: Place, since: Place, isEnded: boolean, toldAfter: Place): void {
     this.#hasEnded = isEnded
     // What has come since is held for those who follow, be it kept elsewhere or not.
-    const gone = Math.min(dropped, (this.oldest?.place ?? Infinity) - 1)
-    this.#entries = [...entries, ...this.#kept()]
+    const own = this.#since === Infinity ? this.entryAfter(toldAfter) : this.oldest
+    const gone = Math.min(dropped, (own?.place ?? Infinity) - 1)
+    this.dropUntil(gone)
+    this.#entries = [...entries, ...this.#kept()].sort((a, b) => a.place - b.place)
     this.#start = 0
     this.#bytes += entries.reduce((sum, { byteLength }) => sum + byteLength, 0)
     this.#latest = undefined

@@ -317,6 +317,26 @@ t.test('store › memory', async (t) => {
     t.same([now.told, bench.history.lengthOf('a')], [['a 4'], 4])
   })
 
+  t.test('has no hole where others of its channels were told before it was followed', async (t) => {
+    const { first, bench, store } = await late({ a: 1, b: 1 })
+    bench.subscribed(['a'])
+    await settle(bench)
+    store.hold('follow')
+    store.hold('tell')
+    const reader = bench.subscribed(['b'], undefined, { from: 'oldest' })
+    await first.channel('b').publish('b 2')
+    await first.channels.publish(['a', 'b'], 'both')
+    await first.channel('b').publish('b 3')
+    const { messages } = await store.read('b', 0)
+    const told = messages.filter(({ channels }) => channels.includes('a'))
+    // Of `b` alone nothing was told yet.
+    store.listener?.storeOnMessages(told, told[0]?.place ?? 0)
+    store.listener?.storeOnMessages([], store.shelf.last)
+    store.release('follow')
+    await settle(bench)
+    t.same(reader.told, ['b 1', 'b 2', 'both', 'b 3'])
+  })
+
   t.test('is asked once for all who want the same, and again for who wants more', async (t) => {
     const { bench, store, cursors } = await late({ a: 3 })
     store.hold('read')

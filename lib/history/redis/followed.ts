@@ -6,6 +6,8 @@ interface State {
   head: Place | undefined
   /** All that came after this place was told, so that a reading must have what was at or before it; `undefined`: nothing was. */
   toldFrom: Place | undefined
+  /** Messages that were told by the notices of others of their channels, and not yet by its own. */
+  readonly others: Set<Place>
   /** Resolves when what is published is told. */
   confirmed: Deferred<void>
 }
@@ -38,7 +40,12 @@ export class Followed {
   add(name: string): Promise<void> {
     const known = this.#states.get(name)
     if (known !== undefined) return known.confirmed.promise
-    const state = { head: undefined, toldFrom: undefined, confirmed: new Deferred<void>() }
+    const state = {
+      head: undefined,
+      toldFrom: undefined,
+      others: new Set<Place>(),
+      confirmed: new Deferred<void>()
+    }
     this.#states.set(name, state)
     this.#change(name)
     return state.confirmed.promise
@@ -66,15 +73,26 @@ export class Followed {
     if (state === undefined) return
     state.head = head
     state.toldFrom = head
+    state.others.clear()
+  }
+
+  /** Another channel's notice has told of a message that this one has, too. */
+  hearOther(name: string, place: Place): void {
+    this.#states.get(name)?.others.add(place)
+  }
+
+  hasHeardOther(name: string, place: Place): boolean {
+    return this.#states.get(name)?.others.has(place) ?? false
   }
 
   /** @returns whether a message comes after the one that was heard last, or was heard itself. */
   hearNext(name: string, previous: Place, place: Place): boolean {
     const state = this.#states.get(name)
     if (state === undefined) return true
+    state.others.delete(place)
     const { head = previous } = state
     state.toldFrom ??= previous
-    if (place > head) state.head = place
+    if (previous === head) state.head = Math.max(head, place)
     return previous === head || place <= head
   }
 

@@ -19,7 +19,7 @@ export const PUBLISH: RedisScript = script(readFileSync(new URL('./publish.lua',
  *
  * ARGV: what it shall call itself if it is new; a place that was given, after which what comes shall be; a random integer;
  * what it is thought to call itself, or ''; how many milliseconds a channel is remembered that gets nothing; how old the newest
- * place may be, in milliseconds, so that whoever is told one is told one that is known for long.
+ * place may be, in milliseconds, so that whoever is told one is told one that is known for long; \`0\`: it is made now.
  * Returns what it calls itself, its newest place, which is also told on the Pub/Sub channel `<base>:<epoch>`, and whether it
  * knows the place that was given, 1 or 0.
  */
@@ -34,7 +34,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local id = ARGV[2] .. '-0'
 local isKnown = (least == 0 or redis.call('XRANGE', ids, id, id)[1]) and 1 or 0
-if last == 0 or last < least or last < now - ARGV[6] * 1000 then
+if last == 0 or last < least or ARGV[6] == '0' or last < now - ARGV[6] * 1000 then
   last = math.max(now, last, least) + 1 + tonumber(ARGV[3]) % 256
   redis.call('XADD', ids, string.format('%.0f-0', last), 'i', '')
 end

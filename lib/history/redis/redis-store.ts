@@ -48,8 +48,8 @@ interface Found {
 /** What was not told while there was no connection. */
 interface Missed {
   readonly messages: readonly StoredMessage[]
-  /** Channels that have not got all of it, or lack what was told. */
-  readonly lost: readonly string[]
+  /** Until where channels have not got all of it, or lack what was told. */
+  readonly losses: ReadonlyMap<string, Place>
   /** Where channels end. */
   readonly ends: ReadonlyMap<string, Place>
 }
@@ -242,14 +242,25 @@ class RedisStore implements Store, PairListener {
     const notices = [epochName(this.#base, epoch), ...names.map((name) => noticesOf(this.#base, epoch, name))]
     for (let i = 0; i < notices.length; i += MAX_NAMES)
       await links.notices.subscribe(notices.slice(i, i + MAX_NAMES))
-    // Everything that is at or before this place can be read now, and what comes later is told.
-    const { place } = await this.#look(links, epoch)
+    // Everything that is at or before this new place can be read now, and what comes later is told.
+    const { place } = await this.#look(links, epoch, 0)
     const missed = await this.#missed(links, names, { epoch, place, isKnown })
     this.#epoch = epoch
     this.#move(place)
     for (const [name, head] of missed.ends) this.#followed.setHead(name, head)
-    this.#listener?.storeOnMessages(missed.messages, place)
-    if (wasOpen && (!isSame || missed.lost.length > 0)) this.#listener?.storeOnLoss(missed.lost, place)
+    this.#tell(missed, place)
+    if (wasOpen && !isSame) this.#listener?.storeOnLoss([], place)
+  }
+
+  /** In the order of places. */
+  #tell({ messages, losses }: Missed, upTo: Place): void {
+    const left = [...messages]
+    for (const [place, channels] of channelsOf(losses)) {
+      const before = left.findIndex((message) => message.place > place)
+      this.#listener?.storeOnMessages(left.splice(0, before < 0 ? left.length : before), place)
+      this.#listener?.storeOnLoss(channels, place)
+    }
+    this.#listener?.storeOnMessages(left, upTo)
   }
 
   pairOnReady(): void {
@@ -296,6 +307,8 @@ class RedisStore implements Store, PairListener {
       return
     }
     if (message.place <= this.#mark) return
+    for (const other of message.channels)
+      if (other !== channel) this.#followed.hearOther(other, message.place)
     this.#move(message.place)
     this.#listener?.storeOnMessages([message], this.#mark)
   }
@@ -308,6 +321,11 @@ class RedisStore implements Store, PairListener {
 
   #move(place: Place): void {
     this.#mark = Math.max(this.#mark, place)
+  }
+
+  /** No client stands beyond it. */
+  get #newest(): Place {
+    return Math.max(this.#mark, this.#given)
   }
 
   #give(...places: readonly Place[]): void {
@@ -349,12 +367,12 @@ class RedisStore implements Store, PairListener {
   }
 
   /** What comes later shall be after what comes back, and after all that was given here. */
-  async #look(links: Links, epoch: string): Promise<Found> {
+  async #look(links: Links, epoch: string, maxAgeMs = MAX_AGE_MS): Promise<Found> {
     const proposed = randomBytes(EPOCH_BYTES).toString('hex')
-    const given = Math.max(this.#mark, this.#given)
+    const given = this.#newest
     const answer = await this.#run(
       PROBE,
-      [proposed, String(given), randomPart(), epoch, String(DAY_MS), String(MAX_AGE_MS)],
+      [proposed, String(given), randomPart(), epoch, String(DAY_MS), String(maxAgeMs)],
       links
     )
     const [found, ...numbers] = Array.isArray(answer) ? answer : []
@@ -368,7 +386,7 @@ class RedisStore implements Store, PairListener {
     const told = this.#mark
     const isNew = until.epoch !== this.#epoch
     const missed = new Map<Place, StoredMessage>()
-    const lost: string[] = []
+    const losses = new Map<string, Place>()
     const ends = new Map<string, Place>()
     const meet = async (name: string, head: Place): Promise<void> => {
       const known = this.#followed.headOf(name)
@@ -379,15 +397,21 @@ class RedisStore implements Store, PairListener {
       // What is later comes with the notices that are held.
       const messages = past.messages.filter(({ place }) => place <= until.place)
       ends.set(name, messages.at(-1)?.place ?? past.previous ?? past.head)
-      if (isNew || !isChained || messages.some(({ place }) => place <= told)) lost.push(name)
-      else for (const message of messages) missed.set(message.place, message)
+      const isPassed = messages.some(
+        ({ place }) => place <= told && !this.#followed.hasHeardOther(name, place)
+      )
+      const isLost = isNew || !isChained || isPassed
+      // A gap is told to those who stand before it.
+      const lostUntil = isLost ? Math.min(Math.max(this.#newest + 1, past.dropped), until.place) : 0
+      if (isLost) losses.set(name, lostUntil)
+      for (const message of messages) if (message.place > lostUntil) missed.set(message.place, message)
     }
     for (let i = 0; i < names.length; i += MAX_NAMES) {
       const some = names.slice(i, i + MAX_NAMES)
       const heads = parseNumbers(await this.#run(HEADS, some, links), some.length)
       await Promise.all(some.map((name, j) => meet(name, heads[j] as Place)))
     }
-    return { messages: [...missed.values()].sort((a, b) => a.place - b.place), lost, ends }
+    return { messages: [...missed.values()].sort((a, b) => a.place - b.place), losses, ends }
   }
 
   #tick(): void {
@@ -446,6 +470,17 @@ class RedisStore implements Store, PairListener {
       )
     }
   }
+}
+
+/** By the places until which they have lost something, in order. */
+function channelsOf(losses: ReadonlyMap<string, Place>): [Place, string[]][] {
+  const channels = new Map<Place, string[]>()
+  for (const [channel, place] of losses) {
+    const others = channels.get(place)
+    if (others === undefined) channels.set(place, [channel])
+    else others.push(channel)
+  }
+  return [...channels].sort(([a], [b]) => a - b)
 }
 
 function epochName(base: string, epoch: string): string {

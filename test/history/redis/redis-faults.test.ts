@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import type { StoredMessage, StoreListener } from '../../../lib/history/store.ts'
 import { redisStore } from '../../../lib/index.ts'
 import { Child } from '../../helpers/child.ts'
+import { FaultProxy } from '../../helpers/fault-proxy.ts'
 import { freePort } from '../../helpers/free-port.ts'
 import { RedisServer } from '../../helpers/programs/redis-server.ts'
 import { until } from '../../helpers/server.ts'
@@ -56,9 +57,35 @@ t.test('redisStore() › a database that lost all is told', async (t) => {
   const { epoch } = store
   await redis.command('FLUSHALL')
   await publishSurely('2')
-  await until(() => losses.length > 0)
-  t.same(losses, [['a']])
+  await until(() => losses.length > 1)
+  t.same(losses, [['a'], []], 'the channel, and places')
   t.not(store.epoch, epoch)
+})
+
+t.test('redisStore() › what is kept after a loss comes after it', async (t) => {
+  const { redis, publish } = await start(t)
+  const line = await FaultProxy.start({ port: redis.port })
+  t.teardown(() => line.close())
+  const other = redisStore({ url: line.url })
+  t.teardown(() => other.close())
+  const told: string[] = []
+  await other.open({
+    storeOnMessages: (messages) => void told.push(...messages.map(({ text }) => text)),
+    storeOnLoss: (channels) => void told.push(`lost: ${channels.join()}`)
+  })
+  for (const name of ['a', 'b']) {
+    await other.follow?.(name)
+    await other.read(name, 0)
+  }
+  line.refuse(true)
+  line.cutAll()
+  await publish('2')
+  await redis.command('DEL', 'eventstream:{0}:log:a')
+  await publish('3')
+  await publish('4')
+  line.refuse(false)
+  await until(() => told.includes('4'))
+  t.same(told, ['lost: a', '3', '4'])
 })
 
 t.test('redisStore() › a channel that ends before what was told is a loss', async (t) => {
