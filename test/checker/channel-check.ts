@@ -200,7 +200,9 @@ export class ChannelCheck {
       this.#violate('phantom', `${name} came, but was not subscribed to`)
     else if (!this.isWanted(message)) this.#violate('phantom', `${name} came in spite of the filter`)
     if (this.#isReplaced(index)) this.#violate('phantom', `${name} came in spite of a newer one`)
-    if (this.#isPlaceLost(received.at) && message.sentAt > (this.#last?.lostAt ?? 0)) {
+    const { lostAt = 0 } = this.#last ?? {}
+    // What was lost with it may still have come.
+    if (this.#isPlaceLost(received.at) && message.sentAt > lostAt && message.lostAt !== lostAt) {
       this.#violate('loss', `the place was lost, but it went on with ${name} without a gap`)
     }
     if (this.#received.has(index) || (this.#span !== undefined && index < this.#span.from)) {
@@ -262,7 +264,8 @@ export class ChannelCheck {
     }
     const metAt = told?.at ?? (gaps === undefined ? received.at : Infinity)
     const { isShared = false } = this.#host.run
-    const isLost = this.#span === undefined || ((reason === 'unknown' || isShared) && this.#mayBeLost(metAt))
+    const mayBeLost = this.#mayBeLost(metAt) || this.#mayBeForked(metAt)
+    const isLost = this.#span === undefined || ((reason === 'unknown' || isShared) && mayBeLost)
     if (reason === 'uncertain') this.#checkUnsure()
     else if (!isLost) this.#checkLoss(reason, { at: metAt, start: received.start })
     else if (reason !== 'unknown' && (!isShared || this.#span === undefined))
@@ -458,6 +461,16 @@ export class ChannelCheck {
     const isForgotten = forgottenAt.some((moment) => moment <= at && moment >= this.#placedAt)
     return (
       isForgotten || this.messages.all.some((message) => mayBeLost(message, at) && mayHaveBeenTold(message))
+    )
+  }
+
+  #mayBeForked(at: Moment): boolean {
+    const { forks = [] } = this.#host.run
+    return forks.some(({ since, until }) =>
+      this.messages.all.some(
+        ({ sentAt, acknowledgedAt = sentAt }, index) =>
+          acknowledgedAt >= since && sentAt <= Math.min(until, at) && !this.#received.has(index)
+      )
     )
   }
 

@@ -24,7 +24,8 @@ function checkMessages({ messages }: RunLog): Violation[] {
 function checkCopies(messages: readonly Published[]): Violation[] {
   return [...groupBy(messages, ({ data }) => data).values()].flatMap((copies) =>
     copies.slice(1).flatMap((copy, i): Violation[] => {
-      const wasLost = copy.sentAt >= (copies[i]?.lostAt ?? Infinity)
+      const { lostAt = Infinity, mayBeLostAt = lostAt } = copies[i] ?? {}
+      const wasLost = copy.sentAt >= mayBeLostAt
       return wasLost ? [] : [{ kind: 'duplicate', text: `${excerptOf(copy)} was published twice` }]
     })
   )

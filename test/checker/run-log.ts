@@ -141,6 +141,11 @@ export interface RunLog {
   /** Whether a message is in its history when `publish()` returns, so that all moments are exact. */
   readonly isExact: boolean
   /**
+   * When stores that were to have the same had not, and servers had not found out: what one of them was given may then be a
+   * gap to clients of the others, although it is kept.
+   */
+  readonly forks?: readonly { readonly since: Moment; readonly until: Moment }[]
+  /**
    * Whether the history is kept elsewhere, for several servers: one that cannot reach it knows no ids, and one may have been
    * told what is lost that its clients were not, and have more lost to tell of than was.
    */

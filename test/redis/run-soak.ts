@@ -31,7 +31,7 @@ export async function runSoak(
   faults.start()
   await sleep(seconds * 1_000)
   await faults.stop()
-  const log = await world.settle(patience())
+  const log = await world.settle(patience)
   return {
     violations: judge(log),
     log,

@@ -6,7 +6,7 @@ import { runSoak } from './run-soak.ts'
 const seconds = Number.parseInt(process.env.SECONDS ?? '', 10) || 60
 const seed = Number.parseInt(process.env.SEED ?? '', 10) || Math.floor(Math.random() * 2 ** 31)
 const MAX_SHOWN = 20
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 30_000
 
 const endings: (() => unknown)[] = []
 console.error(`SEED=${seed} SECONDS=${seconds}`)

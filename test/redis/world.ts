@@ -114,26 +114,27 @@ export class World {
   /**
    * Ends a run, when all faults are over: everybody gets what there is.
    *
-   * @param patience when it resolves, no more is waited for: what has not come is missing.
+   * @param patience when what it gives resolves, no more is waited for: what has not come is missing.
    */
-  async settle(patience: Promise<unknown>): Promise<RunLog> {
+  async settle(patience: () => Promise<unknown>): Promise<RunLog> {
     clearInterval(this.#timer)
     this.#isStopped = true
     await Promise.all(this.#unsettled)
     for (let round = 0; round < 2; round++) {
       const last = new Map<string, string>()
       for (const name of CHANNELS) last.set(name, await this.#publishLast(name))
-      for (const client of this.clients)
-        await Promise.race([
-          patience,
-          client.gets(new Set(client.channels.map((name) => last.get(name) ?? '')))
-        ])
+      // In the first, a client may begin again after what is last.
+      const everybody = this.clients.map((client) =>
+        client.gets(new Set(client.channels.map((name) => last.get(name) ?? '')))
+      )
+      await Promise.race([patience(), Promise.all(everybody)])
     }
     for (const client of this.clients) client.hasCaughtUp = true
     const log = this.#runLog()
     for (const client of this.clients) client.leave()
     for (const neighbour of this.#neighbours) await neighbour.stop()
-    for (const node of this.nodes) if (node !== undefined) await Promise.race([patience, isIdle(node)])
+    const idle = this.nodes.map((node) => node && isIdle(node))
+    await Promise.race([patience(), Promise.all(idle)])
     const strange = this.#neighbours.reduce((sum, neighbour) => sum + neighbour.strange, 0)
     return {
       ...log,
@@ -210,6 +211,7 @@ export class World {
       retention: new TrimRetention(messages, deletions),
       isExact: false,
       isShared: true,
+      forks: ledger.losses,
       samples: [],
       leftovers: {}
     }
