@@ -1,72 +1,69 @@
 import { randomUUID } from 'node:crypto'
 import type { UIMessage, UIMessageChunk } from 'ai'
 import type { FastifyInstance, FastifyReply } from 'fastify'
-import type { Channel } from '../../lib/index.ts' // 'fastify-eventstream' in your project
+import type { Run, RunEndState } from '../../lib/index.ts' // 'fastify-eventstream' in your project
 import type { Model } from './model.ts'
 
-/** An answer that is under way. It belongs to the chat and not to who asked, so that a page can be loaded again. */
-interface Answer {
-  readonly channel: Channel
-  readonly stop: AbortController
-}
-
-/** After its end, so that who was cut just before has all of it. The SDK knows an answer that it has by its `messageId`. */
-const KEPT_MS = 60_000
+const BY_USER = 'by its user'
 
 /**
- * What the AI SDK's `useChat()` asks with its `DefaultChatTransport`, and `resume: true`. An answer is a channel: have one keep all
- * that an answer may be, by `channels: { 'answer:*': { maxMessages, maxBytes } }` when the plugin is registered.
+ * What the AI SDK's `useChat()` asks with its `DefaultChatTransport`, and `resume: true`. An answer is a run: it belongs to its
+ * chat and not to who asked, so that a page can be cut or loaded again.
  */
 export async function aiSdkChat(app: FastifyInstance, { model }: { model: Model }): Promise<void> {
-  const answers = new Map<string, Answer>()
-  const forget = (id: string, answer: Answer) => answers.get(id) === answer && answers.delete(id)
+  /** The newest answer of each chat. Yours is where the chats are: beside their users, who alone may ask for them. */
+  const answers = new Map<string, string>()
+  const answerOf = async (chat: string) => app.sse.runs.get(answers.get(chat) ?? 'none')
 
   app.post<{ Body: { id: string; messages: UIMessage[] } }>('/api/chat', async (request, reply) => {
     const { id, messages } = request.body
-    const answer = { channel: app.sse.channel(`answer:${randomUUID()}`), stop: new AbortController() }
-    answers.set(id, answer)
-    follow(reply, answer)
-    const words = model(textOf(messages.at(-1)), answer.stop.signal)
-    tell(answer, words)
-      .catch((error) => request.log.error(error, 'an answer failed'))
-      .finally(() => setTimeout(forget, KEPT_MS, id, answer).unref())
+    const name = `chat:${randomUUID()}`
+    let isStopped = false
+    const { run } = await app.sse.runs.start(
+      name,
+      ({ signal }) => {
+        signal.addEventListener('abort', () => {
+          isStopped = signal.reason.reason === BY_USER
+        })
+        return partsOf(model(textOf(messages.at(-1)), signal))
+      },
+      { map: (data: UIMessageChunk) => ({ data }), end: (state) => ({ data: endOf(state, isStopped) }) }
+    )
+    answers.set(id, name)
+    follow(reply, run)
   })
 
   app.get<{ Params: { id: string } }>('/api/chat/:id/stream', async (request, reply) => {
-    const answer = answers.get(request.params.id)
-    if (answer === undefined) return reply.code(204).send() // the page has all from its database
-    follow(reply, answer)
+    const run = await answerOf(request.params.id)
+    if (run === undefined) return reply.code(204).send() // the page has all from its database
+    follow(reply, run)
   })
 
   app.delete<{ Params: { id: string } }>('/api/chat/:id/stream', async (request, reply) => {
-    answers.get(request.params.id)?.stop.abort()
+    const run = await answerOf(request.params.id)
+    await run?.stop(BY_USER)
     return reply.code(204).send()
   })
 }
 
 /** All of the answer, and then its end. The SDK takes each event for a part, so there is none that tells a cursor. */
-function follow(reply: FastifyReply, { channel }: Answer): void {
+function follow(reply: FastifyReply, run: Run): void {
   reply.header('x-vercel-ai-ui-message-stream', 'v1')
-  const sse = reply.sseStart({ finite: true, cursorEvent: false })
-  channel.subscribe(sse, { from: 'first', resume: false })
+  run.subscribe(reply.sseStart({ finite: true, cursorEvent: false }), { resume: false })
 }
 
-async function tell({ channel, stop }: Answer, words: AsyncIterable<string>): Promise<void> {
-  const publish = (...parts: UIMessageChunk[]) => channel.publish(parts.map((data) => ({ data })))
+async function* partsOf(words: AsyncIterable<string>): AsyncGenerator<UIMessageChunk> {
   const id = 'text'
-  try {
-    await publish({ type: 'start', messageId: randomUUID() }, { type: 'text-start', id })
-    for await (const delta of words) await publish({ type: 'text-delta', id, delta })
-    await publish({ type: 'text-end', id }, { type: 'finish' })
-  } catch (error) {
-    if (!stop.signal.aborted) {
-      await publish({ type: 'error', errorText: 'The answer broke off' })
-      throw error
-    }
-    await publish({ type: 'abort' })
-  } finally {
-    await channel.end('[DONE]')
-  }
+  yield { type: 'start', messageId: randomUUID() } // by which a page knows an answer that it has
+  yield { type: 'text-start', id }
+  for await (const delta of words) yield { type: 'text-delta', id, delta }
+  yield { type: 'text-end', id }
+  yield { type: 'finish' }
+}
+
+function endOf(state: RunEndState, isStopped: boolean): UIMessageChunk | '[DONE]' {
+  if (state === 'done') return '[DONE]'
+  return isStopped ? { type: 'abort' } : { type: 'error', errorText: 'The answer broke off' }
 }
 
 function textOf(message: UIMessage | undefined): string {

@@ -19,7 +19,7 @@ import { openai } from './openai.ts'
 import { trpc } from './trpc.ts'
 
 const app = Fastify({ logger: true, forceCloseConnections: true })
-await app.register(eventStream, { channels: { 'answer:*': { maxMessages: 100_000 } } })
+await app.register(eventStream)
 await app.register(openai, { model: parrot })
 await app.register(anthropic, { model: parrot })
 await app.register(aiSdkChat, { model: parrot })

@@ -58,7 +58,7 @@ async function start(t: Test, drainMs = 5_000): Promise<World> {
   const { lines, options } = logger()
   const app = Fastify({ logger: options, forceCloseConnections: true })
   t.teardown(() => app.close())
-  await app.register(eventStream, { drainMs, channels: { 'answer:*': { maxMessages: 10_000 } } })
+  await app.register(eventStream, { drainMs })
   const { promise, resolve } = deferred<Error | undefined>()
   async function* model(_prompt: string, signal: AbortSignal): AsyncGenerator<string> {
     yield 'Half '
