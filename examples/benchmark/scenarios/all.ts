@@ -4,6 +4,7 @@ import { churn } from './churn.ts'
 import { idle } from './idle.ts'
 import { neverReads } from './never-reads.ts'
 import { ownChannel } from './own-channel.ts'
+import { page } from './page.ts'
 import { pipelined } from './pipelined.ts'
 import { handlerErrors, plainRoute } from './plain.ts'
 import { publish } from './publish.ts'
@@ -33,5 +34,6 @@ export const SCENARIOS: readonly Scenario[] = [
   shutdown,
   pipelined,
   churn,
-  schema
+  schema,
+  page
 ]
