@@ -49,7 +49,7 @@ export async function aiSdkChat(app: FastifyInstance, { model }: { model: Model 
 /** All of the answer, and then its end. The SDK takes each event for a part, so there is none that tells a cursor. */
 function follow(reply: FastifyReply, run: Run): void {
   reply.header('x-vercel-ai-ui-message-stream', 'v1')
-  run.subscribe(reply.sseStart({ finite: true, cursorEvent: false }), { resume: false })
+  run.subscribe(reply.sseStart({ finite: true, cursorEvent: false }))
 }
 
 async function* partsOf(words: AsyncIterable<string>): AsyncGenerator<UIMessageChunk> {

@@ -401,6 +401,25 @@ t.test('Connection › heartbeats', async (t) => {
     t.same(bench.given(['a', 'b'], lastEventId), [])
   })
 
+  t.test(
+    'tell the place by the event that was chosen, which clients note that note no id without data',
+    async (t) => {
+      const bench = new ChannelBench()
+      const reader = bench.reader(undefined, { ...options, heartbeatEvent: 'ping' })
+      bench.channel().subscribe(reader.connection, { filter: () => false })
+      bench.endTurn()
+      await bench.channel().publish('no')
+      bench.endTurn()
+      const { length } = reader.transport.text
+      beat(reader, 0)
+      const told = `id: ${reader.lastEventId}\nevent: ping\ndata: {}\n\n`
+      t.equal(reader.transport.text.slice(length), told)
+      beat(reader, 1_001)
+      t.equal(reader.transport.text.slice(length), `${told}event: ping\ndata: {}\n\n`)
+      t.same(bench.given(['a'], reader.lastEventId), [])
+    }
+  )
+
   t.test('are comments on a connection that has given up its subscriptions', async (t) => {
     const bench = new ChannelBench()
     const reader = bench.reader(undefined, options)

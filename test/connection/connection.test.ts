@@ -538,6 +538,14 @@ t.test('Connection › #beat', async (t) => {
     t.equal(bench.transport.text, ':\n')
   })
 
+  t.test('with heartbeatEvent it gets an event, which is no message', async (t) => {
+    const bench = Bench.open({ heartbeatMs: 1000, heartbeatEvent: 'ping' })
+    for (const now of [0, 1000, 1001, 2001]) bench.connection.beat(now)
+    t.equal(bench.transport.text, 'event: ping\ndata: {}\n\n'.repeat(2))
+    t.equal(bench.connection.messages, 0)
+    t.equal(bench.connection.bytes, bench.transport.text.length)
+  })
+
   t.test('one that sends does not', async (t) => {
     const bench = Bench.open({ heartbeatMs: 1000 })
     for (let now = 0; now <= 5000; now += 500) {
