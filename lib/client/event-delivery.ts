@@ -106,6 +106,7 @@ export class EventDelivery<Events> implements EventStream<Events>, ReaderHost {
   }
 
   give({ event, data, id }: RawEvent): void {
+    if (this.#reason !== undefined) return
     const { cursorEvent = 'sse-cursor', farewell = 'close' } = this.#options
     if (event === cursorEvent) return
     if (event === farewell) {

@@ -97,7 +97,9 @@ export class SharedReader {
     this.#leader = ''
     this.#isAsking = false
     this.#channel = new BroadcastChannel(name)
-    this.#channel.onmessage = ({ data }: { data: unknown }) => this.#hear(data as Word)
+    this.#channel.onmessage = ({ data }: { data: unknown }) => {
+      if (typeof data === 'object' && data !== null) this.#hear(data as Word)
+    }
     this.#ask()
     const lead = (): Promise<void> => this.#lead(awake.signal)
     this.#locks.request(name, { signal: awake.signal }, lead).catch(() => {
@@ -213,7 +215,8 @@ export class SharedReader {
     }
     kept.set(item.key, item)
     this.#lastKey = item.key
-    if (kept.size > keep) {
+    // By the newest one it is known who is not behind.
+    if (kept.size > Math.max(keep, 1)) {
       kept.delete(String(kept.keys().next().value))
       this.#isCut = true
     }

@@ -123,6 +123,23 @@ export const shared: readonly Scenario[] = [
     }
   },
   {
+    name: 'the leader goes while other tabs are opened',
+    async run(stage) {
+      const tabs = await Tabs.open(stage, 2)
+      await stage.publish(20)
+      await tabs.assertAll(stage.published)
+      const { leader } = tabs
+      const gone = leader.crash?.() ?? leader.close()
+      await Promise.all([tabs.add(), tabs.add()])
+      await gone
+      tabs.all.shift()
+      await stage.untilAsked(2)
+      await stage.publish(20)
+      await tabs.assertAll(stage.published)
+      assert.equal(stage.asked.length, 2)
+    }
+  },
+  {
     name: 'what the leader told nobody comes from the server again',
     not: { Node: 'tabs that share what is broken here' },
     async run(stage) {
