@@ -64,12 +64,19 @@ const CASES: Readonly<Record<string, Case>> = {
   'stopped: by the user': { act: ({ stop }) => stop(), reason: 'client' }
 }
 
-/** Tries what becomes of an answer, for each of an SDK's ways to read one. @param tellsWhy it knows errors on the stream. */
+interface Options {
+  /** Whether the SDK knows errors that come on the stream. */
+  readonly tellsWhy: boolean
+  /** Starts what is in front of the server's port. @returns its own port. */
+  readonly front?: (t: Test, port: number) => Promise<number>
+}
+
+/** Tries what becomes of an answer, for each of an SDK's ways to read one. */
 export function testAnswers(
   t: Test,
   adapter: Adapter,
   readers: Readonly<Record<string, Reader>>,
-  { tellsWhy }: { tellsWhy: boolean }
+  { tellsWhy, front = async (_t, port) => port }: Options
 ): void {
   for (const [name, read] of Object.entries(readers)) {
     for (const [title, { act, isWhole = false, reason, drainMs = 5_000 }] of Object.entries(CASES)) {
@@ -94,7 +101,7 @@ export function testAnswers(
           }
         }
         await app.register(adapter, { model })
-        const proxy = await FaultProxy.start({ port: (await listen(app)).port })
+        const proxy = await FaultProxy.start({ port: await front(t, (await listen(app)).port) })
         t.teardown(() => proxy.close())
         const user = new AbortController()
         const exchange: Exchange = { app, proxy, stop: () => user.abort(), closing: closing.promise }
