@@ -10,6 +10,8 @@ interface State {
   readonly others: Set<Place>
   /** Resolves when what is published is told. */
   confirmed: Deferred<void>
+  /** Whether it is, so that nothing is missing between two notices. */
+  isConfirmed: boolean
 }
 
 /** The channels of which Redis is to tell, and where they end. */
@@ -33,6 +35,14 @@ export class Followed {
     return this.#states.has(name)
   }
 
+  /**
+   * Whether its notices count: what comes before is of an earlier subscription, which ends before this one begins, or is read
+   * afterwards.
+   */
+  isTold(name: string): boolean {
+    return this.#states.get(name)?.isConfirmed ?? false
+  }
+
   headOf(name: string): Place | undefined {
     return this.#states.get(name)?.head
   }
@@ -44,7 +54,8 @@ export class Followed {
       head: undefined,
       toldFrom: undefined,
       others: new Set<Place>(),
-      confirmed: new Deferred<void>()
+      confirmed: new Deferred<void>(),
+      isConfirmed: false
     }
     this.#states.set(name, state)
     this.#change(name)
@@ -99,7 +110,7 @@ export class Followed {
   /** The connection has all that are followed now. */
   confirmAll(): void {
     this.#isReady = true
-    for (const [name, { confirmed }] of this.#states) if (!this.#changed.has(name)) confirmed.resolve()
+    for (const [name, state] of this.#states) if (!this.#changed.has(name)) confirm(state)
     if (this.#changed.size > 0) void this.#flush()
   }
 
@@ -123,13 +134,19 @@ export class Followed {
     if (!this.#isReady) return
     const changed = [...this.#changed]
     this.#changed.clear()
+    const states = changed.map((name) => this.#states.get(name)).filter((state) => state !== undefined)
     const wanted = changed.filter((name) => this.#states.has(name))
     const unwanted = changed.filter((name) => !this.#states.has(name))
     try {
       await Promise.all([this.#subscribe(wanted, true), this.#subscribe(unwanted, false)])
-      for (const name of wanted) this.#states.get(name)?.confirmed.resolve()
+      states.forEach(confirm)
     } catch {
       // The next connection has them.
     }
   }
+}
+
+function confirm(state: State): void {
+  state.isConfirmed = true
+  state.confirmed.resolve()
 }

@@ -113,8 +113,15 @@ const MAX_LEASES = 250
 export class RedisLeases implements StoreLeases {
   readonly #run: (script: RedisScript, args: readonly string[]) => Promise<unknown>
 
-  constructor(run: (script: RedisScript, args: readonly string[]) => Promise<unknown>) {
+  readonly #onPlace: (place: Place) => void
+
+  /** @param onPlace gets what places are given. */
+  constructor(
+    run: (script: RedisScript, args: readonly string[]) => Promise<unknown>,
+    onPlace: (place: Place) => void
+  ) {
     this.#run = run
+    this.#onPlace = onPlace
   }
 
   async take(
@@ -129,7 +136,10 @@ export class RedisLeases implements StoreLeases {
       note,
       end === undefined ? '' : String(end)
     ])
-    return place === '' ? undefined : parseNumbers([place])[0]
+    if (place === '') return undefined
+    const [begin = 0] = parseNumbers([place], 1)
+    this.#onPlace(begin)
+    return begin
   }
 
   async renew(

@@ -117,7 +117,10 @@ class RedisStore implements Store, PairListener {
       this.#give(...places.filter((_, i) => proofs[i]))
       return proofs
     })
-    this.leases = new RedisLeases((script, args) => this.#run(script, [this.#epoch, randomPart(), ...args]))
+    this.leases = new RedisLeases(
+      (script, args) => this.#run(script, [this.#epoch, randomPart(), ...args]),
+      (place) => this.#give(place)
+    )
     this.#followed = new Followed((names, isWanted) => this.#subscribe(names, isWanted))
   }
 
@@ -298,7 +301,7 @@ class RedisStore implements Store, PairListener {
     }
     const channel = name.slice(start.length + 1)
     const notice = parseNotice(channel, body)
-    if (notice === undefined || !this.#followed.has(channel)) return
+    if (notice === undefined || !this.#followed.isTold(channel)) return
     const { message, previous } = notice
     const isOld = message.place <= (this.#followed.headOf(channel) ?? 0)
     const isLate = !isOld && message.place < this.#mark

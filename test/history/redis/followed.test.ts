@@ -52,6 +52,31 @@ t.test('add() › resolves when a connection has the channel', async (t) => {
   await third
 })
 
+t.test('isTold() › only from when a channel is followed again', async (t) => {
+  const answers: (() => void)[] = []
+  const followed = new Followed(() => new Promise((resolve) => answers.push(resolve)))
+  const answer = async (): Promise<void> => {
+    for (const resolve of answers.splice(0)) resolve()
+    await nextTurn()
+  }
+  followed.confirmAll()
+  t.equal(followed.isTold('a'), false)
+  void followed.add('a')
+  await nextTurn()
+  t.equal(followed.isTold('a'), false)
+  followed.remove('a')
+  await nextTurn()
+  void followed.add('a')
+  await Promise.resolve()
+  for (const resolve of answers.splice(0, 4)) resolve()
+  await nextTurn()
+  t.equal(followed.isTold('a'), false, 'what is confirmed was given up')
+  await answer()
+  t.equal(followed.isTold('a'), true)
+  followed.remove('a')
+  t.equal(followed.isTold('a'), false)
+})
+
 t.test('hearNext() › whether anything is missing', async (t) => {
   const followed = none()
   t.equal(followed.hearNext('a', 1, 2), true, 'not followed')
