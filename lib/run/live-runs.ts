@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { checkFunction } from '../base/check.ts'
 import { Deferred } from '../base/deferred.ts'
@@ -34,6 +35,8 @@ const MAX_BEAT_MS = 1_000
 /** What is kept of the time of a drain for the ends of runs that have not ended by themselves. */
 const LAST_WORDS = 1 / 10
 const TOKEN_BYTES = 9
+/** How long after a failure the end of a run is asked for again. */
+const RETRY_MS = 500
 
 /** Where a run is that is known. */
 interface Found {
@@ -151,8 +154,14 @@ export class LiveRuns implements Runs, LiveRunHost {
     if (own !== undefined) return await own.ended
     const reading = channel.read({ from: 'now' })
     for (let next = reading.next(); !(await next).done; next = reading.next()) {}
-    if (this.#history.closing.aborted) throw new FST_ERR_EVENTSTREAM_HISTORY_CLOSED()
-    return (await this.endOf(channel))?.state ?? 'lost'
+    while (!this.#history.closing.aborted) {
+      try {
+        return (await this.endOf(channel))?.state ?? 'lost'
+      } catch {
+        await delay(RETRY_MS, undefined, { ref: false })
+      }
+    }
+    throw new FST_ERR_EVENTSTREAM_HISTORY_CLOSED()
   }
 
   async endOf(channel: LiveChannel): Promise<EndedRun | undefined> {

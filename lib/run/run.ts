@@ -84,7 +84,7 @@ export interface Run {
 
   /**
    * Resolves with how the run has ended, on whichever server. Rejects with FST_ERR_EVENTSTREAM_HISTORY_CLOSED when this
-   * server closes before, and with FST_ERR_EVENTSTREAM_HISTORY_AWAY; if nobody waits for it, nothing happens.
+   * server closes before; if nobody waits for it, nothing happens.
    */
   readonly ended: Promise<RunEndState>
 }
