@@ -71,7 +71,7 @@ export interface StreamOptions {
   readonly method?: string
   /**
    * The request's headers, or a function that is asked anew for each attempt, such as for a token. After a `401` it is asked once
-   * more, with that answer. What it throws is a failed attempt.
+   * more, with that answer. What it throws is a failed attempt, and so is what has not come in `silenceMs`.
    */
   readonly headers?: HeadersOption
   /** The request's body, the same for each attempt. */
