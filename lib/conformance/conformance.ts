@@ -36,6 +36,7 @@ interface Appending {
   readonly isKept?: boolean
   readonly maxMessages?: number
   readonly isEnd?: boolean
+  readonly token?: string
 }
 
 /** One server of a world. */
@@ -71,7 +72,7 @@ class Node implements StoreListener {
   append(
     names: readonly string[],
     texts: readonly string[],
-    { key = 'k', idempotencyKey, isKept = true, maxMessages, isEnd = false }: Appending = {}
+    { key = 'k', idempotencyKey, isKept = true, maxMessages, isEnd = false, token }: Appending = {}
   ): Promise<StoreAppended> {
     const limits = { ...UNLIMITED, ...(maxMessages !== undefined && { maxMessages }) }
     return this.store.append({
@@ -79,7 +80,8 @@ class Node implements StoreListener {
       messages: texts.map((text) => ({ text, key })),
       idempotencyKey,
       isKept,
-      isEnd
+      isEnd,
+      token
     })
   }
 
@@ -361,6 +363,63 @@ const CASES: Readonly<Record<string, (world: World) => Promise<void>>> = {
     deepEqual(await other.append(['a'], ['3'], { isKept: false }), late)
     deepEqual(await other.store.read('b', 0), { messages: [], dropped: 0, isEnded: false })
     equal((await other.append(['b'], ['3'])).isEnded, false, 'another channel goes on')
+  },
+
+  'clear(), if there is one, forgets a channel and its end, and tells that': async (world) => {
+    const [one, other] = [await world.node(), await world.node('a')]
+    if (one.store.clear === undefined) return
+    await one.publish('a', '1')
+    const end = await one.publish('a', '2', { isEnd: true })
+    await one.store.clear('a')
+    const { messages, dropped, isEnded } = await other.store.read('a', 0)
+    deepEqual([messages, isEnded], [[], false])
+    ok(dropped >= end, 'what was forgotten is dropped')
+    const next = await one.publish('a', '3')
+    await other.reach(next)
+    const clears = other.told.map((message) => message.clears)
+    deepEqual(textsOf(await other.store.read('a', 0)), ['3'])
+    equal(other.told.filter((message) => message.clears === undefined).length, 3)
+    deepEqual([clears[0], clears[1], clears[3]], [undefined, undefined, undefined])
+    ok((clears[2] ?? 0) >= end && (clears[2] ?? 0) < next, 'between what is forgotten and what is not')
+  },
+
+  'only who has a lease, if there are any, appends to its channel, until that is over': async (world) => {
+    const [one, other] = [await world.node(), await world.node()]
+    const [leases, others] = [one.store.leases, other.store.leases]
+    if (leases === undefined || others === undefined) return
+    const note = 'a note\n\n'
+    const take = (token: string): Promise<Place | undefined> =>
+      leases.take('a', { token, ms: 60_000, note }, undefined)
+    const begins = await Promise.all([
+      take('x1'),
+      others.take('a', { token: 'x2', ms: 60_000, note }, undefined)
+    ])
+    const [token, wrong] = begins[0] === undefined ? ['x2', 'x1'] : ['x1', 'x2']
+    const [place = 0, ...more] = begins.filter((begin) => begin !== undefined)
+    deepEqual(more, [], 'one of those who take it at once has it')
+    const refused = { places: [], isNew: false, isEnded: true }
+    deepEqual(await one.append(['a'], ['0']), refused)
+    deepEqual(await one.append(['a'], ['0'], { token: wrong }), refused)
+    deepEqual(await one.append(['b'], ['0'], { token }), refused, 'it has no lease on that one')
+    ok((await other.publish('a', '1', { token })) > place)
+    const lease = { channel: 'a', place, note }
+    deepEqual(await others.look('a'), { lease })
+    deepEqual(await others.list(), [lease])
+    deepEqual(await others.takeOver('x3', 60_000), [], 'it is not over')
+    const both = [token, wrong].map((one) => ({ channel: 'a', token: one }))
+    deepEqual(await leases.renew(both, 1), [0, undefined])
+    let taken = await others.takeOver('x3', 60_000)
+    while (taken.length === 0) taken = await others.takeOver('x3', 60_000)
+    deepEqual(taken, [lease])
+    deepEqual(await one.append(['a'], ['0'], { token }), refused, 'its time is over')
+    deepEqual(await leases.renew(both, 60_000), [undefined, undefined])
+    const end = await one.publish('a', '2', { token: 'x3', isEnd: true })
+    const { lease: none, end: last } = await leases.look('a')
+    deepEqual([none, last?.text, last?.place], [undefined, '2', end])
+    equal(await take('x4'), undefined, 'its end is kept')
+    ok(((await leases.take('a', { token: 'x4', ms: 60_000, note }, end)) ?? 0) > end)
+    deepEqual(textsOf(await other.store.read('a', 0)), [], 'it begins anew')
+    equal((await leases.list()).length, 1)
   },
 
   'head() is at or after all that was appended': async (world) => {
