@@ -170,7 +170,7 @@ export function endFrame(
   channels: Channels,
   channel: LiveChannel,
   end: EndedRun,
-  make: RunEnd = defaultEnd,
+  make: RunEnd | undefined = defaultEnd,
   error: unknown,
   log: FastifyBaseLogger
 ): KeyedFrame {
