@@ -135,6 +135,17 @@ t.test('MCP › a call that is stopped tells the tool, and ends its stream', asy
   t.same(errorsOf(lines), [])
 })
 
+t.test('MCP › a call for which the shutdown has time has its answer', async (t) => {
+  const { app, call, goOn, lines } = await start(t)
+  const { answer, halves } = await call()
+  const closed = app.close()
+  goOn()
+  t.match(await answer, ANSWER)
+  t.same(halves, [1, 2])
+  await closed
+  t.same(errorsOf(lines), [])
+})
+
 t.test('MCP › a call for which the shutdown has no time is an error', async (t) => {
   const { app, call, client, transport } = await start(t, 100)
   const { answer } = await call()
