@@ -42,7 +42,8 @@ export type { LimitOptions } from './fastify/limit.ts'
 export { eventStreamTransform } from './fastify/route-options.ts'
 export { type Cursor, type Place, placeAfter } from './history/place.ts'
 export type { RedisClient } from './history/redis/redis-link.ts'
-export { type RedisStoreOptions, redisStore } from './history/redis/redis-store.ts'
+export type { RedisStoreOptions } from './history/redis/redis-options.ts'
+export { redisStore } from './history/redis/redis-store.ts'
 export type {
   Lease,
   Store,

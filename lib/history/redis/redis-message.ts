@@ -8,6 +8,14 @@ export interface Notice {
   readonly previous: Place | undefined
 }
 
+/** Where a database stands. */
+export interface Found {
+  readonly epoch: string
+  readonly place: Place
+  /** Whether it has all that was given here. */
+  readonly isKnown: boolean
+}
+
 /** What a channel has. */
 export interface ReadAnswer extends StorePast {
   /** The place of its newest message. */
@@ -60,6 +68,14 @@ export function parseRead(channel: string, answer: unknown): ReadAnswer {
     isEnded: ended === '1',
     previous: previous === undefined ? undefined : Number(previous)
   }
+}
+
+/** @throws for what `PROBE` cannot have answered. */
+export function parseProbe(answer: unknown): Found {
+  const [epoch, ...numbers]: unknown[] = Array.isArray(answer) ? answer : []
+  if (typeof epoch !== 'string') throw new Error('Redis answered a probe with something else')
+  const [place = 0, isKnown] = parseNumbers(numbers, 2)
+  return { epoch, place, isKnown: isKnown === 1 }
 }
 
 /** Numbers that Redis answers with, as texts. @throws for something else. */

@@ -3,56 +3,25 @@ import type { FastifyBaseLogger } from 'fastify'
 import { checked, invalid } from '../../base/check.ts'
 import { Deferred } from '../../base/deferred.ts'
 import type { Place } from '../place.ts'
-import type { Store, StoreAppend, StoreAppended, StoredMessage, StoreListener, StorePast } from '../store.ts'
+import type { Store, StoreAppend, StoreAppended, StoreListener, StorePast } from '../store.ts'
 import { Batcher } from './batcher.ts'
 import { Followed } from './followed.ts'
+import { findMissed, tellMissed } from './missed.ts'
 import { CLEAR, RedisLeases } from './redis-leases.ts'
+import { dialClient, dialUrl, keyPrefixOf, type RedisLink, RedisReplyError } from './redis-link.ts'
 import {
-  dialClient,
-  dialUrl,
-  isRedisClient,
-  keyPrefixOf,
-  type RedisClient,
-  type RedisLink,
-  RedisReplyError
-} from './redis-link.ts'
-import { formatHeader, parseNotice, parseNumbers, parseRead, type ReadAnswer } from './redis-message.ts'
+  type Found,
+  formatHeader,
+  parseNotice,
+  parseNumbers,
+  parseProbe,
+  parseRead,
+  type ReadAnswer
+} from './redis-message.ts'
+import { CHECKS, type RedisStoreOptions } from './redis-options.ts'
 import { type Links, type PairListener, RedisPair, RefusedError } from './redis-pair.ts'
 import { RedisPublisher } from './redis-publisher.ts'
 import { HEADS, PROBE, PROVE, PUBLISH, READ, type RedisScript } from './redis-scripts.ts'
-
-export interface RedisStoreOptions {
-  /**
-   * A client of `redis` 6 or `ioredis` 6. Two connections of our own are made with its options; it is not used itself,
-   * need not be connected, and stays as it is. Not that of a cluster, and no pool. Either this or `url` is given.
-   */
-  client?: RedisClient
-  /** `redis://…` or `rediss://…`. Needs the package `redis`, or else `ioredis`, to be installed. */
-  url?: string
-  /**
-   * What the names of all keys and Pub/Sub channels begin with, after the client's own `keyPrefix`: up to 64 characters
-   * without braces.
-   * @defaultValue `'eventstream:'`
-   */
-  prefix?: string
-}
-
-/** Where a database stands. */
-interface Found {
-  readonly epoch: string
-  readonly place: Place
-  /** Whether it has all that was given here. */
-  readonly isKnown: boolean
-}
-
-/** What was not told while there was no connection. */
-interface Missed {
-  readonly messages: readonly StoredMessage[]
-  /** Until where channels have not got all of it, or lack what was told. */
-  readonly losses: ReadonlyMap<string, Place>
-  /** Where channels end. */
-  readonly ends: ReadonlyMap<string, Place>
-}
 
 const EPOCH_BYTES = 5
 /** How often is looked whether Redis still answers and tells, and how long nothing may come back. */
@@ -97,7 +66,8 @@ class RedisStore implements Store, PairListener {
   /** The newest place that was given here, told or not. */
   #given: Place = 0
   /** While connections are made, what is told waits. */
-  #held: [string, string][] | undefined = []
+  #isHolding = true
+  #held: [string, string][] = []
   #timer: NodeJS.Timeout | undefined
   #isProbing = false
   #isProbeDue = false
@@ -236,6 +206,7 @@ class RedisStore implements Store, PairListener {
    * the connection may break at any time.
    */
   async pairOnConnect(links: Links): Promise<void> {
+    this.#isHolding = true
     this.#held = []
     await this.#assertUsable(links.commands)
     const { epoch, isKnown } = await this.#look(links, '')
@@ -247,29 +218,28 @@ class RedisStore implements Store, PairListener {
       await links.notices.subscribe(notices.slice(i, i + MAX_NAMES))
     // Everything that is at or before this new place can be read now, and what comes later is told.
     const { place } = await this.#look(links, epoch, 0)
-    const missed = await this.#missed(links, names, { epoch, place, isKnown })
+    const told = { epoch: this.#epoch, mark: this.#mark, newest: this.#newest }
+    const missed = await findMissed(
+      names,
+      this.#followed,
+      told,
+      { epoch, place, isKnown },
+      {
+        heads: (channels) => this.#heads(channels, links),
+        read: (name, after) => this.#read(name, after, links)
+      }
+    )
     this.#epoch = epoch
     this.#move(place)
     for (const [name, head] of missed.ends) this.#followed.setHead(name, head)
-    this.#tell(missed, place)
+    if (this.#listener !== undefined) tellMissed(this.#listener, missed, place)
     if (wasOpen && !isSame) this.#listener?.storeOnLoss([], place)
-  }
-
-  /** In the order of places. */
-  #tell({ messages, losses }: Missed, upTo: Place): void {
-    const left = [...messages]
-    for (const [place, channels] of channelsOf(losses)) {
-      const before = left.findIndex((message) => message.place > place)
-      this.#listener?.storeOnMessages(left.splice(0, before < 0 ? left.length : before), place)
-      this.#listener?.storeOnLoss(channels, place)
-    }
-    this.#listener?.storeOnMessages(left, upTo)
   }
 
   pairOnReady(): void {
     this.#heardAt = performance.now()
-    const held = this.#held ?? []
-    this.#held = undefined
+    const held = this.#held
+    this.#isHolding = false
     for (const [name, body] of held) this.pairOnMessage(name, body)
     // One of them may have told that something is missing.
     if (this.#pair.links === undefined) return
@@ -280,6 +250,7 @@ class RedisStore implements Store, PairListener {
 
   pairOnLost(error: Error): void {
     this.#publisher.stop()
+    this.#isHolding = true
     this.#held = []
     this.#followed.breakOff()
     this.#log?.warn({ err: error }, 'there is no connection to Redis: another one is made')
@@ -287,7 +258,7 @@ class RedisStore implements Store, PairListener {
   }
 
   pairOnMessage(name: string, body: string): void {
-    if (this.#held !== undefined) {
+    if (this.#isHolding) {
       this.#held.push([name, body])
       return
     }
@@ -378,43 +349,16 @@ class RedisStore implements Store, PairListener {
       [proposed, String(given), randomPart(), epoch, String(DAY_MS), String(maxAgeMs)],
       links
     )
-    const [found, ...numbers] = Array.isArray(answer) ? answer : []
-    if (typeof found !== 'string') throw new Error('Redis answered a probe with something else')
-    const [place = 0, isKnown] = parseNumbers(numbers, 2)
-    return { epoch: found, place, isKnown: isKnown === 1 }
+    return parseProbe(answer)
   }
 
-  /** What channels got until a place that was not told, those that have lost something, and where they end. */
-  async #missed(links: Links, names: readonly string[], until: Found): Promise<Missed> {
-    const told = this.#mark
-    const isNew = until.epoch !== this.#epoch
-    const missed = new Map<Place, StoredMessage>()
-    const losses = new Map<string, Place>()
-    const ends = new Map<string, Place>()
-    const meet = async (name: string, head: Place): Promise<void> => {
-      const known = this.#followed.headOf(name)
-      const hasAll = known === undefined ? until.isKnown && head <= told : head === known
-      if (!isNew && hasAll) return
-      const past = await this.#read(name, known ?? told, links)
-      const isChained = known === undefined ? until.isKnown && past.dropped <= told : past.previous === known
-      // What is later comes with the notices that are held.
-      const messages = past.messages.filter(({ place }) => place <= until.place)
-      ends.set(name, messages.at(-1)?.place ?? past.previous ?? past.head)
-      const isPassed = messages.some(
-        ({ place }) => place <= told && !this.#followed.hasHeardOther(name, place)
-      )
-      const isLost = isNew || !isChained || isPassed
-      // A gap is told to those who stand before it.
-      const lostUntil = isLost ? Math.min(Math.max(this.#newest + 1, past.dropped), until.place) : 0
-      if (isLost) losses.set(name, lostUntil)
-      for (const message of messages) if (message.place > lostUntil) missed.set(message.place, message)
+  async #heads(channels: readonly string[], links?: Links): Promise<readonly Place[]> {
+    const heads: Place[] = []
+    for (let i = 0; i < channels.length; i += MAX_NAMES) {
+      const some = channels.slice(i, i + MAX_NAMES)
+      heads.push(...parseNumbers(await this.#run(HEADS, some, links), some.length))
     }
-    for (let i = 0; i < names.length; i += MAX_NAMES) {
-      const some = names.slice(i, i + MAX_NAMES)
-      const heads = parseNumbers(await this.#run(HEADS, some, links), some.length)
-      await Promise.all(some.map((name, j) => meet(name, heads[j] as Place)))
-    }
-    return { messages: [...missed.values()].sort((a, b) => a.place - b.place), losses, ends }
+    return heads
   }
 
   #tick(): void {
@@ -453,7 +397,7 @@ class RedisStore implements Store, PairListener {
     const some = this.#followed.next(AUDITED)
     if (some.length === 0) return
     const before = some.map((name) => this.#followed.headOf(name))
-    const heads = parseNumbers(await this.#run(HEADS, some), some.length)
+    const heads = await this.#heads(some)
     const isWrong = some.some((name, i) => {
       const head = heads[i] as number
       const told = before[i]
@@ -475,17 +419,6 @@ class RedisStore implements Store, PairListener {
   }
 }
 
-/** By the places until which they have lost something, in order. */
-function channelsOf(losses: ReadonlyMap<string, Place>): [Place, string[]][] {
-  const channels = new Map<Place, string[]>()
-  for (const [channel, place] of losses) {
-    const others = channels.get(place)
-    if (others === undefined) channels.set(place, [channel])
-    else others.push(channel)
-  }
-  return [...channels].sort(([a], [b]) => a - b)
-}
-
 function epochName(base: string, epoch: string): string {
   return `${base}:${epoch}`
 }
@@ -496,27 +429,4 @@ function noticesOf(base: string, epoch: string, channel: string): string {
 
 function randomPart(): string {
   return String(randomInt(65_536))
-}
-
-const CHECKS = { client: checkClient, url: checkUrl, prefix: checkPrefix }
-
-function checkClient(name: string, value: unknown): void {
-  if (!isRedisClient(value))
-    throw invalid(name, 'a client of redis or ioredis, of no cluster and no pool', value)
-}
-
-function checkUrl(name: string, value: unknown): void {
-  if (typeof value !== 'string' || !/^rediss?:\/\/./.test(value) || !URL.canParse(value)) {
-    throw invalid(
-      name,
-      'a URL that begins with redis:// or rediss://',
-      typeof value === 'string' ? '' : value
-    )
-  }
-}
-
-function checkPrefix(name: string, value: unknown): void {
-  if (typeof value !== 'string' || value.length > 64 || /[{}]/.test(value) || !value.isWellFormed()) {
-    throw invalid(name, 'a well-formed string of up to 64 characters without braces', value)
-  }
 }

@@ -62,6 +62,27 @@ t.test('redisStore() › a database that lost all is told', async (t) => {
   t.not(store.epoch, epoch)
 })
 
+t.test('redisStore() › also when nobody publishes', async (t) => {
+  const { redis, losses } = await start(t)
+  await redis.command('FLUSHALL')
+  await until(() => losses.length > 1)
+  t.same(losses, [['a'], []])
+})
+
+t.test('redisStore() › a reading that lacks what was told makes it look again', async (t) => {
+  const { redis } = await start(t)
+  const losses: (readonly string[])[] = []
+  const store = redisStore({ url: redis.url })
+  t.teardown(() => store.close())
+  await store.open({ storeOnMessages() {}, storeOnLoss: (channels) => void losses.push(channels) })
+  await store.follow?.('a')
+  await store.read('a', 0)
+  await redis.command('ZADD', 'eventstream:{0}:heads', '1', 'a')
+  await t.rejects(Promise.resolve(store.read('a', 0)), { message: 'Redis has read less than it has told' })
+  await until(() => losses.length > 0)
+  t.same(losses, [['a']])
+})
+
 t.test('redisStore() › what is kept after a loss comes after it', async (t) => {
   const { redis, publish } = await start(t)
   const line = await FaultProxy.start({ port: redis.port })

@@ -3,6 +3,7 @@ import {
   formatHeader,
   parseNotice,
   parseNumbers,
+  parseProbe,
   parseRead
 } from '../../../lib/history/redis/redis-message.ts'
 
@@ -54,6 +55,13 @@ t.test('parseRead() › what others have appended is a gap', async (t) => {
   }
   t.match(parseRead('a', []), { head: 0, dropped: 0, messages: [], isEnded: false, previous: undefined })
   for (const answer of [null, 'text', [1]]) t.throws(() => parseRead('a', answer), /with something else/)
+})
+
+t.test('parseProbe()', async (t) => {
+  t.same(parseProbe(['e', '7', '1']), { epoch: 'e', place: 7, isKnown: true })
+  t.same(parseProbe(['e', '7', '0']), { epoch: 'e', place: 7, isKnown: false })
+  for (const answer of [null, 'e', [], [1, '7', '1'], ['e', '7'], ['e', '7', 'x']])
+    t.throws(() => parseProbe(answer), /with something else/)
 })
 
 t.test('parseNumbers()', async (t) => {

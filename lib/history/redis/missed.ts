@@ -1,0 +1,83 @@
+import type { Place } from '../place.ts'
+import type { StoredMessage, StoreListener } from '../store.ts'
+import type { Followed } from './followed.ts'
+import type { Found, ReadAnswer } from './redis-message.ts'
+
+/** How far a server had come when there was a connection. */
+export interface Told {
+  readonly epoch: string
+  /** All that was told is at or before this place. */
+  readonly mark: Place
+  /** No client stands beyond this one. */
+  readonly newest: Place
+}
+
+/** What was not told while there was no connection. */
+export interface Missed {
+  /** In order. */
+  readonly messages: readonly StoredMessage[]
+  /** Until where channels have not got all of it, or lack what was told. */
+  readonly losses: ReadonlyMap<string, Place>
+  /** Where channels end. */
+  readonly ends: ReadonlyMap<string, Place>
+}
+
+interface Past {
+  /** The newest place of each channel. */
+  heads(names: readonly string[]): Promise<readonly Place[]>
+  read(name: string, after: Place): Promise<ReadAnswer>
+}
+
+/** What channels got until a database stands where it does. */
+export async function findMissed(
+  names: readonly string[],
+  followed: Followed,
+  { epoch, mark, newest }: Told,
+  until: Found,
+  past: Past
+): Promise<Missed> {
+  const isNew = until.epoch !== epoch
+  const missed = new Map<Place, StoredMessage>()
+  const losses = new Map<string, Place>()
+  const ends = new Map<string, Place>()
+  const heads = await past.heads(names)
+
+  const meet = async (name: string, head: Place): Promise<void> => {
+    const known = followed.headOf(name)
+    const isLoaded = known !== undefined
+    const hasAll = isLoaded ? head === known : until.isKnown && head <= mark
+    if (!isNew && hasAll) return
+    const { messages, previous, dropped, ...answer } = await past.read(name, known ?? mark)
+    // What is later comes with the notices that are held.
+    const here = messages.filter(({ place }) => place <= until.place)
+    ends.set(name, here.at(-1)?.place ?? previous ?? answer.head)
+    const isChained = isLoaded ? previous === known : until.isKnown && dropped <= mark
+    const isPassed = here.some(({ place }) => place <= mark && !followed.hasHeardOther(name, place))
+    const isLost = isNew || !isChained || isPassed
+    // A gap is told to those who stand before it.
+    const lostUntil = isLost ? Math.min(Math.max(newest + 1, dropped), until.place) : 0
+    if (isLost) losses.set(name, lostUntil)
+    for (const message of here) if (message.place > lostUntil) missed.set(message.place, message)
+  }
+
+  await Promise.all(names.map((name, i) => meet(name, heads[i] as Place)))
+  return { messages: [...missed.values()].sort((a, b) => a.place - b.place), losses, ends }
+}
+
+/** Messages and losses in the order of places. */
+export function tellMissed(listener: StoreListener, { messages, losses }: Missed, upTo: Place): void {
+  const left = [...messages]
+  for (const [place, channels] of channelsOf(losses)) {
+    const later = left.findIndex((message) => message.place > place)
+    listener.storeOnMessages(left.splice(0, later < 0 ? left.length : later), place)
+    listener.storeOnLoss(channels, place)
+  }
+  listener.storeOnMessages(left, upTo)
+}
+
+/** By the places until which they have lost something, in order. */
+function channelsOf(losses: ReadonlyMap<string, Place>): [Place, string[]][] {
+  const places = [...new Set(losses.values())].sort((a, b) => a - b)
+  const names = [...losses.keys()]
+  return places.map((place) => [place, names.filter((name) => losses.get(name) === place)])
+}
