@@ -84,8 +84,8 @@ return answer
 
 /** ARGV: channels. Returns the newest place of each, or \`0\`. */
 export const HEADS: RedisScript = script(`
-local answer = {}
-for i, name in ipairs(ARGV) do answer[i] = redis.call('ZSCORE', KEYS[1] .. ':heads', name) or '0' end
+local answer = redis.call('ZMSCORE', KEYS[1] .. ':heads', unpack(ARGV))
+for i in ipairs(ARGV) do answer[i] = answer[i] or '0' end
 return answer
 `)
 

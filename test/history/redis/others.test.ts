@@ -152,6 +152,22 @@ t.test('redisStore() › made-up places cost what honest ones do: one script for
   }
 })
 
+t.test('redisStore() › who follows thousands of channels asks little while nothing comes', async (t) => {
+  const redis = await startRedis(t)
+  const { store } = await Server.start(t, { url: redis.url })
+  await Promise.all(Array.from({ length: 5_000 }, (_, i) => store.follow?.(`channel ${i}`)))
+  await Promise.all(Array.from({ length: 5_000 }, (_, i) => store.read(`channel ${i}`, 0)))
+  const commands = async (): Promise<number> =>
+    Number(/total_commands_processed:(\d+)/.exec(String(await redis.command('INFO', 'stats')))?.[1])
+  const probes = async (): Promise<number> =>
+    Number(/cmdstat_zmscore:calls=(\d+)/.exec(String(await redis.command('INFO', 'commandstats')))?.[1] ?? 0)
+  const [before, first] = [await commands(), await probes()]
+  let asked = 2
+  while ((await probes()) < first + 2) asked++
+  // Two looks, each at a thousand of them.
+  t.ok((await commands()) - before - asked < 40)
+})
+
 t.test('redisStore() › to follow and to read a channel leaves nothing in Redis', async (t) => {
   const redis = await startRedis(t)
   const { store } = await Server.start(t, { url: redis.url })
