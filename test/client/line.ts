@@ -49,6 +49,11 @@ export class Line {
   }
 
   #forward(client: Socket): void {
+    // It came while the line was closing, which would wait for it.
+    if (!this.#server.listening) {
+      client.destroy()
+      return
+    }
     const server = connect(this.upstream, '127.0.0.1')
     const pair = [client, server] as const
     this.#pairs.add(pair)
