@@ -123,7 +123,7 @@ t.test('Run › over several servers', async (t) => {
   })
 
   t.test('is wanted if somebody reads it on another server', async (t) => {
-    const runs = { leaseMs: 300 }
+    const runs = { leaseMs: 3_000 }
     const [one, other] = [await node(t, redis.url, { runs }), await node(t, redis.url, { runs })]
     await one.sse.runs.start('a', waiting, { abandonMs: 200 })
     const { port } = await listen(other)
@@ -232,25 +232,31 @@ t.test('Run › over several servers', async (t) => {
       for (let i = 0; i < COUNT; i++) yield `token ${i}`
     })
     const { url } = await listen(other)
-    const whole = await (await fetch(`${url}/long`)).text()
+    const messagesOf = async (lastEventId?: string): Promise<{ ids: string[]; data: string[] }> => {
+      const headers = lastEventId === undefined ? {} : { 'last-event-id': lastEventId }
+      const messages = [
+        ...(await (await fetch(`${url}/long`, { headers })).text()).matchAll(
+          /^id: (.*)\n(?:event: .*\n)?data: (.*)$/gm
+        )
+      ]
+      return { ids: messages.map(([, id = '']) => id), data: messages.map(([, , data = '']) => data) }
+    }
+    const { ids, data } = await messagesOf()
     t.equal(await run.ended, 'done')
-    const frames = whole.split(/(?<=\n\n)/)
-    t.equal(frames.length, COUNT + 1)
-    t.same(
-      frames.findIndex((frame, i) => i < COUNT && !frame.endsWith(`\ndata: token ${i}\n\n`)),
+    t.equal(data.length, COUNT + 1)
+    t.equal(
+      data.findIndex((text, i) => i < COUNT && text !== `token ${i}`),
       -1
     )
     const points = [
       0,
-      1,
       COUNT - 2,
       COUNT - 1,
-      ...Array.from({ length: 6 }, () => Math.floor(Math.random() * COUNT))
+      ...Array.from({ length: 5 }, () => Math.floor(Math.random() * COUNT))
     ]
     for (const point of points) {
-      const [, id = ''] = /^id: (.*)$/m.exec(frames[point] ?? '') ?? []
-      const rest = await (await fetch(`${url}/long`, { headers: { 'last-event-id': id } })).text()
-      t.ok(rest === frames.slice(point + 1).join(''), `after token ${point}`)
+      const rest = await messagesOf(ids[point])
+      t.ok(rest.data.join('\n') === data.slice(point + 1).join('\n'), `after token ${point}`)
     }
   })
 })
