@@ -18,6 +18,8 @@ export class Admission {
   readonly #options: ResolvedOptions
   readonly #counters: Counters
   readonly #isLogged: (request: FastifyRequest) => boolean
+  /** Those that gave way to a stream, and may still have to take what was sent to them. */
+  readonly #replaced = new WeakMap<Connection, ReadonlySet<Connection>>()
 
   constructor(options: ResolvedOptions, counters: Counters, isLogged: (request: FastifyRequest) => boolean) {
     this.#options = options
@@ -32,7 +34,12 @@ export class Admission {
    */
   admit(connection: Connection, reply: FastifyReply): void {
     try {
-      for (const replaced of admit(this.#limitsOf(connection), connection)) replaced.end('replaced')
+      const replaced = admit(this.#limitsOf(connection), connection)
+      if (replaced.size > 0) this.#replaced.set(connection, replaced)
+      for (const stream of replaced) {
+        stream.end('replaced')
+        this.#evictReplacedBy(stream)
+      }
     } catch (error) {
       const isRefusal =
         error instanceof FST_ERR_EVENTSTREAM_TOO_MANY || error instanceof FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY
@@ -43,6 +50,7 @@ export class Admission {
   /** A stream has closed. */
   release(connection: Connection): void {
     for (const limit of this.#limitsOf(connection)) limit.delete(connection)
+    this.#evictReplacedBy(connection)
   }
 
   /** An error for the handler to throw: then the client is told when to come back. */
@@ -60,6 +68,12 @@ export class Admission {
     if (reply.statusCode >= 400) error.statusCode = reply.statusCode
     this.#note(reply, error)
     return sendRetry(reply, error, ms === undefined ? this.#options.retryMs : around(ms))
+  }
+
+  /** One that does not read must not be one of many: each stream that counts has at most those that gave way to it. */
+  #evictReplacedBy(connection: Connection): void {
+    for (const stream of this.#replaced.get(connection) ?? []) stream.evict('replaced')
+    this.#replaced.delete(connection)
   }
 
   /** The plugin's, and its route's own. */

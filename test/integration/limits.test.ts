@@ -29,6 +29,10 @@ function keysOf(app: FastifyInstance): unknown[] {
   return [...app.sse.connections].map(({ request }) => byQuery.keyGenerator(request))
 }
 
+function statesOf(streams: readonly SSEConnection[]): unknown[] {
+  return streams.map(({ state }) => state)
+}
+
 t.test('limit › an EventSource that is refused is told when to come back, others by a status', async (t) => {
   const { lines, options } = logger()
   const app = await serve(t, { max: 2, maxPerKey: 1, ...byQuery }, { logger: options })
@@ -153,6 +157,38 @@ t.test('limit › onExceeded: replace ends the oldest of the key, with its farew
   await injectStream(app, '/?key=ann')
   t.match(app.sse.stats(), { opened: 5, refused: 2 })
 })
+
+t.test(
+  'limit › who gives way and does not read is gone when its successor gives way or leaves',
+  async (t) => {
+    const limit = { maxPerKey: 1, onExceeded: 'replace' as const }
+    const app = await build(t, { limit, maxMessageBytes: 64_000_000 })
+    const started: SSEConnection[] = []
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      started.push(sse)
+      await sse.send('more than the sockets take '.repeat(1_000_000))
+    })
+    const { port } = await listen(app)
+    const open = async (): Promise<RawClient> => {
+      const before = started.length
+      const client = RawClient.get(port, '/')
+      client.socket.pause()
+      t.teardown(() => client.socket.destroy())
+      await until(() => started.length > before)
+      return client
+    }
+    await open()
+    await open()
+    t.same(statesOf(started), ['closing', 'open'])
+    const third = await open()
+    t.same(statesOf(started), ['closed', 'closing', 'open'])
+    t.equal(await started[0]?.closed, 'replaced')
+    third.socket.destroy()
+    await until(() => app.sse.connections.size === 0)
+    t.equal(await started[1]?.closed, 'replaced')
+  }
+)
 
 t.test('limit › who gives way counts no more, also before it has closed', async (t) => {
   const limit = new Limit<LimitedStream>({ maxPerKey: 1, onExceeded: 'replace', keyGenerator: () => 'ann' })
