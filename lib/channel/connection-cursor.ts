@@ -469,6 +469,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
       if (isLater) break
       const id = this.#passTo(here, entry)
       if (isGiven === true) {
+        this.#endOldest()
         text += withId(id, entry.text)
         bytes += entry.byteLength + id.length + ID_LINE_BYTES
         count++
@@ -557,6 +558,11 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     this.#told = place
     this.#passedBytes = 0
     if (this.#untold !== undefined && place >= this.#untold) this.#untold = undefined
+    this.#endOldest()
+  }
+
+  /** Something was given: what is dropped from now on is missed. */
+  #endOldest(): void {
     if (!this.#hasOldest) return
     this.#hasOldest = false
     for (const subscription of this.#list) subscription.isOldest = false

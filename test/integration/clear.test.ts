@@ -47,6 +47,32 @@ async function suite(t: Test, options: () => EventStreamOptions): Promise<void> 
     t.match(event, { event: 'message', data: '2' })
   })
 
+  t.test('tells a gap to who is just given what is there', async (t) => {
+    const app = await build(t, options())
+    const channel = app.sse.channel('a')
+    await channel.publish(['1', '2', '3'])
+    let cleared: Promise<void> | undefined
+    const filter = (): boolean => {
+      cleared ??= channel.clear()
+      return true
+    }
+    app.get('/', async (_request, reply) => {
+      channel.subscribe(reply.sseStart(), { from: 'oldest', filter })
+    })
+    const { url } = await listen(app)
+    const events = readEvents(await fetch(url))
+    t.equal((await events.next('message')).data, '1')
+    await cleared
+    await channel.publish('4')
+    const given: string[] = []
+    while (given.at(-1) !== '4') {
+      const { event, data } = await events.next()
+      if (event !== 'sse-cursor') given.push(event === 'gap' ? event : data)
+    }
+    const isWhole = given.includes('2') && given.includes('3')
+    t.equal(given.includes('gap'), !isWhole, `${given}`)
+  })
+
   t.test('tells a gap to who is behind', async (t) => {
     const { app, url } = await serve(t, options())
     const channel = app.sse.channel('a')
