@@ -1,4 +1,4 @@
-import { FST_ERR_EVENTSTREAM_INVALID_SOURCE } from '../base/errors.ts'
+import { describe, FST_ERR_EVENTSTREAM_INVALID_SOURCE, withCause } from '../base/errors.ts'
 import { EventStreamReader } from '../wire/event-stream-reader.ts'
 import { openSource, type SourceReader } from './source-reader.ts'
 
@@ -40,7 +40,8 @@ export function openResponse(
   const isEventStream = /^text\/event-stream\s*(;|$)/i.test(type.trim())
   if (status < 200 || status > 299) throw refusal(response, `a status from 200 to 299, got ${status}`)
   if (!isEventStream && !isMapped) {
-    throw refusal(response, `the type text/event-stream, or a map for its bytes, got "${type}"`)
+    const error = refusal(response, 'the type text/event-stream, or a map for its bytes, got another one')
+    throw withCause(error, describe(type))
   }
   const bytes = openSource(body ?? [])
   return isEventStream ? new EventsReader(bytes, maxMessageBytes) : bytes

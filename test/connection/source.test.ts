@@ -227,8 +227,9 @@ t.test('source › of a response that is an event stream its events are sent', a
     await sink.from(responseOf('plain', 'text/plain'), (bytes: Uint8Array) => Buffer.from(bytes).toString())
     t.strictSame(sink.sent, ['plain'])
     const message =
-      'Expected the response to have the type text/event-stream, or a map for its bytes, got "text/plain"'
-    const refused = { code: 'FST_ERR_EVENTSTREAM_INVALID_SOURCE', message }
+      'Expected the response to have the type text/event-stream, or a map for its bytes, got another one'
+    const cause = "'text/plain' (string)"
+    const refused = { code: 'FST_ERR_EVENTSTREAM_INVALID_SOURCE', message, cause }
     t.throws(() => new FakeSink().from(responseOf('plain', 'text/plain')), refused)
   })
 
