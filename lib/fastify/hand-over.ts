@@ -15,15 +15,24 @@ type ListenerCounts = readonly (readonly [event: string, count: number])[]
 export class HandOver extends Readable implements Ending {
   readonly #response: EventEmitter
   readonly #onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void
+  readonly #isEmpty: boolean
   /** How many listeners the response had for each of `WATCHED` when this was first listened to in this turn. */
   #before: ListenerCounts | undefined
   #isPiped = false
 
-  /** @param onPipe is told the destination, and what to end when the stream has ended. */
-  constructor(response: EventEmitter, onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void) {
+  /**
+   * @param onPipe is told the destination, and what to end when the stream has ended.
+   * @param isEmpty whether the head is all that is asked for, so that whoever reads this replaces nothing.
+   */
+  constructor(
+    response: EventEmitter,
+    onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void,
+    isEmpty = false
+  ) {
     super()
     this.#response = response
     this.#onPipe = onPipe
+    this.#isEmpty = isEmpty
     this.on('newListener', () => {
       if (this.#before !== undefined) return
       this.#before = countListeners(response)
@@ -35,7 +44,8 @@ export class HandOver extends Readable implements Ending {
 
   /** There is nothing to read but the end: a stream goes where it is piped. */
   override _read(): void {
-    if (!this.#isPiped) this.destroy(new FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED())
+    if (this.#isEmpty) this.push(null)
+    else if (!this.#isPiped) this.destroy(new FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED())
   }
 
   override pipe<T extends NodeJS.WritableStream>(destination: T, options?: { end?: boolean }): T {

@@ -132,7 +132,7 @@ export function sendHead(reply: FastifyReply, connection: Connection, onHead: ()
   if (isHttp2(response)) for (const name of CONNECTION_SPECIFIC) reply.removeHeader(name)
   for (const [name, value] of Object.entries(STREAM_HEADERS))
     if (!reply.hasHeader(name)) reply.header(name, value)
-  const handOver = new HandOver(response, (destination, ending) => {
+  const onPipe = (destination: NodeJS.WritableStream, ending: Ending): void => {
     if (connection.state === 'closed') {
       ending.end()
       return
@@ -141,7 +141,8 @@ export function sendHead(reply: FastifyReply, connection: Connection, onHead: ()
     guardEnd(response)
     onHead()
     connection.open(transport)
-  })
+  }
+  const handOver = new HandOver(response, onPipe, connection.state === 'closed')
   response[kHead] = statusCode
   // What is hijacked counts as sent.
   Object.defineProperty(reply, 'sent', { configurable: true, writable: true, value: false })
@@ -280,9 +281,14 @@ function flushHead(response: HeadedResponse): void {
   response.setHeader('content-type', CONTENT_TYPE)
   response.removeHeader('content-length')
   if (isHttp2(response)) for (const name of CONNECTION_SPECIFIC) response.removeHeader(name)
-  else if (response.hasHeader('transfer-encoding')) {
-    response.removeHeader('transfer-encoding')
-    if (response.req.httpVersion === '1.1') response.setHeader('transfer-encoding', 'chunked')
+  else {
+    const isChunked = response.req.httpVersion === '1.1'
+    if (response.hasHeader('transfer-encoding')) {
+      response.removeHeader('transfer-encoding')
+      if (isChunked) response.setHeader('transfer-encoding', 'chunked')
+    }
+    // Without chunks there is nowhere to put trailers, and Node throws.
+    if (!isChunked) response.removeHeader('trailer')
   }
   response.flushHeaders()
 }

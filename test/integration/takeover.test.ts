@@ -199,6 +199,20 @@ t.test('sseStart › hooks', async (t) => {
     t.equal((await app.inject('/')).body, FAREWELL)
   })
 
+  t.test('trailers are left out where HTTP/1.0 has no place for them', async (t) => {
+    const app = await build(t)
+    app.get('/', async (_request, reply) => {
+      reply.trailer('etag', async () => 'x')
+      reply.sseStart().close()
+    })
+    const { port } = await listen(app)
+    const client = RawClient.connect(port, 'GET / HTTP/1.0\r\n\r\n')
+    await client.closed
+    t.match(client.head, /^HTTP\/1\.1 200 OK\r\n/)
+    t.notMatch(client.head, /^(trailer|transfer-encoding):/im)
+    t.ok(client.received.endsWith(`\r\n\r\n${FAREWELL}`), client.received)
+  })
+
   t.test('trailers are sent after the stream', async (t) => {
     const app = await build(t)
     app.get('/', async (_request, reply) => {
@@ -298,7 +312,8 @@ t.test('sseStart › refused', async (t) => {
 })
 
 t.test('sseStart › HEAD gets the head only, and registers nothing', async (t) => {
-  const app = await build(t)
+  const { lines, options } = logger()
+  const app = await build(t, {}, { logger: options })
   const ended: unknown[] = []
   app.get('/', async (_request, reply) => {
     const sse = reply.sseStart()
@@ -319,6 +334,8 @@ t.test('sseStart › HEAD gets the head only, and registers nothing', async (t) 
   }
   t.same(ended, ['closed', true, 'server', 0])
   t.equal(app.sse.stats().opened, 0)
+  const errors = lines.filter(({ level }) => level >= 50)
+  t.same(errors, [], 'nothing is wrong with it')
 })
 
 t.test('a handler that fails before the head is out is answered as any other', async (t) => {
