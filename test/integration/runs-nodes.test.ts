@@ -125,7 +125,7 @@ t.test('Run › over several servers', async (t) => {
   t.test('is wanted if somebody reads it on another server', async (t) => {
     const runs = { leaseMs: 3_000 }
     const [one, other] = [await node(t, redis.url, { runs }), await node(t, redis.url, { runs })]
-    await one.sse.runs.start('a', waiting, { abandonMs: 200 })
+    await one.sse.runs.start('a', waiting, { abandonMs: 2_000 })
     const { port } = await listen(other)
     const client = RawClient.get(port, '/a')
     await client.until(/data: waiting/)

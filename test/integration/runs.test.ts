@@ -256,7 +256,7 @@ async function suite(t: Test, options: () => EventStreamOptions): Promise<void> 
   t.test('is stopped when nobody has wanted it for long enough', async (t) => {
     const { app, url } = await serve(t, { ...options(), runs: { leaseMs: 3_000 } })
     const { run } = await app.sse.runs.start('a', waiting, { abandonMs: 1 })
-    const { run: wanted } = await app.sse.runs.start('b', waiting, { abandonMs: 300 })
+    const { run: wanted } = await app.sse.runs.start('b', waiting, { abandonMs: 2_000 })
     const client = RawClient.get(Number(new URL(url).port), '/b')
     await client.until(/data: waiting/)
     t.equal(await run.ended, 'stopped')
