@@ -17,7 +17,11 @@ export interface RedisStoreOptions {
   prefix?: string
 }
 
-export const CHECKS = { client: checkClient, url: checkUrl, prefix: checkPrefix }
+export const CHECKS: Record<keyof RedisStoreOptions, (name: string, value: unknown) => void> = {
+  client: checkClient,
+  url: checkUrl,
+  prefix: checkPrefix
+}
 
 function checkClient(name: string, value: unknown): void {
   if (!isRedisClient(value))
