@@ -1,6 +1,7 @@
 import { errorOf, FST_ERR_EVENTSTREAM_INVALID_SOURCE } from '../base/errors.ts'
 import { ObservedPromise } from '../base/observed-promise.ts'
 import type { Message } from '../wire/message.ts'
+import { nextTurn } from './next-turn.ts'
 import { isResponse, openResponse } from './response-source.ts'
 import { openSource, type SourceReader } from './source-reader.ts'
 
@@ -14,6 +15,9 @@ export interface Sink {
   /** Gets what a source's `return()`, `destroy()` or `cancel()` threw. */
   sourceOnStopError(error: unknown): void
 }
+
+/** How many chunks are left out at a stretch: a source that has them all at hand must not keep others from their turn. */
+const MAX_LEFT_OUT = 1_000
 
 /** Makes a message of what a source gives, or `false` to leave it out. */
 export type ChunkMap = (chunk: never) => Message | string | false
@@ -67,12 +71,14 @@ async function pumpUntilAborted(
 }
 
 async function pump(reader: SourceReader, map: ChunkMap | undefined, sink: Sink): Promise<void> {
+  let leftOut = 0
   while (!sink.signal.aborted) {
     const { done, value } = await reader.next()
     if (done || sink.signal.aborted) return
     try {
       const message = map === undefined ? messageOf(value) : map(value as never)
       if (message !== false || map === undefined) await sink.send(message as Message)
+      else if (++leftOut % MAX_LEFT_OUT === 0) await nextTurn()
     } catch (error) {
       cancel(reader, sink)
       throw error

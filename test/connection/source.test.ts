@@ -193,6 +193,18 @@ t.test('source › map makes messages of chunks', async (t) => {
   })
 })
 
+t.test('source › what map leaves out without an end keeps nobody from leaving', async (t) => {
+  const sink = new FakeSink()
+  let count = 0
+  function* numbers(): Generator<number> {
+    while (count < 1_000_000) yield count++
+  }
+  const done = sink.from(numbers(), () => false)
+  setImmediate(() => sink.abort())
+  t.equal(await done, false)
+  t.ok(count < 1_000_000, 'others had their turn')
+})
+
 t.test('source › of a response that is an event stream its events are sent', async (t) => {
   const text = ': hi\nretry: 5\nid: 1\nevent: a\ndata: x\ndata: y\n\ndata: ü\r\n\r\nid\ndata: z\n\ndata: cut'
   const events = [{ id: '1', event: 'a', data: 'x\ny' }, { data: 'ü' }, { id: '', data: 'z' }]
