@@ -9,6 +9,7 @@ import {
   FST_ERR_EVENTSTREAM_REPLY_SENT
 } from '../base/errors.ts'
 import { monotonicMs } from '../base/monotonic-ms.ts'
+import { isThenable } from '../base/thenable.ts'
 import type {
   Channel,
   ChannelOptions,
@@ -188,7 +189,12 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
   }
 
   closeWhere(predicate: (connection: SSEConnection) => boolean): number {
-    const chosen = [...this.#connections].filter(predicate)
+    const chosen = [...this.#connections].filter((connection) => {
+      const answer: unknown = predicate(connection)
+      if (!isThenable(answer)) return answer
+      answer.then(undefined, () => {})
+      throw invalid('what the predicate returns', 'true or false', answer)
+    })
     for (const connection of chosen) connection.endInTurn('server')
     return chosen.length
   }

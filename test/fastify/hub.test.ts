@@ -346,3 +346,12 @@ t.test('events that tell gaps and cursors › none is told by two, wherever they
   })
   t.match((await app.inject('/start')).json(), { code: INVALID_OPTION })
 })
+
+t.test('closeWhere() › a promise chooses nothing, and throws', async (t) => {
+  const app = await build(t)
+  app.get('/', (_request, reply) => void reply.sseStart())
+  await open(t, app, '/')
+  const later = (async () => Promise.reject(new Error('mine'))) as unknown as () => boolean
+  t.throws(() => app.sse.closeWhere(later), { code: INVALID_OPTION })
+  t.match([...app.sse.connections], [{ state: 'open' }])
+})
