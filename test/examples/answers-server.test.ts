@@ -93,7 +93,9 @@ t.test('examples › answers › on two nodes, of which one is killed', async (t
   const redis = await RedisServer.start()
   t.teardown(() => redis.stop())
   const env = { NODES: '2', REDIS_URL: redis.url, WORD_MS: '20', LEASE_MS: '500' }
-  const { url } = await Child.listening(t, 'examples/answers.ts', env)
+  const { url, child } = await Child.listening(t, 'examples/answers.ts', env)
+  // Nodes share a port as long as one of them has it.
+  await child.until(/(Server listening[\s\S]*){2}/)
   const ann = await User.come(url)
   t.equal(await ann.ask('1', 'why? '.repeat(90)), 201)
   const reader = await ann.read('/answers/1')
