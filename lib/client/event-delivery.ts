@@ -35,7 +35,7 @@ export class EventDelivery<Events> implements EventStream<Events>, ReaderHost {
   readonly #queues = new Set<StreamEvent[]>()
   /** Called when there is something for loops. */
   #wakers: (() => void)[] = []
-  /** Called when more is taken. */
+  /** Called when more may be taken. */
   #demand: (() => void) | undefined
   #reason: EndReason | undefined
   #resolveClosed: ((reason: EndReason) => void) | undefined
@@ -97,12 +97,19 @@ export class EventDelivery<Events> implements EventStream<Events>, ReaderHost {
   }
 
   ready(): Promise<void> | undefined {
-    const isTaken =
-      this.#listeners.size + this.#queues.size > 0 && [...this.#queues].every(({ length }) => length === 0)
-    if (isTaken || this.signal.aborted) return undefined
+    if (this.#isReady) return undefined
     return new Promise((resolve) => {
-      this.#demand = resolve
+      // One loop that asks for more does not speak for the others.
+      this.#demand = () => {
+        if (this.#isReady) resolve()
+      }
     })
+  }
+
+  /** Whether somebody listens, and no loop is behind; or nobody waits for anything. */
+  get #isReady(): boolean {
+    const isHeard = this.#listeners.size + this.#queues.size > 0
+    return this.signal.aborted || (isHeard && [...this.#queues].every(({ length }) => length === 0))
   }
 
   give({ event, data, id }: RawEvent): void {

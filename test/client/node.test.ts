@@ -7,6 +7,7 @@ import {
   type ServerResponse
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import {
   type EventStream,
@@ -295,6 +296,21 @@ t.test('client › what servers may do', async (t) => {
     t.same(await open(t, server, { maxRetryMs: 500 }).until(1), ['at last'])
     const [, second = 0, third = 0] = times
     t.ok(third - second >= 499, `${third - second} ms`)
+  })
+
+  t.test('a loop that asks for more does not fill the queue of a slower one', async (t) => {
+    const server = await Answering.open(t, chunks('data: 0\n\ndata: 1\n\n'))
+    const stream = openEventStream(server.url)
+    t.teardown(() => stream.close())
+    const [slow, fast] = [stream[Symbol.asyncIterator](), stream[Symbol.asyncIterator]()]
+    const next = async (loop: typeof slow): Promise<unknown> => (await loop.next()).value?.data
+    t.same(await Promise.all([next(slow), next(fast)]), ['0', '0'])
+    t.equal(await next(fast), '1')
+    const third = next(fast)
+    server.responses[0]?.write('data: 2\n\n')
+    t.equal(await Promise.race([third, wait(200, 'nothing yet')]), 'nothing yet')
+    t.equal(await next(slow), '1')
+    t.same(await Promise.all([next(slow), third]), ['2', '2'])
   })
 
   t.test('two loops are given everything, as fast as the slower one', async (t) => {
