@@ -131,10 +131,15 @@ export class ChannelCheck {
 
   /** Whether an id that was written then tells of this channel: not before it was joined, nor when it is done with. */
   isTold(at: Moment): boolean {
+    return (this.#hasPlace || this.#start <= at) && !this.isDone(at)
+  }
+
+  /** Whether it was left by then, and all that came before has been given. */
+  isDone(at: Moment): boolean {
     const { endedAt = Infinity } = this.#current
-    const isDone =
+    return (
       endedAt <= at && this.#firstMissing(this.messages.sentUntil(endedAt), { at, start: 0 }) === undefined
-    return (this.#hasPlace || this.#start <= at) && !isDone
+    )
   }
 
   /** Where the id may be that the client was told now, for those who have another filter. */

@@ -219,9 +219,10 @@ export class ConnectionCheck implements ChannelCheckHost {
   #standpoint({ at }: Received): Standpoint {
     const checks = [...this.#checks].filter(([, check]) => check.isTold(this.#idAt))
     const isKept = this.#idAt < (this.connection.settledAt ?? 0) && !this.#hasForgotten
-    const kept = isKept
-      ? [...(this.#brought?.places ?? [])].map(([name, place]) => keptUntil(at, name, place))
-      : []
+    const brought = isKept ? [...(this.#brought?.places ?? [])] : []
+    const kept = brought
+      .filter(([name]) => !this.#checks.get(name)?.isDone(this.#idAt))
+      .map(([name, place]) => keptUntil(at, name, place))
     const places = new Map([...kept, ...checks.map(([name, { place }]) => [name, place] as const)])
     const sharedPlaces = new Map(checks.map(([name, { placeOfId }]) => [name, placeOfId]))
     const fewest = this.#rank + 1

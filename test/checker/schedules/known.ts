@@ -134,6 +134,35 @@ export const known: readonly KnownSchedule[] = [
       probes: 8
     },
     steps: [CONNECT, SETTLE, publish(0, 100_000, 100_000), { ...publish(0, 0), key: 1 }]
+  },
+  {
+    name: 'a channel that comes late, gives all that it has, and is left in the same turn',
+    setup: setupOf(
+      {},
+      { kernelBytes: 100_000, highWaterBytes: 1 },
+      [
+        { channel: 2, from: 'oldest' },
+        { channel: 0, from: 'oldest' },
+        { channel: 1, from: 'oldest', filter: 'even' }
+      ],
+      { maxMessages: 1_000 }
+    ),
+    steps: [
+      { do: 'connect', client: 0, resume: 'own', isLate: false, awaits: false, only: [1] },
+      { do: 'settle' },
+      { do: 'cut', client: 0, after: 0, unnoticedTurns: 0 },
+      { do: 'settle' },
+      { do: 'connect', client: 0, resume: 'own', isLate: false, awaits: true, only: [0, 1, 2] },
+      publish(0, 0),
+      { do: 'wait', ms: 250 },
+      publish(1, 0),
+      { do: 'settle' },
+      { do: 'go on', client: 0 },
+      { do: 'unsubscribe', client: 0, index: 1 },
+      { do: 'end turn' },
+      { do: 'destroy', client: 0 },
+      { do: 'send', client: 0, size: 0 }
+    ]
   }
 ]
 
