@@ -96,3 +96,9 @@ function isInteger(value: unknown): value is number {
 export function invalid(name: string, rule: string, value: unknown): Error {
   return errorOf(FST_ERR_EVENTSTREAM_INVALID_OPTION, [name, rule, value])
 }
+
+/** What stands for a channel or a run. */
+export function checkName(what: string, maxBytes: number, name: unknown): void {
+  if (typeof name !== 'string' || name === '' || !name.isWellFormed() || Buffer.byteLength(name) > maxBytes)
+    throw invalid(what, `a well-formed string of 1 to ${maxBytes} bytes`, name)
+}

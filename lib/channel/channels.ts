@@ -1,4 +1,4 @@
-import { type Check, checkBoolean, checked, invalid } from '../base/check.ts'
+import { type Check, checkBoolean, checked, checkName, invalid } from '../base/check.ts'
 import { FST_ERR_EVENTSTREAM_CHANNEL_ENDED } from '../base/errors.ts'
 import { ObservedPromise } from '../base/observed-promise.ts'
 import { ownText } from '../base/own-text.ts'
@@ -235,7 +235,7 @@ export class Channels implements ChannelHost {
   }
 
   #create(name: string): LiveChannel {
-    checkName(name)
+    checkName('the channel name', MAX_NAME_BYTES, name)
     const { defaults, patterns, runLimits } = this.#host
     const options = name.startsWith(RUN_PREFIX)
       ? Object.freeze({ ...CHANNEL_DEFAULTS, ...runLimits, gapEvent: defaults.gapEvent })
@@ -267,17 +267,6 @@ function namesOf(names: string | readonly string[]): readonly string[] {
 
 function eventOf(message: Publishable): string {
   return typeof message === 'object' && message !== null ? (message.event ?? '') : ''
-}
-
-function checkName(name: unknown): void {
-  if (
-    typeof name !== 'string' ||
-    name === '' ||
-    !name.isWellFormed() ||
-    Buffer.byteLength(name) > MAX_NAME_BYTES
-  ) {
-    throw invalid('the channel name', `a well-formed string of 1 to ${MAX_NAME_BYTES} bytes`, name)
-  }
 }
 
 function checkKey(name: string, value: unknown): void {

@@ -37,7 +37,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   #isWaiting = false
   /** The place of the newest subscription, until the client was told one that is not older. */
   #untold: Place | undefined
-  /** The newest that the client was told, or brought. */
+  /** The newest that the client was told. */
   #told: Place = 0
   #hasBegun = false
   /** Whether it was blocked, and has not caught up since. */

@@ -10,8 +10,8 @@ export type { SharedOptions } from './shared-reader.ts'
 /**
  * Opens an event stream that all tabs share in which this is called with the same URL or name: `openEventStream()`, with one
  * connection. A tab that is opened later is given what the others have kept. It is for streams whose events have ids of their own, as
- * those of channels do. No loop holds it back: what a slow one has not
- * taken is kept for it. Where there are no Web Locks, as in pages without HTTPS, each tab has a connection.
+ * those of channels do. No loop holds it back: what a slow one has not taken is kept for it. Where there are no Web Locks, as
+ * in pages without HTTPS, each tab has a connection.
  *
  * @typeParam Events event name → type of its data
  * @throws TypeError for what no request can be made of.

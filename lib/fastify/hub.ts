@@ -307,7 +307,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
     this.runs.ready()
   }
 
-  /** Finds out whether the history knows what the client brings. @returns `undefined` if that is known already. */
+  /** Finds out whether the history knows what the client brings. @returns `undefined` if no store is asked. */
   prove(request: FastifyRequest): Promise<void> | undefined {
     const id = broughtIdOf(request)
     return id === undefined ? undefined : this.shared.history.prove(cursorIn(id))

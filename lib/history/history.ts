@@ -100,7 +100,7 @@ export class History implements WindowHost, StoreListener {
     return this.#link !== undefined && (place < this.#lostAt || this.#head - place > STALE_AFTER)
   }
 
-  /** Finds out whether the history knows a cursor, which may take a moment. @returns `undefined` if it knows already. */
+  /** Finds out whether the history knows a cursor, which may take a moment. @returns `undefined` for what needs no store. */
   prove(cursor: string): Promise<void> | undefined {
     const place = this.#link && parseCursor(cursor, this.#link.epoch)
     return place === undefined ? undefined : this.#link?.prove(place)

@@ -272,9 +272,9 @@ export class LiveRuns implements Runs, LiveRunHost {
   }
 
   #refusal(key: string | undefined): Error | undefined {
-    const { max = Infinity, maxPerKey = Infinity } = this.#options
-    const all = [...this.#keys.values()].reduce((sum, count) => sum + count, 0)
-    if (all >= max) return new FST_ERR_EVENTSTREAM_TOO_MANY_RUNS(max)
+    const { max, maxPerKey = Infinity } = this.#options
+    const all = (): number => [...this.#keys.values()].reduce((sum, count) => sum + count, 0)
+    if (max !== undefined && all() >= max) return new FST_ERR_EVENTSTREAM_TOO_MANY_RUNS(max)
     if (key !== undefined && (this.#keys.get(key) ?? 0) >= maxPerKey)
       return new FST_ERR_EVENTSTREAM_TOO_MANY_RUNS_PER_KEY(maxPerKey)
     return undefined

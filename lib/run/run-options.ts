@@ -6,6 +6,7 @@ import {
   checked,
   checkFunction,
   checkMs,
+  checkName,
   checkObject,
   invalid
 } from '../base/check.ts'
@@ -85,14 +86,7 @@ export function checkedRunOptions(given: GivenRunOptions): GivenRunOptions {
 
 /** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION */
 export function checkRunName(name: unknown): void {
-  if (
-    typeof name !== 'string' ||
-    name === '' ||
-    !name.isWellFormed() ||
-    Buffer.byteLength(name) > MAX_NAME_BYTES
-  ) {
-    throw invalid('the name of the run', `a well-formed string of 1 to ${MAX_NAME_BYTES} bytes`, name)
-  }
+  checkName('the name of the run', MAX_NAME_BYTES, name)
 }
 
 function checkKey(name: string, value: unknown): void {

@@ -113,6 +113,26 @@ const FORK: Story = {
     ]
   }
 }
+/** One of two stores, which servers took for the same, was given the second message, and the client was at the other. */
+const OF_TWO_STORES: Story = {
+  run: { ...ELSEWHERE, isShared: true, forks: [{ since: 15, until: 35 }] },
+  connection: {
+    gaps: undefined,
+    received: [at(7, PLACE), CAME_FIRST, at(31, gap('2', 'slow')), CAME_THIRD, CAME_FOURTH]
+  }
+}
+const AT_THE_GAP: Story = {
+  ...OF_TWO_STORES,
+  connection: {
+    gaps: undefined,
+    received: [at(7, PLACE), CAME_FIRST, at(31, gap('2', 'slow'))],
+    hasCaughtUp: false
+  }
+}
+const behind = (received: Received, isPassed: boolean): Received => ({
+  ...received,
+  behind: new Map([['other', isPassed]])
+})
 const refusing = (data: string) => (candidate: Published) => candidate.data !== data
 
 const good: Readonly<Record<string, Story>> = {
@@ -248,6 +268,34 @@ const good: Readonly<Record<string, Story>> = {
     }
   },
   'messages of two channels come in the order of publishing': TWO_CHANNELS,
+  'a channel that has not caught up comes behind, if ids say so': {
+    ...TWO_CHANNELS,
+    connection: { ...TWO_CHANNELS.connection, received: [PLACE, A, behind(C, true), behind(B, false), D] }
+  },
+  'what another store was given is a gap, although it is kept': OF_TWO_STORES,
+  'what is lost together still comes together': {
+    messages: [published(1), { ...published(2), lostAt: 25 }, { ...published(3), lostAt: 25 }, published(4)],
+    run: ELSEWHERE,
+    connection: {
+      gaps: undefined,
+      received: [
+        at(7, PLACE),
+        CAME_FIRST,
+        CAME_SECOND,
+        CAME_THIRD,
+        at(33, gap('1', 'unknown')),
+        at(33, FIRST),
+        CAME_FOURTH
+      ]
+    }
+  },
+  'a message is published again while another store still has it': {
+    messages: [
+      { ...published(1), lostAt: 60, mayBeLostAt: 40 },
+      { ...published(1), id: '5', sentAt: 50, acknowledgedAt: 51 }
+    ],
+    connection: { hasCaughtUp: false, received: [] }
+  },
   'who comes back to two channels gets both in that order': {
     ...TWO_CHANNELS,
     connection: { ...TWO_CHANNELS.connection, received: [PLACE, A], hasCaughtUp: false },
@@ -773,6 +821,16 @@ const bad: readonly (readonly [ViolationKind, string, Story])[] = [
       connection: CUT_AFTER_FIRST,
       later: [back('1', [gap('4'), SECOND, THIRD, FOURTH], { gaps: [EXPIRED] })]
     }
+  ],
+  [
+    'false-gap',
+    'a gap is told of what is kept when there was one store',
+    { ...AT_THE_GAP, run: { ...OF_TWO_STORES.run, forks: [] } }
+  ],
+  [
+    'false-gap',
+    'or when two of them had been one again before',
+    { ...AT_THE_GAP, run: { ...OF_TWO_STORES.run, forks: [{ since: 1, until: 9 }] } }
   ],
   [
     'false-gap',

@@ -128,7 +128,6 @@ export class ResponseTransport implements Transport {
  */
 function reset(socket: Socket | null): void {
   const isTcp = socket instanceof Socket && !('encrypted' in socket) && socket.remoteFamily !== undefined
-  if (socket?.writableEnded) return
   // What Node's `resetAndDestroy()` does, which ends the socket before, and so the body.
-  if (isTcp) Object.assign(socket, { resetAndClosing: true }).destroy()
+  if (isTcp && !socket.writableEnded) Object.assign(socket, { resetAndClosing: true }).destroy()
 }

@@ -13,7 +13,8 @@
 --          then of each message a header (JSON: [key] or [key, channels]; '': no key), and its text, which ends with an empty line
 --
 -- Returns an array: 1 if the messages are new, or 0; whether a channel's limits have changed, 1 or 0; and the messages' places.
--- An error that begins with ENDED says that a channel has ended, with OWNED, that somebody else has a lease on it; one that begins with EPOCH says what the history calls itself.
+-- An error that begins with ENDED says that a channel has ended; with OWNED, that somebody else has a lease on it; with EPOCH,
+-- what the history calls itself.
 local base = KEYS[1]
 local ids, heads, sizes = base .. ':ids', base .. ':heads', base .. ':sizes'
 local owners, leases = base .. ':owners', base .. ':leases'

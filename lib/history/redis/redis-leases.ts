@@ -1,6 +1,6 @@
 import type { Place } from '../place.ts'
 import type { Lease, StoredMessage, StoreLeases, TakenLease } from '../store.ts'
-import { parseNumbers, parseRead } from './redis-message.ts'
+import { parseNumbers, parseRead, parseTexts } from './redis-message.ts'
 import { type RedisScript, script } from './redis-scripts.ts'
 
 // All of these have ARGV[1], what the history calls itself, and ARGV[2], a random integer. A lease is a field of the hash
@@ -54,7 +54,7 @@ redis.call('ZADD', leases, over(ms), name)
 return place
 `)
 
-/** ARGV[3…]: for how many milliseconds, and of each lease the channel and the token. Returns how many follow each, or -1. */
+/** ARGV[3…]: for how many milliseconds, and of each lease the channel and the token. Returns of each 0, or 1 and how many follow it. */
 const RENEW: RedisScript = script(`${COMMON}
 local answer = {}
 for i = 4, #ARGV, 2 do
@@ -62,9 +62,9 @@ for i = 4, #ARGV, 2 do
   local owner, ends = redis.call('HGET', owners, name), tonumber(redis.call('ZSCORE', leases, name) or 0)
   if owner and string.match(owner, '^%w+') == ARGV[i + 1] and ends * 1000 >= now then
     redis.call('ZADD', leases, over(ARGV[3]), name)
-    table.insert(answer, redis.call('PUBSUB', 'NUMSUB', base .. ':' .. epoch .. ':' .. name)[2])
+    table.insert(answer, 1 + redis.call('PUBSUB', 'NUMSUB', base .. ':' .. epoch .. ':' .. name)[2])
   else
-    table.insert(answer, -1)
+    table.insert(answer, 0)
   end
 end
 return answer
@@ -112,7 +112,6 @@ const MAX_LEASES = 250
 /** Leases on the channels of a database. */
 export class RedisLeases implements StoreLeases {
   readonly #run: (script: RedisScript, args: readonly string[]) => Promise<unknown>
-
   readonly #onPlace: (place: Place) => void
 
   /** @param onPlace gets what places are given. */
@@ -148,9 +147,10 @@ export class RedisLeases implements StoreLeases {
   ): Promise<readonly (number | undefined)[]> {
     const followers: (number | undefined)[] = []
     for (let i = 0; i < leases.length; i += MAX_LEASES) {
-      const some = leases.slice(i, i + MAX_LEASES).flatMap(({ channel, token }) => [channel, token])
-      const answer = await this.#run(RENEW, [String(ms), ...some])
-      for (const count of answer as readonly number[]) followers.push(count < 0 ? undefined : count)
+      const some = leases.slice(i, i + MAX_LEASES)
+      const args = some.flatMap(({ channel, token }) => [channel, token])
+      const counts = parseNumbers(await this.#run(RENEW, [String(ms), ...args]), some.length)
+      followers.push(...counts.map((count) => (count === 0 ? undefined : count - 1)))
     }
     return followers
   }
@@ -160,7 +160,7 @@ export class RedisLeases implements StoreLeases {
   }
 
   async look(channel: string): Promise<{ lease?: TakenLease; end?: StoredMessage }> {
-    const [place, note = '', ...newest] = textsOf(await this.#run(LOOK, [channel]))
+    const [place, note = '', ...newest] = parseTexts(await this.#run(LOOK, [channel]))
     const { messages, isEnded } = parseRead(channel, newest)
     const end = isEnded ? messages.at(-1) : undefined
     return {
@@ -175,16 +175,11 @@ export class RedisLeases implements StoreLeases {
 }
 
 function leasesOf(answer: unknown): TakenLease[] {
-  const parts = textsOf(answer)
+  const parts = parseTexts(answer)
   const leases: TakenLease[] = []
   for (let i = 0; i < parts.length; i += 3) {
     const [channel = '', place, note = ''] = parts.slice(i, i + 3)
     leases.push({ channel, place: Number(place), note })
   }
   return leases
-}
-
-function textsOf(answer: unknown): string[] {
-  if (Array.isArray(answer) && answer.every((part) => typeof part === 'string')) return answer
-  throw new Error('Redis answered about leases with something else')
 }

@@ -48,15 +48,15 @@ export function parseNotice(channel: string, body: string): Notice | undefined {
 
 /** @throws for what `READ` cannot have answered. */
 export function parseRead(channel: string, answer: unknown): ReadAnswer {
-  if (!isTexts(answer)) throw new Error('Redis answered a reading with something else')
-  const [head = '0', dropped = '0', ended, , previous] = answer
+  const texts = parseTexts(answer)
+  const [head = '0', dropped = '0', ended, , previous] = texts
   const messages: StoredMessage[] = []
   let lost = Number(dropped)
-  for (let i = 3; i < answer.length; i += 3) {
-    const place = Number(answer[i])
-    const message = parseMessage(channel, place, answer[i + 2] ?? '', true)
+  for (let i = 3; i < texts.length; i += 3) {
+    const place = Number(texts[i])
+    const message = parseMessage(channel, place, texts[i + 2] ?? '', true)
     // Somebody has appended something else, past the script.
-    if (message === undefined || answer[i + 1] === '') {
+    if (message === undefined || texts[i + 1] === '') {
       messages.length = 0
       lost = place
     } else messages.push(message)
@@ -86,6 +86,12 @@ export function parseNumbers(answer: unknown, count?: number): number[] {
     throw new Error('Redis answered with something else than numbers')
   }
   return numbers
+}
+
+/** @throws for something else. */
+export function parseTexts(answer: unknown): readonly string[] {
+  if (!isTexts(answer)) throw new Error('Redis answered with something else than texts')
+  return answer
 }
 
 function isTexts(answer: unknown): answer is string[] {

@@ -38,7 +38,7 @@ export class RedisPair implements LinkListener {
   #isLost = false
   #isClosed = false
   #delayMs = 0
-  #readyAt: number | undefined
+  #readyAt = Infinity
   #timer: NodeJS.Timeout | undefined
   #timeout: NodeJS.Timeout | undefined
 
@@ -98,7 +98,7 @@ export class RedisPair implements LinkListener {
   }
 
   linkOnLost(error: Error): void {
-    const heldMs = this.#links === undefined ? 0 : performance.now() - (this.#readyAt ?? 0)
+    const heldMs = this.#links === undefined ? 0 : performance.now() - this.#readyAt
     if (heldMs > MAX_DELAY_MS) this.#delayMs = 0
     this.#drop()
     if (this.#isClosed) return
@@ -112,7 +112,7 @@ export class RedisPair implements LinkListener {
     this.#delayMs = Math.min(MAX_DELAY_MS, Math.max(MIN_DELAY_MS, 2 * this.#delayMs))
     this.#timer = setTimeout(() => this.connect().catch((err) => this.#listener.pairOnLost(err)), delayMs)
     // A process that waits for its first connection does not end.
-    if (this.#readyAt !== undefined) this.#timer.unref()
+    if (this.#readyAt < Infinity) this.#timer.unref()
   }
 
   async #connect(): Promise<void> {

@@ -72,15 +72,21 @@ async function start(t: Test, drainMs = 5_000): Promise<World> {
   return { api: `http://127.0.0.1:${proxy.port}/api/chat`, app, proxy, lines, goOn: resolve }
 }
 
+/** A page that has half of an answer. */
+async function startHalf(t: Test, drainMs?: number): Promise<World & { chat: Chat; sent: Promise<void> }> {
+  const world = await start(t, drainMs)
+  const chat = new Chat(world.api)
+  const sent = chat.sendMessage({ text: 'Hello' })
+  await chat.hasHalf
+  return { ...world, chat, sent }
+}
+
 function errorsOf(lines: readonly LogLine[]): (string | undefined)[] {
   return lines.filter(({ level }) => level > 30).map(({ err }) => err?.message)
 }
 
 t.test('useChat › has the whole answer', async (t) => {
-  const { api, goOn, lines } = await start(t)
-  const chat = new Chat(api)
-  const sent = chat.sendMessage({ text: 'Hello' })
-  await chat.hasHalf
+  const { api, goOn, lines, chat, sent } = await startHalf(t)
   t.equal(chat.status, 'streaming')
   goOn()
   await sent
@@ -89,10 +95,7 @@ t.test('useChat › has the whole answer', async (t) => {
 })
 
 t.test('useChat › a page that is loaded again has all of the answer that is under way', async (t) => {
-  const { api, goOn, lines } = await start(t)
-  const chat = new Chat(api)
-  const sent = chat.sendMessage({ text: 'Hello' })
-  await chat.hasHalf
+  const { api, goOn, lines, chat, sent } = await startHalf(t)
   const reloaded = new Chat(api, chat.messages.slice(0, 1))
   await chat.stop()
   await sent
@@ -108,10 +111,7 @@ t.test('useChat › a page that is loaded again has all of the answer that is un
 })
 
 t.test('useChat › a cut is an error, after which it resumes', async (t) => {
-  const { api, goOn, proxy, lines } = await start(t)
-  const chat = new Chat(api)
-  const sent = chat.sendMessage({ text: 'Hello' })
-  await chat.hasHalf
+  const { api, goOn, proxy, lines, chat, sent } = await startHalf(t)
   proxy.cutAll()
   await sent
   t.match(chat, { status: 'error', error: Error, texts: ['Hello', 'Half '] })
@@ -123,10 +123,7 @@ t.test('useChat › a cut is an error, after which it resumes', async (t) => {
 })
 
 t.test('useChat › a cut is no loss when the answer has ended before it resumes', async (t) => {
-  const { api, goOn, proxy, lines } = await start(t)
-  const chat = new Chat(api)
-  const sent = chat.sendMessage({ text: 'Hello' })
-  await chat.hasHalf
+  const { api, goOn, proxy, lines, chat, sent } = await startHalf(t)
   proxy.cutAll()
   await sent
   const other = new Chat(api, chat.messages.slice(0, 1))
@@ -140,10 +137,7 @@ t.test('useChat › a cut is no loss when the answer has ended before it resumes
 })
 
 t.test('useChat › a model that fails is an error, also to who comes later', async (t) => {
-  const { api, goOn, lines } = await start(t)
-  const chat = new Chat(api)
-  const sent = chat.sendMessage({ text: 'Hello' })
-  await chat.hasHalf
+  const { api, goOn, lines, chat, sent } = await startHalf(t)
   goOn(new Error('the password of the database'))
   await sent
   t.match(chat, { status: 'error', error: { message: 'The answer broke off' } })
@@ -154,10 +148,7 @@ t.test('useChat › a model that fails is an error, also to who comes later', as
 })
 
 t.test('useChat › a model is stopped by a request of its own', async (t) => {
-  const { api, lines } = await start(t)
-  const chat = new Chat(api)
-  const sent = chat.sendMessage({ text: 'Hello' })
-  await chat.hasHalf
+  const { api, lines, chat, sent } = await startHalf(t)
   await fetch(`${api}/${chat.id}/stream`, { method: 'DELETE' })
   await sent
   t.match(chat, { status: 'ready', error: undefined, texts: ['Hello', 'Half '] })
@@ -165,19 +156,13 @@ t.test('useChat › a model is stopped by a request of its own', async (t) => {
 })
 
 t.test('useChat › an answer for which the shutdown has no time is an error', async (t) => {
-  const { api, app } = await start(t, 100)
-  const chat = new Chat(api)
-  const sent = chat.sendMessage({ text: 'Hello' })
-  await chat.hasHalf
+  const { api, app, chat, sent } = await startHalf(t, 100)
   await Promise.all([app.close(), sent])
   t.match(chat, { status: 'error', error: Error })
 })
 
 t.test('useChat › an answer for which the shutdown has time is whole', async (t) => {
-  const { api, app, goOn } = await start(t)
-  const chat = new Chat(api)
-  const sent = chat.sendMessage({ text: 'Hello' })
-  await chat.hasHalf
+  const { api, app, goOn, chat, sent } = await startHalf(t)
   const closed = app.close()
   goOn()
   await Promise.all([closed, sent])
