@@ -86,7 +86,7 @@ function errorsOf(lines: readonly LogLine[]): (string | undefined)[] {
 }
 
 t.test('useChat › has the whole answer', async (t) => {
-  const { api, goOn, lines, chat, sent } = await startHalf(t)
+  const { goOn, lines, chat, sent } = await startHalf(t)
   t.equal(chat.status, 'streaming')
   goOn()
   await sent
@@ -111,7 +111,7 @@ t.test('useChat › a page that is loaded again has all of the answer that is un
 })
 
 t.test('useChat › a cut is an error, after which it resumes', async (t) => {
-  const { api, goOn, proxy, lines, chat, sent } = await startHalf(t)
+  const { goOn, proxy, lines, chat, sent } = await startHalf(t)
   proxy.cutAll()
   await sent
   t.match(chat, { status: 'error', error: Error, texts: ['Hello', 'Half '] })
@@ -156,13 +156,13 @@ t.test('useChat › a model is stopped by a request of its own', async (t) => {
 })
 
 t.test('useChat › an answer for which the shutdown has no time is an error', async (t) => {
-  const { api, app, chat, sent } = await startHalf(t, 100)
+  const { app, chat, sent } = await startHalf(t, 100)
   await Promise.all([app.close(), sent])
   t.match(chat, { status: 'error', error: Error })
 })
 
 t.test('useChat › an answer for which the shutdown has time is whole', async (t) => {
-  const { api, app, goOn, chat, sent } = await startHalf(t)
+  const { app, goOn, chat, sent } = await startHalf(t)
   const closed = app.close()
   goOn()
   await Promise.all([closed, sent])
