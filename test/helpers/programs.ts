@@ -9,7 +9,7 @@ interface Program {
   readonly debian: string
   /** What Homebrew is asked to install, if it has it. */
   readonly brew?: string
-  /** Where it is looked for first. */
+  /** Where it is looked for before the `PATH`. */
   readonly paths: readonly string[]
   /** What it may be called on the `PATH`. */
   readonly commands: readonly string[]
@@ -21,7 +21,7 @@ export const PROGRAMS = {
     title: 'Redis',
     debian: 'redis-server',
     brew: 'redis',
-    paths: ['/usr/bin/redis-server'],
+    paths: [],
     commands: ['redis-server', 'valkey-server']
   },
   nginx: {
