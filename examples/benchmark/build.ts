@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process'
 import { rmSync } from 'node:fs'
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+/** What the library reads besides its code. */
+const SCRIPT = path.join('lib', 'history', 'redis', 'publish.lua')
 const TSC = path.join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
 
 /** The library and the benchmark as plain JavaScript, so that no loader is measured. */
@@ -26,6 +28,7 @@ export async function build(): Promise<Build> {
   await writeFile(path.join(directory, 'package.json'), '{ "type": "module" }')
   const config = fileURLToPath(new URL('./tsconfig.json', import.meta.url))
   await promisify(execFile)(process.execPath, [TSC, '-p', config, '--outDir', directory])
+  await cp(path.join(ROOT, SCRIPT), path.join(directory, SCRIPT))
   return {
     fileOf: (module) => {
       const file = path.relative(ROOT, fileURLToPath(module))
