@@ -14,6 +14,7 @@ import type { Scenario } from './scenario.ts'
 import { schema } from './schema.ts'
 import { shutdown } from './shutdown.ts'
 import { slowReaders } from './slow-readers.ts'
+import { stalls } from './stalls.ts'
 import { unicastAwaited, unicastPaced } from './unicast.ts'
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -32,6 +33,7 @@ export const SCENARIOS: readonly Scenario[] = [
   handlerErrors,
   neverReads,
   shutdown,
+  stalls,
   pipelined,
   churn,
   schema,

@@ -24,6 +24,8 @@ export interface Contestant {
   listen(): Promise<unknown>
   /** What the contestant's users call to shut down. */
   close(): Promise<unknown>
+  /** Ends all streams, if it can. */
+  closeStreams?(): void
   /** Streams that the contestant says are open, if it can. */
   connections?(): number
 }

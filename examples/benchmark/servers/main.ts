@@ -5,8 +5,10 @@ import {
   type FloodOptions,
   type FloodResult,
   flood,
+  longestStall,
   type ShutdownOptions,
   type ShutdownResult,
+  type StallOptions,
   shutdown,
   type UnicastOptions,
   unicast
@@ -72,6 +74,7 @@ const methods = {
     if (stream === undefined) throw new Error('Nobody is connected')
     return flood(stream, options)
   },
+  longestStall: (options: StallOptions): Promise<number> => longestStall(running(), options),
   shutdown: (options: ShutdownOptions): Promise<ShutdownResult> =>
     shutdown(streams, () => running().close(), options)
 }

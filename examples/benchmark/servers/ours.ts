@@ -52,6 +52,7 @@ export async function start(streamOnOpen: StreamListener): Promise<Contestant> {
     server: app.server,
     listen: () => app.listen(LISTEN),
     close: () => app.close(),
+    closeStreams: () => app.sse.closeWhere(() => true),
     connections: () => app.sse.connections.size
   }
 }

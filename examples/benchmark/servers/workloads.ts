@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
-import type { Stream } from './contestant.ts'
+import type { Contestant, Stream } from './contestant.ts'
 
 export interface UnicastOptions {
   /** To each stream. */
@@ -35,6 +36,12 @@ export interface ShutdownResult {
   /** Streams with `?stalled` for which bytes were pending. */
   stalled: number
   error: string | undefined
+}
+
+export interface StallOptions {
+  /** What ends meanwhile, if anything. */
+  ending?: 'streams' | 'server' | undefined
+  durationMs: number
 }
 
 const EVENT_BYTES = 1_000
@@ -138,4 +145,21 @@ export async function fillUp(stream: Stream): Promise<void> {
 
 function sendAtOnce(stream: Stream, data: string, events: number): void {
   for (let i = 0; i < events; i++) void stream.send(data)
+}
+
+/** @returns for how many milliseconds the event loop stood still at most. */
+export async function longestStall(
+  contestant: Contestant,
+  { ending, durationMs }: StallOptions
+): Promise<number> {
+  const delays = monitorEventLoopDelay({ resolution: 1 })
+  delays.enable()
+  await sleep(FILL_MS)
+  delays.reset()
+  const over = sleep(durationMs)
+  if (ending === 'streams') contestant.closeStreams?.()
+  if (ending === 'server') await contestant.close()
+  await over
+  delays.disable()
+  return delays.max / 1e6
 }
