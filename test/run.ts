@@ -1,6 +1,6 @@
 /**
  * Runs the tests: `npm test [-- FILE… OPTION…]`, with tap's options. What a test needs besides Node is told from what it
- * imports of `helpers/programs/`; the README says what becomes of those that need what is not there.
+ * imports of `helpers/programs/`; `.github/CONTRIBUTING.md` says what becomes of those that need what is not there.
  */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -5,7 +5,7 @@ export type TextEvents = Record<string, string>
 export interface Gap {
   /** The channel's name; none if it concerns all of them. */
   readonly channel?: string
-  /** What happened, as the server's README lists it: `unknown`, `expired`, `slow` or `uncertain`. */
+  /** What happened, as the guide to reconnections lists it: `unknown`, `expired`, `slow` or `uncertain`. */
   readonly reason: string
 }
 

@@ -51,7 +51,7 @@ export const RUNS_DEFAULTS: ResolvedRunsOptions = Object.freeze({
   leaseMs: 10_000
 })
 
-const RUNS_CHECKS: Readonly<Record<keyof RunsOptions, Check>> = {
+export const RUNS_CHECKS: Readonly<Record<keyof RunsOptions, Check>> = {
   maxBytes: (_, value) => checkBytes('runs.maxBytes', value),
   keepEndedMs: (_, value) => checkMs('runs.keepEndedMs', value),
   leaseMs: (_, value) => checkMs('runs.leaseMs', value),

@@ -89,7 +89,7 @@ function totalOf(messages: readonly Published[]): number {
   )
 }
 
-/** What messages of one channel take in memory, as the README says. */
+/** What messages of one channel take in memory, as the reference says. */
 export function memoryBytes(messages: readonly Pick<Published, 'byteLength' | 'data' | 'key'>[]): number {
   const channelBytes = messages.length === 0 ? 0 : 768
   return messages.reduce((sum, message) => sum + textBytes(message) + message.key.length + 256, channelBytes)

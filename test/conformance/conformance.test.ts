@@ -1,6 +1,8 @@
 import t from 'tap'
 import { storeCases } from '../../lib/conformance/conformance.ts'
 import type { Store, StoreAppend, StoredMessage, StorePast } from '../../lib/history/store.ts'
+import { blocks } from '../helpers/manual.ts'
+import { runTypeScript } from '../helpers/run-typescript.ts'
 import { NewShelf, type Shelf, ShelfStore } from '../helpers/shelf-store.ts'
 
 type Make = (shelf: Shelf) => Store
@@ -15,15 +17,29 @@ async function failuresOf(make: Make): Promise<string[]> {
   return failed
 }
 
-t.test('conformance › the store of lib/README.md does what every store does', async (t) => {
-  for (const { title, run } of storeCases) {
-    const shelf = new NewShelf()
-    await t.resolves(
-      run(() => ({ store: () => new ShelfStore(shelf) })),
-      title
-    )
-    t.equal(shelf.listeners.size, 0, 'all stores of the case are closed')
+t.test('conformance › the store of the guide does what every store does, as its program tries', async (t) => {
+  const tests: [title: string, run: () => Promise<void>][] = []
+  const shelves: Shelf[] = []
+  class WatchedShelf extends NewShelf {
+    constructor() {
+      super()
+      shelves.push(this)
+    }
   }
+  const scope = {
+    test: (...test: (typeof tests)[number]) => tests.push(test),
+    Shelf: WatchedShelf,
+    ShelfStore
+  }
+  const [program = ''] = blocks('js').filter((code) => code.includes('storeCases'))
+  await runTypeScript(program, scope)
+  t.same(
+    tests.map(([title]) => title),
+    storeCases.map(({ title }) => title)
+  )
+  for (const [title, run] of tests) await t.resolves(run(), title)
+  t.equal(shelves.length, storeCases.length)
+  for (const { listeners } of shelves) t.equal(listeners.size, 0, 'all stores of the case are closed')
 })
 
 t.test('conformance › a store that does something else is found', async (t) => {

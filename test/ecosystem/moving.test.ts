@@ -14,7 +14,7 @@ import t from 'tap'
 import type { SSEConnection } from '../../lib/index.ts'
 import { type EventReader, type ReceivedEvent, readEvents } from '../../lib/testing/testing.ts'
 import { RawClient } from '../helpers/raw-client.ts'
-import { pairs } from '../helpers/readme.ts'
+import { pairs } from '../helpers/manual.ts'
 import { runTypeScript } from '../helpers/run-typescript.ts'
 import { build, deferred, listen, nextTurn, until } from '../helpers/server.ts'
 import { PEER_NAMES } from './peer-names.ts'
@@ -150,7 +150,7 @@ class IdleSource implements AsyncIterableIterator<string> {
   }
 }
 
-t.test('README › moving › each library has a pair of programs', async (t) => {
+t.test('manual › moving › each library has a pair of programs', async (t) => {
   t.same(
     PAIRS.map(({ name }) => name),
     PEER_NAMES

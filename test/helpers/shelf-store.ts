@@ -1,6 +1,6 @@
 import type { Place } from '../../lib/history/place.ts'
 import type { Store, StoreListener } from '../../lib/history/store.ts'
-import { ARCHITECTURE_FILE, textOf } from './readme.ts'
+import { guide } from './manual.ts'
 import { runTypeScript } from './run-typescript.ts'
 
 /** What the servers of one process share. */
@@ -10,10 +10,9 @@ export interface Shelf {
   last: Place
 }
 
-const [, code = ''] =
-  /^```ts\n(import [\s\S]*?class ShelfStore[\s\S]*?)^```$/m.exec(textOf(ARCHITECTURE_FILE)) ?? []
+const [, code = ''] = /^```ts\n(import [\s\S]*?class ShelfStore[\s\S]*?)^```$/m.exec(guide('stores')) ?? []
 const classes = {} as { Shelf: new () => Shelf; ShelfStore: new (shelf: Shelf) => Store }
 await runTypeScript(`${code}\nObject.assign(classes, { Shelf, ShelfStore })`, { classes })
 
-/** The store of `lib/README.md`. */
+/** The store of the guide to stores. */
 export const { Shelf: NewShelf, ShelfStore } = classes

@@ -13,7 +13,7 @@ let failRow: (error: unknown) => void = () => {}
 process.on('uncaughtException', (error) => failRow(error))
 process.on('unhandledRejection', (error) => failRow(error))
 
-/** Prints the plugin matrix of the README, and on the error output why a contestant failed. */
+/** Prints the matrix of `examples/guides/plugins.md`, and on the error output why a contestant failed. */
 const contestants = [ours, ...PEERS]
 for (const line of headOf(contestants.map(({ name }) => name))) console.log(line)
 for (const row of ROWS) {

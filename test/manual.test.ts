@@ -1,34 +1,41 @@
+import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import t from 'tap'
 import * as errors from '../lib/base/errors.ts'
 import { CHANNEL_CHECKS, CHANNEL_DEFAULTS, LIMITS } from '../lib/channel/channel-options.ts'
 import { ENDLESS_DEFAULTS, resolveOptions } from '../lib/fastify/options.ts'
+import { RUNS_CHECKS, RUNS_DEFAULTS } from '../lib/run/run-options.ts'
 import { RawClient } from './helpers/raw-client.ts'
 import {
   ARCHITECTURE_FILE,
   anchorsOf,
   blocks,
+  GUIDE_FILES,
   isOfServer,
   MANUAL_FILES,
   programs,
+  README_FILE,
+  REPOSITORY_FILES,
+  ROOT,
   table,
   textOf
-} from './helpers/readme.ts'
+} from './helpers/manual.ts'
 import { runTypeScript } from './helpers/run-typescript.ts'
 import { build, deferred, listen, until } from './helpers/server.ts'
 
 const FAREWELL = 'event: close\ndata: Closing the connection\n\n'
-const { quickStart, guides } = programs()
+const { quickStart, examples } = programs()
 /** Those after which no route can be added. */
 const isLast = (code: string): boolean => code.includes('injectStream')
 
-/** For examples that do something each second. */
-const setIntervalNow = (run: () => void): NodeJS.Timeout => setInterval(run, 1)
+/** For examples that do something each second, or less often. */
+const setIntervalNow = (run: () => void, ms: number): NodeJS.Timeout => setInterval(run, ms / 1_000)
 
-t.test('README › the first example runs', async (t) => {
+t.test('manual › the first example runs', async (t) => {
   const program = quickStart.replace('logger: true', 'logger: false').replace('port: 3000', 'port: 0')
   t.match(quickStart, "import eventStream from 'fastify-eventstream'")
   const listening = deferred<number>()
@@ -41,12 +48,30 @@ t.test('README › the first example runs', async (t) => {
     return app
   }
   await runTypeScript(program, { Fastify: start, setInterval: setIntervalNow })
-  const client = RawClient.get(await listening.promise, '/clock')
-  await client.until(/event: tick\ndata: \{"now":\d+\}\n\n/)
-  client.socket.destroy()
+  const port = await listening.promise
+  const clock = RawClient.get(port, '/clock')
+  await clock.until(/event: tick\ndata: \{"now":\d+\}\n\n/)
+  clock.socket.destroy()
+
+  const report = (sky: string): Promise<Response> =>
+    fetch(`http://127.0.0.1:${port}/weather`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ sky })
+    })
+  const weather = RawClient.get(port, '/weather')
+  await weather.until(/event: sse-cursor\ndata: {}\n\n/)
+  const [, id = ''] = /^id: (\S+)/.exec(weather.body) ?? []
+  weather.socket.destroy()
+  await report('clear')
+  const back = RawClient.get(port, '/weather', { 'Last-Event-ID': id })
+  await back.until(/event: report\ndata: {"sky":"clear"}\n\n/)
+  await report('cloudy')
+  await back.until(/event: report\ndata: {"sky":"cloudy"}\n\n/)
+  back.socket.destroy()
 })
 
-t.test('README › the guides do what they say', async (t) => {
+t.test('manual › the examples do what the guides say', async (t) => {
   const upstream = createServer((_request, response) => {
     response.setHeader('content-type', 'text/event-stream')
     response.end('data: token\n\nevent: done\ndata:\n\n')
@@ -56,7 +81,7 @@ t.test('README › the guides do what they say', async (t) => {
   const upstreamUrl = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`
   const app = await build(t)
   const scope = { app, upstreamUrl, setInterval: setIntervalNow }
-  const own = guides.filter((code) => !isOfServer(code) && !code.includes('redisStore('))
+  const own = examples.filter((code) => !isOfServer(code) && !code.includes('redisStore('))
   for (const code of [...own.filter((code) => !isLast(code)), ...own.filter(isLast)])
     await runTypeScript(code, scope)
   const { url, port } = await listen(app)
@@ -90,13 +115,16 @@ t.test('README › the guides do what they say', async (t) => {
     ['GET', '/session', {}, /^data: until your session ends\n\nretry: \d+\n$/],
     [
       'GET',
-      '/streams',
+      '/admin/streams',
       {},
-      /^\{"stats":\{"connections":0,"opened":\d+,.*\},"channels":\[\],"streams":\[\]\}$/
+      /^\{"stats":\{"connections":0,"opened":\d+,.*\},"channels":\[\{"name":"memberships","size":0\}\],"streams":\[\]\}$/
     ],
+    ['GET', '/admin', {}, /^<!doctype html>/],
     ['GET', '/busy', { headers: { accept: 'text/event-stream' } }, /^retry: 3\d{4}\n+$/],
     ['GET', '/busy', {}, /"code":"FST_ERR_EVENTSTREAM_RETRY_LATER"/],
-    ['DELETE', '/streams/nobody', {}, '{"closed":0}'],
+    ['DELETE', '/admin/streams/nobody', {}, '{"closed":0}'],
+    ['GET', '/notifications', {}, '{"message":"Log in first"}'],
+    ['GET', '/rooms/garden/members/ann/events', {}, '{"message":"Join first"}'],
     ['POST', '/answers/1', { body: 'to be', headers: { 'content-type': 'text/plain' } }, '{"id":"1"}'],
     [
       'GET',
@@ -151,11 +179,11 @@ t.test('README › the guides do what they say', async (t) => {
     [
       '/rooms/ann',
       async () => {
-        t.match(await get('/streams'), {
-          channels: [{ name: 'user:ann', size: 1 }, {}, {}],
+        t.match(await get('/admin/streams'), {
+          channels: [{}, { name: 'user:ann', size: 1 }, {}, {}],
           streams: [{ context: { user: 'ann' }, channels: ['user:ann', 'lounge', 'news'] }]
         })
-        await fetch(`${url}/streams/ann`, { method: 'DELETE' })
+        await fetch(`${url}/admin/streams/ann`, { method: 'DELETE' })
       },
       new RegExp(`${FAREWELL}$`)
     ],
@@ -188,6 +216,23 @@ t.test('README › the guides do what they say', async (t) => {
       () => post('/builds/7/end', {}),
       new RegExp(`event: done\\ndata: built\\n\\n[\\s\\S]*${FAREWELL}$`)
     ],
+    [
+      '/notifications',
+      () =>
+        post('/users/ann/notifications', 'for ann').then(() =>
+          app.sse.channel('notices').publish({ event: 'notice', data: 'for all' })
+        ),
+      /event: notice\ndata: for ann\n\nid: \S+\nevent: notice\ndata: for all\n\n$/
+    ],
+    [
+      '/payments',
+      async () => {
+        t.match(await post('/payments', { cents: -1 }), /CHECK constraint failed/)
+        await post('/payments', { cents: 250 })
+        await post('/payments', { cents: 300 })
+      },
+      /^id: \S+\nevent: sse-cursor\ndata: {}\n\nid: \S+\nevent: payment\ndata: {"id":1,"cents":250}\n\nid: \S+\nevent: payment\ndata: {"id":2,"cents":300}\n\n$/
+    ],
     ['/inside', undefined, /event: sse-cursor/],
     ['/feed', undefined, /event: sse-cursor/],
     ['/load', undefined, /event: load\ndata: \[.*\]\n\n$/],
@@ -204,6 +249,15 @@ t.test('README › the guides do what they say', async (t) => {
     client.socket.destroy()
     await until(() => app.sse.connections.size === 0)
   }
+  await post('/rooms/garden/said', 'before')
+  await fetch(`${url}/rooms/garden/members/ann`, { method: 'PUT' })
+  await post('/rooms/garden/said', 'since')
+  const member = RawClient.get(port, '/rooms/garden/members/ann/events?lastEventId=made-up')
+  await member.until(/data: since\n\n/)
+  t.notMatch(member.body, 'before', 'what was said before ann joined is not for ann')
+  await fetch(`${url}/rooms/garden/members/ann`, { method: 'DELETE' })
+  await member.until(/event: close\n/)
+
   const first = (await get('/news/next')) as { id: string }
   t.match(first, { type: 'message', event: '', data: 'hello' })
   t.match(await get(`/news/next?after=${first.id}`), { type: 'message', data: '{"region":"far"}' })
@@ -213,7 +267,7 @@ t.test('README › the guides do what they say', async (t) => {
   t.match(await post('/orders/bulk', [{ id: '1' }, { id: '2' }]), /^{"ids":\["\S+","\S+"\]}$/)
   await post('/typing', { user: 'ann' })
   t.match(await app.sse.channel('bulk').info(), { messages: 2 }, 'nothing is kept of who is typing')
-  const routes = guides.flatMap((code) => [...code.matchAll(/app\.(\w+)(?:<.*>)?\('(\/[^':]*)/g)])
+  const routes = examples.flatMap((code) => [...code.matchAll(/app\.(\w+)(?:<.*>)?\('(\/[^':]*)/g)])
   const tested = [
     ...streams.map(([method, path]) => `${method} ${path}`),
     ...subscribers.map(([path]) => `GET ${path}`),
@@ -226,6 +280,11 @@ t.test('README › the guides do what they say', async (t) => {
     'POST /typing',
     'POST /builds/',
     'POST /purchases',
+    'POST /users/',
+    'POST /rooms/',
+    'PUT /rooms/',
+    'DELETE /rooms/',
+    'POST /payments',
     'PUT /board/',
     'POST /ticker/',
     'PUT /warehouse/apples'
@@ -238,8 +297,8 @@ t.test('README › the guides do what they say', async (t) => {
   }
 })
 
-t.test('README › limits by name and by pattern are what it says', async (t) => {
-  const [code = '', ...others] = guides.filter((code) => isOfServer(code) && !code.includes('redisStore('))
+t.test('manual › limits by name and by pattern are what it says', async (t) => {
+  const [code = '', ...others] = examples.filter((code) => isOfServer(code) && !code.includes('redisStore('))
   t.same(others, [])
   const app = Fastify()
   t.teardown(() => app.close())
@@ -254,14 +313,56 @@ t.test('README › limits by name and by pattern are what it says', async (t) =>
   }
 })
 
-t.test('README › its links, and those of the guides, lead somewhere', async (t) => {
-  for (const file of [...MANUAL_FILES, ARCHITECTURE_FILE]) {
-    for (const [, path = '', anchor] of textOf(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
-      const target = path === '' ? file : new URL(path, file)
-      t.ok(existsSync(target), path)
-      if (anchor !== undefined) t.ok(anchorsOf(textOf(target)).includes(anchor), `${path}#${anchor}`)
+/** The links of a file to other files, and to headings. */
+function linksOf(file: URL): { target: URL; anchor: string | undefined }[] {
+  const links = textOf(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)
+  return [...links].map(([, path = '', anchor]) => ({
+    target: path === '' ? file : new URL(path, file),
+    anchor
+  }))
+}
+
+t.test(
+  'manual › links lead to what is there, and those of the package to what is in the package',
+  async (t) => {
+    const packed = new Set(packedFiles())
+    for (const file of [...MANUAL_FILES, new URL('CHANGELOG.md', ROOT)]) {
+      t.ok(packed.has(file.href), `${file.pathname} is packed`)
+      for (const { target } of linksOf(file))
+        t.ok(packed.has(target.href), `${file.pathname}: ${target.pathname}`)
+    }
+    for (const file of [...MANUAL_FILES, ...REPOSITORY_FILES]) {
+      for (const { target, anchor } of linksOf(file)) {
+        t.ok(existsSync(target), `${file.pathname}: ${target.pathname}`)
+        if (anchor !== undefined)
+          t.ok(anchorsOf(textOf(target)).includes(anchor), `${file.pathname}: ${target.pathname}#${anchor}`)
+      }
     }
   }
+)
+
+/** What `npm pack` takes. What is built is not asked for. */
+function packedFiles(): string[] {
+  const json = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+    cwd: fileURLToPath(ROOT),
+    stdio: ['ignore', 'pipe', 'ignore']
+  })
+  const [{ files }] = JSON.parse(json.toString()) as [{ files: { path: string }[] }]
+  return files.map(({ path }) => new URL(path, ROOT).href)
+}
+
+t.test('manual › the README leads to every guide, and is short', async (t) => {
+  const targets = linksOf(README_FILE).map(({ target }) => target.href)
+  for (const { href } of GUIDE_FILES) t.ok(targets.includes(href), href)
+  t.ok(textOf(README_FILE).split(/\s+/).length <= 2_500)
+})
+
+t.test('manual › files and commands of the repository that it names are there', async (t) => {
+  const { scripts } = JSON.parse(readFileSync(new URL('package.json', ROOT), 'utf8'))
+  const text = [...MANUAL_FILES, ...REPOSITORY_FILES].map(textOf).join('\n')
+  for (const [, name = ''] of text.matchAll(/npm run ([\w:]+)/g)) t.ok(scripts[name], `npm run ${name}`)
+  for (const [, path = ''] of text.matchAll(/`((?:examples|lib|test|\.github|\.ci)\/[\w./-]*)`/g))
+    t.ok(existsSync(new URL(path, ROOT)), path)
 })
 
 t.test('lib/README › each file that it names is there', async (t) => {
@@ -274,7 +375,7 @@ t.test('lib/README › each file that it names is there', async (t) => {
   for (const file of files) t.ok(existsSync(new URL(file, ARCHITECTURE_FILE)), file)
 })
 
-t.test('README › the metrics that it shows are those of the example', async (t) => {
+t.test('manual › the metrics that it shows are those of the example', async (t) => {
   const file = readFileSync(new URL('../examples/metrics/prom-client.ts', import.meta.url), 'utf8')
   const names =
     MANUAL_FILES.map(textOf)
@@ -284,7 +385,7 @@ t.test('README › the metrics that it shows are those of the example', async (t
   for (const name of names) t.ok(file.includes(`'${name}'`), name)
 })
 
-t.test('README › its proxy configurations are the files that the tests run', async (t) => {
+t.test('manual › its proxy configurations are the files that the tests run', async (t) => {
   for (const [language, file] of [
     ['nginx', 'nginx.conf'],
     ['haproxy', 'haproxy.cfg']
@@ -293,7 +394,7 @@ t.test('README › its proxy configurations are the files that the tests run', a
   }
 })
 
-t.test('README › the tables of options hold every option and its default', async (t) => {
+t.test('manual › the tables of options hold every option and its default', async (t) => {
   const { drainMs, channels, history, runs, limit, ...rest } = resolveOptions({})
   const defaults = { ...rest, ...ENDLESS_DEFAULTS, drainMs, channels, history, runs, limit }
   const shown = (value: unknown): string => {
@@ -304,26 +405,30 @@ t.test('README › the tables of options hold every option and its default', asy
   const isOfChannels = (name: string): boolean => Object.hasOwn(CHANNEL_CHECKS, name) && !isLimit(name)
   const own = Object.entries(defaults).filter(([name]) => !isOfChannels(name))
   t.same(
-    table('option').map(([name, value]) => [name, value]),
+    table('reference', 'option').map(([name, value]) => [name, value]),
     own.map(([name, value]) => [name, shown(value)])
   )
   t.same(
-    table('channel option').map(([name, value]) => [name, value]),
+    table('reference', 'channel option').map(([name, value]) => [name, value]),
     Object.keys(CHANNEL_CHECKS).map((name) => [name, shown(Reflect.get(CHANNEL_DEFAULTS, name))])
+  )
+  t.same(
+    table('reference', 'run option').map(([name, value]) => [name, value]),
+    Object.keys(RUNS_CHECKS).map((name) => [name, shown(Reflect.get(RUNS_DEFAULTS, name))])
   )
 })
 
-t.test('README › the table of errors holds every code and its status, and a test sees each', async (t) => {
+t.test('manual › the table of errors holds every code and its status, and a test sees each', async (t) => {
   const codes = Object.entries(errors).filter(([name]) => name.startsWith('FST_ERR_'))
   const expected = codes.map(([name, Constructor]) => {
     const { code, statusCode } = Reflect.construct(Constructor, ['', { cause: undefined }])
     t.equal(code, name)
     return [code, String(statusCode)]
   })
-  const documented = table('code').map(([code, status]) => [code, status])
+  const documented = table('errors', 'code').map(([code, status]) => [code, status])
   t.same(documented.sort(), expected.sort())
   const tests = readdirSync(new URL('.', import.meta.url), { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.test.ts') && file !== 'readme.test.ts')
+    .filter((file) => file.endsWith('.test.ts') && file !== 'manual.test.ts')
     .map((file) => readFileSync(new URL(file, import.meta.url), 'utf8'))
     .join()
   for (const [code] of codes) t.ok(tests.includes(code), code)

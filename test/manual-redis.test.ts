@@ -2,11 +2,11 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import { RedisServer } from './helpers/programs/redis-server.ts'
 import { RawClient } from './helpers/raw-client.ts'
-import { programs } from './helpers/readme.ts'
+import { programs } from './helpers/manual.ts'
 import { runTypeScript } from './helpers/run-typescript.ts'
 import { listen } from './helpers/server.ts'
 
-t.test('README › with Redis, what one node publishes reaches the subscribers of another', async (t) => {
+t.test('manual › with Redis, what one node publishes reaches the subscribers of another', async (t) => {
   const redis = await RedisServer.start()
   t.teardown(() => redis.stop())
   const node = async (code: string): Promise<FastifyInstance> => {
@@ -20,7 +20,7 @@ t.test('README › with Redis, what one node publishes reaches the subscribers o
     })
     return app
   }
-  const ways = programs().guides.filter((code) => code.includes('redisStore('))
+  const ways = programs().examples.filter((code) => code.includes('redisStore('))
   t.equal(ways.length, 3)
   for (const code of ways) {
     const [a, b] = [await node(code), await node(code)]
