@@ -3,13 +3,16 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { EventSource } from 'eventsource'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import t from 'tap'
 import * as errors from '../lib/base/errors.ts'
 import { CHANNEL_CHECKS, CHANNEL_DEFAULTS, LIMITS } from '../lib/channel/channel-options.ts'
+import { openEventStream } from '../lib/client/client.ts'
+import type { StreamOptions } from '../lib/client/options.ts'
+import { openSharedEventStream } from '../lib/client/shared.ts'
 import { ENDLESS_DEFAULTS, resolveOptions } from '../lib/fastify/options.ts'
 import { RUNS_CHECKS, RUNS_DEFAULTS } from '../lib/run/run-options.ts'
-import { RawClient } from './helpers/raw-client.ts'
 import {
   ARCHITECTURE_FILE,
   anchorsOf,
@@ -24,8 +27,11 @@ import {
   table,
   textOf
 } from './helpers/manual.ts'
+import { RawClient } from './helpers/raw-client.ts'
 import { runTypeScript } from './helpers/run-typescript.ts'
 import { build, deferred, listen, until } from './helpers/server.ts'
+
+type Test = Parameters<typeof build>[0]
 
 const FAREWELL = 'event: close\ndata: Closing the connection\n\n'
 const { quickStart, examples } = programs()
@@ -39,8 +45,10 @@ t.test('manual › the first example runs', async (t) => {
   const program = quickStart.replace('logger: true', 'logger: false').replace('port: 3000', 'port: 0')
   t.match(quickStart, "import eventStream from 'fastify-eventstream'")
   const listening = deferred<number>()
+  const apps: FastifyInstance[] = []
   const start = (options: FastifyServerOptions): FastifyInstance => {
     const app = Fastify(options)
+    apps.push(app)
     t.teardown(() => app.close())
     app.addHook('onListen', async () => {
       listening.resolve((app.server.address() as AddressInfo).port)
@@ -69,9 +77,42 @@ t.test('manual › the first example runs', async (t) => {
   await report('cloudy')
   await back.until(/event: report\ndata: {"sky":"cloudy"}\n\n/)
   back.socket.destroy()
+
+  const shown: unknown[] = []
+  const scope = { ...pageOf(t, `http://127.0.0.1:${port}`), show: (data: unknown) => shown.push(data) }
+  await runTypeScript(pageExample(`EventSource('/weather')`), scope)
+  await until(() => apps[0]?.sse.channel('weather').size === 1)
+  await report('windy')
+  await until(() => shown.length > 0)
+  t.same(shown, [{ sky: 'windy' }])
 })
 
-t.test('manual › the examples do what the guides say', async (t) => {
+/** What a page of this server has. It is gone when the test ends. */
+function pageOf(t: Test, url: string): Record<string, unknown> {
+  const left = new AbortController()
+  t.teardown(() => left.abort())
+  return {
+    EventSource: class extends EventSource {
+      constructor(path: string) {
+        super(url + path)
+        left.signal.addEventListener('abort', () => this.close())
+      }
+    },
+    openEventStream: (path: string, options: StreamOptions) =>
+      openEventStream(url + path, { ...options, signal: left.signal }),
+    openSharedEventStream: (path: string) => openSharedEventStream(url + path, { signal: left.signal })
+  }
+}
+
+/** The one example for pages that has this in it. */
+function pageExample(part: string): string {
+  const [code = '', ...others] = blocks('js').filter((code) => code.includes(part))
+  if (code === '' || others.length > 0) throw new Error(`There must be one example with ${part}`)
+  return code
+}
+
+/** A server with all examples that are of no server of their own. */
+async function serveExamples(t: Test): Promise<{ app: FastifyInstance; url: string; port: number }> {
   const upstream = createServer((_request, response) => {
     response.setHeader('content-type', 'text/event-stream')
     response.end('data: token\n\nevent: done\ndata:\n\n')
@@ -84,8 +125,11 @@ t.test('manual › the examples do what the guides say', async (t) => {
   const own = examples.filter((code) => !isOfServer(code) && !code.includes('redisStore('))
   for (const code of [...own.filter((code) => !isLast(code)), ...own.filter(isLast)])
     await runTypeScript(code, scope)
-  const { url, port } = await listen(app)
+  return { app, ...(await listen(app)) }
+}
 
+t.test('manual › the examples do what the guides say', async (t) => {
+  const { app, url, port } = await serveExamples(t)
   const streams: [string, string, RequestInit, string | RegExp][] = [
     [
       'GET',
@@ -295,6 +339,61 @@ t.test('manual › the examples do what the guides say', async (t) => {
       `${method} ${path} is tested`
     )
   }
+})
+
+t.test('manual › the examples for pages do what the guides say', async (t) => {
+  const { app, url } = await serveExamples(t)
+  const page = pageOf(t, url)
+  const shown: unknown[] = []
+  const show = (...given: unknown[]): void => {
+    shown.push(given)
+  }
+  const untilShown = (...given: unknown[]): Promise<void> =>
+    until(() => shown.some((one) => JSON.stringify(one) === JSON.stringify(given)))
+  const untilSubscribed = (channel: string): Promise<void> => until(() => app.sse.channel(channel).size > 0)
+
+  const sources: EventSource[] = []
+  const Source = page.EventSource as typeof EventSource
+  class NotedSource extends Source {
+    constructor(path: string) {
+      super(path)
+      sources.push(this)
+    }
+  }
+  await runTypeScript(pageExample(`EventSource('/messages')`), { EventSource: NotedSource })
+  await until(() => sources[0]?.readyState === EventSource.CLOSED)
+  t.pass('the farewell stops an EventSource')
+
+  const failures: unknown[] = []
+  const fail = (error: unknown): void => {
+    failures.push(error)
+  }
+  const freshToken = async (): Promise<string> => 'of-ann'
+  runTypeScript(pageExample(`openEventStream('/quotes'`), { ...page, show, freshToken }).catch(fail)
+  await untilSubscribed('quotes')
+  await app.sse.channel('quotes').publish({ event: 'quote', data: { symbol: 'ACME', price: 42 } })
+  await untilShown('quote', { symbol: 'ACME', price: 42 })
+
+  const answer = pageExample(`openEventStream('/completion'`)
+  await runTypeScript(`${answer}\nshow(text)`, { ...page, show })
+  await untilShown('token')
+
+  const tokens: boolean[] = []
+  const token = async ({ isStale }: { isStale: boolean }): Promise<string> => {
+    tokens.push(isStale)
+    return isStale ? 'of-ann' : 'old'
+  }
+  runTypeScript(pageExample(`openEventStream('/private'`), { ...page, show, token }).catch(fail)
+  await untilSubscribed('private:ann')
+  t.same(tokens, [false, true], 'after a 401 comes another token')
+  await app.sse.channel('private:ann').publish('for ann')
+  await untilShown('for ann')
+
+  await runTypeScript(pageExample('openSharedEventStream('), { ...page, append: show, beginAgain: show })
+  await untilSubscribed('news')
+  await app.sse.channel('news').publish('for all tabs')
+  await untilShown('for all tabs')
+  t.same(failures, [])
 })
 
 t.test('manual › limits by name and by pattern are what it says', async (t) => {
