@@ -183,6 +183,7 @@ export class ChannelCheck {
     if (this.#isPassed || this.#span === undefined || index < this.#span.from || !this.isWanted(message))
       return false
     if (by.at < this.#start || this.#received.has(index) || this.#isReplaced(index)) return false
+    if (this.#isBeyondLoss(message, by.at)) return false
     return this.#firstMissing(index, by) === undefined
   }
 
@@ -205,9 +206,7 @@ export class ChannelCheck {
       this.#violate('phantom', `${name} came, but was not subscribed to`)
     else if (!this.isWanted(message)) this.#violate('phantom', `${name} came in spite of the filter`)
     if (this.#isReplaced(index)) this.#violate('phantom', `${name} came in spite of a newer one`)
-    const { lostAt = 0 } = this.#last ?? {}
-    // What was lost with it may still have come.
-    if (this.#isPlaceLost(received.at) && message.sentAt > lostAt && message.lostAt !== lostAt) {
+    if (this.#isBeyondLoss(message, received.at)) {
       this.#violate('loss', `the place was lost, but it went on with ${name} without a gap`)
     }
     if (this.#received.has(index) || (this.#span !== undefined && index < this.#span.from)) {
@@ -455,6 +454,12 @@ export class ChannelCheck {
 
   #isPlaceLost(at: Moment): boolean {
     return this.#last !== undefined && isLost(this.#last, at)
+  }
+
+  /** Whether a gap is due before it: where the client is was lost, and the message was not lost with that. */
+  #isBeyondLoss(message: Published, at: Moment): boolean {
+    const { lostAt = 0 } = this.#last ?? {}
+    return this.#isPlaceLost(at) && message.sentAt > lostAt && message.lostAt !== lostAt
   }
 
   /** Whether the place of which the client was told last may be one that the store has lost. */

@@ -260,8 +260,10 @@ export class ConnectionCheck implements ChannelCheckHost {
   }
 
   #find(received: Received): Published | undefined {
-    const { event, data, id } = received
-    const all = this.#knowledge.messagesOf(data)
+    const { event, data, id, published } = received
+    const every = this.#knowledge.messagesOf(data)
+    const that = every.filter((message) => message.id === published)
+    const all = that.length > 0 ? that : every
     // What was lost and published again has come again.
     const isThere = ({ sentAt, lostAt = Infinity }: Published): boolean =>
       sentAt <= received.at && received.at < lostAt

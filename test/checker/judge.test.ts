@@ -289,6 +289,40 @@ const good: Readonly<Record<string, Story>> = {
       ]
     }
   },
+  'of a message that was lost and published again, the second has come': {
+    ...TWO_CHANNELS,
+    run: ELSEWHERE,
+    messages: [
+      { ...published(1), id: 'lost 1', mayBeLostAt: 15, lostAt: 50 },
+      { ...published(2, ['other']), lostAt: 60 },
+      { ...published(1), sentAt: 25, acknowledgedAt: 26, lostAt: 60 },
+      published(3)
+    ],
+    connection: {
+      ...TWO_CHANNELS.connection,
+      gaps: undefined,
+      received: [PLACE, at(65, B), at(65, { ...A, published: '1' }), at(65, C)],
+      hasCaughtUp: false
+    }
+  },
+  'a message of two channels comes through the one whose gap was told, before the gap of the other': {
+    ...TWO_CHANNELS,
+    run: { ...ELSEWHERE, isShared: true },
+    messages: [
+      { ...published(1, ['other']), lostAt: 25 },
+      { ...published(2), lostAt: 25 },
+      published(3, ['news', 'other']),
+      published(4, ['other'])
+    ],
+    connection: {
+      ...TWO_CHANNELS.connection,
+      gaps: undefined,
+      received: [
+        ...[at(7, PLACE), at(12, message(1, 'other')), at(22, message(2)), at(31, gap('2'))],
+        ...[at(32, message(3, 'news+other')), at(41, gap('3', 'expired', 'other')), at(42, D)]
+      ]
+    }
+  },
   'a message is published again while another store still has it': {
     messages: [
       { ...published(1), lostAt: 60, mayBeLostAt: 40 },
@@ -1114,8 +1148,8 @@ function message(number: number, channel = 'news'): Received {
   return at(number * 10 + 2, block(String(number), 'message', `${channel} ${number}`))
 }
 
-function gap(id: string, reason = 'expired'): Received {
-  return at(46, block(id, 'gap', JSON.stringify({ channel: 'news', reason })))
+function gap(id: string, reason = 'expired', channel = 'news'): Received {
+  return at(46, block(id, 'gap', JSON.stringify({ channel, reason })))
 }
 
 function block(id: string, event: string | undefined, data: string): Received {

@@ -43,6 +43,8 @@ export interface Received {
   readonly id: string
   readonly event: string | undefined
   readonly data: string
+  /** The `id` of the one that it is, where several were published with this data and that is known. */
+  readonly published?: string | undefined
   /**
    * The channels that have not caught up with others of the connection, because a store was late, and whether the block is of
    * others alone.

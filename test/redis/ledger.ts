@@ -43,9 +43,13 @@ export class Ledger {
     this.#base = `${prefix}{0}:`
   }
 
-  /** In the order in which they were executed, primary by primary. */
+  /** In the order in which they were executed, primary by primary. One that has forgotten everything begins anew. */
   get sightings(): readonly Sighting[] {
-    return [...this.#sightings.values()].sort((a, b) => a.reign - b.reign || a.place - b.place)
+    const all = [...this.#sightings.values()]
+    const epochs = [...new Set(all.sort((a, b) => a.at - b.at).map(({ epoch }) => epoch))]
+    const order = new Map(epochs.map((epoch, index) => [epoch, index]))
+    const epochOf = ({ epoch }: Sighting): number => order.get(epoch) ?? 0
+    return all.sort((a, b) => a.reign - b.reign || epochOf(a) - epochOf(b) || a.place - b.place)
   }
 
   /** A primary begins, to which nobody may write yet. */

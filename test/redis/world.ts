@@ -206,7 +206,7 @@ export class World {
       channels: CHANNELS.map((name) => ({ name, slow: 'gap', afterGap: 'oldest', forgottenAt: [] })),
       messages,
       clients: this.clients.map(({ logs }) =>
-        logs.map((log) => ({ ...log, received: log.received.map((block) => withBehind(block, log, places)) }))
+        logs.map((log) => ({ ...log, received: log.received.map((block) => explained(block, log, places)) }))
       ),
       retention: new TrimRetention(messages, deletions),
       isExact: false,
@@ -230,7 +230,7 @@ export class World {
     return [
       {
         channels,
-        id: `${sighting.epoch} ${place} ${sighting.reign}`,
+        id: idOf(sighting),
         event: 'message',
         data,
         key: '',
@@ -251,22 +251,31 @@ export class World {
   }
 }
 
-/** Which channels have not caught up is in the ids. */
-function withBehind(
+/** In the ids is which channels have not caught up, and so which of several messages with this data it is. */
+function explained(
   block: Received,
   { subscriptions }: ConnectionLog,
   sightings: ReadonlyMap<string, readonly Sighting[]>
 ): Received {
-  const [, ...parts] = block.id.split('&')
-  if (parts.length === 0) return block
+  const [cursor = '', ...parts] = block.id.split('&')
+  const known = sightings.get(block.data) ?? []
   const places = new Map(parts.map((part) => part.split('=') as [string, string]))
-  const isAt = (digits: string): boolean =>
-    (sightings.get(block.data) ?? []).some(({ place }) => place === Number.parseInt(digits, 36))
+  const isOf = (digits: string | undefined, { place }: Sighting): boolean =>
+    digits !== undefined && place === Number.parseInt(digits, 36)
+  const [one, ...others] = known.filter((sighting) =>
+    [cursor.split('-')[0], ...places.values()].some((digits) => isOf(digits, sighting))
+  )
+  const published = one && others.length === 0 ? idOf(one) : undefined
+  if (parts.length === 0) return { ...block, published }
   const behind = subscriptions.flatMap(({ channel }) => {
     const digits = places.get(hashOf(channel))
-    return digits === undefined ? [] : [[channel, !isAt(digits)] as const]
+    return digits === undefined ? [] : [[channel, !known.some((one) => isOf(digits, one))] as const]
   })
-  return { ...block, behind: new Map(behind) }
+  return { ...block, published, behind: new Map(behind) }
+}
+
+function idOf({ epoch, place, reign }: Sighting): string {
+  return `${epoch} ${place} ${reign}`
 }
 
 /** Resolves when the node keeps nothing any more. */

@@ -11,10 +11,10 @@ import {
   resolveStartOptions
 } from '../../../lib/fastify/options.ts'
 import type { Store } from '../../../lib/history/store.ts'
+import { NewShelf } from '../../helpers/shelf-store.ts'
 import type { Published } from '../run-log.ts'
 import { channelOptions } from './channel-options.ts'
 import { LateStore } from './late-store.ts'
-import { NewShelf } from '../../helpers/shelf-store.ts'
 import type {
   Library,
   LibraryListener,
