@@ -440,7 +440,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
       const gaps = items.filter(({ place, entry }) => place === first && entry === undefined)
       if (gaps.length > 0) {
         const isAlone = items.every(({ place, entry }) => place !== first || entry === undefined)
-        const isMain = first !== FIRST && gaps[0]?.subscription.at === undefined
+        const isMain = first !== FIRST && first > this.#place
         return this.#meetGaps(gaps.reverse(), isMain ? (isAlone ? first : undefined) : this.#place)
       }
       const taken = this.#takeMessages(items, upTo, this.#selection, isOver)
@@ -511,6 +511,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
       }
       if (dueGap !== undefined && dueGap !== 'uncertain') continue
       subscription.skipTo(place)
+      if (place > this.#place) subscription.at = undefined
       if (afterGap === 'now') subscription.start = this.head
     }
     const subscriptions = items.map(({ subscription }) => subscription)

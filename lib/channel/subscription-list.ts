@@ -127,13 +127,13 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
       const item = this.#nextOf(subscription, place)
       if (item === undefined) continue
       items.push(item)
-      isCatchingUp ||= subscription.at !== undefined
+      isCatchingUp ||= subscription.at !== undefined && item.place <= place
     }
     if (!isCatchingUp) {
       this.forgetEnded()
       return items
     }
-    return items.filter((item) => item.subscription.at !== undefined || item.place === FIRST)
+    return items.filter((item) => item.place <= place || item.place === FIRST)
   }
 
   /** Replaces what was passed by what comes next; not by what does not belong to those that are behind any more. */
@@ -141,14 +141,15 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
     for (const item of passed) {
       const wasBehind = item.subscription.at !== undefined
       const next = this.#nextOf(item.subscription, place)
-      const isOut = next === undefined || (wasBehind && next.subscription.at === undefined)
+      const isOut = next === undefined || (wasBehind && next.place > place)
       items.splice(items.indexOf(item), 1, ...(isOut ? [] : [next]))
     }
   }
 
+  /** A gap may begin where the subscription is, wherever it ends: of what is in it, nothing was given. */
   #nextOf(subscription: LiveSubscription, place: Place): Item | undefined {
     const item = subscription.next(place)
-    if (item === undefined || item.place > place) subscription.at = undefined
+    if (item === undefined || (item.place > place && item.entry !== undefined)) subscription.at = undefined
     if (item === undefined) this.unlist(subscription)
     return item
   }

@@ -1,5 +1,6 @@
 import { subscribe as subscribeTo, unsubscribe as unsubscribeFrom } from 'node:diagnostics_channel'
 import t from 'tap'
+import { hashOf } from '../../lib/channel/last-event-id.ts'
 import type { ChannelOptions, Cursor, Gap, GapAnswer, Subscription } from '../../lib/index.ts'
 import { ChannelBench, type Reader } from '../helpers/channel-bench.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
@@ -125,6 +126,27 @@ t.test('Subscription › a gap', async (t) => {
     for (const [i, id] of reader.ids.entries()) {
       const options = { from: 'first' } as const
       t.same(bench.given(['a', 'b'], id, options), i === 0 ? ['a5'] : expected.slice(i + 1))
+    }
+  })
+
+  t.test('of a channel that has not caught up skips what another one gives that has not, either', async (t) => {
+    const bench = new ChannelBench({ channels: { b: { maxMessages: 1 } } })
+    const [start = ''] = await bench.publishEach('c0')
+    await bench.publishEach('a1')
+    await bench.channels.publish(['a', 'b'], 'both')
+    const [place = ''] = await bench.publishEach('c2')
+    await bench.publishEach('a3', 'b4', 'a5', 'b6', 'a7')
+    const [digits] = start.split('-')
+    const brought = `${place}&${hashOf('a')}=${digits}&${hashOf('b')}=${digits}`
+    const expected = ['a1', 'both', 'a3', '!b expired', 'a5', 'b6', 'a7']
+    for (const channels of [
+      ['a', 'b'],
+      ['b', 'a']
+    ]) {
+      const reader = bench.subscribed(channels, brought)
+      bench.endTurn()
+      t.same(reader.told, expected)
+      for (const [i, id] of reader.ids.entries()) t.same(bench.given(channels, id), expected.slice(i + 1))
     }
   })
 
