@@ -22,6 +22,7 @@ export class Followed {
   /** Those that were looked at last are at the end. */
   #round: string[] = []
   #isReady = false
+  #isFlushing = false
 
   constructor(subscribe: (names: readonly string[], isWanted: boolean) => Promise<void>) {
     this.#subscribe = subscribe
@@ -130,8 +131,15 @@ export class Followed {
     this.#changed.add(name)
   }
 
+  /** One after the other: libraries lose count of who asks for a channel again before they have had their answers. */
   async #flush(): Promise<void> {
-    if (!this.#isReady) return
+    if (this.#isFlushing) return
+    this.#isFlushing = true
+    while (this.#isReady && this.#changed.size > 0) await this.#askForChanged()
+    this.#isFlushing = false
+  }
+
+  async #askForChanged(): Promise<void> {
     const changed = [...this.#changed]
     this.#changed.clear()
     const states = changed.map((name) => this.#states.get(name)).filter((state) => state !== undefined)

@@ -77,6 +77,34 @@ t.test('isTold() › only from when a channel is followed again', async (t) => {
   t.equal(followed.isTold('a'), false)
 })
 
+t.test('asks for no change before it knows what became of the one before', async (t) => {
+  const asked: [string, boolean][] = []
+  const answers: (() => void)[] = []
+  const followed = new Followed((names, isWanted) => {
+    for (const name of names) asked.push([name, isWanted])
+    return names.length === 0 ? Promise.resolve() : new Promise((resolve) => answers.push(resolve))
+  })
+  followed.confirmAll()
+  const first = followed.add('a')
+  await nextTurn()
+  followed.remove('a')
+  await nextTurn()
+  t.same(asked, [['a', true]])
+  answers.shift()?.()
+  await first
+  const again = followed.add('a')
+  await nextTurn()
+  t.equal(await hasSettled(again), false)
+  answers.shift()?.()
+  await nextTurn()
+  t.same(asked, [
+    ['a', true],
+    ['a', true]
+  ])
+  answers.shift()?.()
+  await again
+})
+
 t.test('hearNext() › whether anything is missing', async (t) => {
   const followed = none()
   t.equal(followed.hearNext('a', 1, 2), true, 'not followed')
