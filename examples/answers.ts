@@ -26,7 +26,7 @@ async function startNode(url: string): Promise<void> {
   await app.register(eventStream, {
     ...(url !== '' && { history: { store: redisStore({ url }) } }),
     channels: { 'questions:*': { maxAgeMs: false, maxMessages: 100 } },
-    runs: { keepEndedMs: 3_600_000, leaseMs: Number(LEASE_MS), maxPerKey: 3 },
+    runs: { keepEndedMs: 3_600_000, leaseMs: Number(LEASE_MS), maxPerKey: 1 },
     farewell: false
   })
 

@@ -2,7 +2,7 @@ const ENDS = {
   done: '',
   stopped: 'Stopped.',
   failed: 'The model has failed.',
-  lost: 'Its server is gone.'
+  lost: 'The rest is lost: its server is gone.'
 }
 /** When to try again where an EventSource does not. */
 const RETRY_MS = 1_000
@@ -58,12 +58,17 @@ function show({ id, question }) {
   )
   const [stop, again] = ['.stop', '.again'].map((selector) => item.querySelector(selector))
   asked.textContent = question
-  stop.addEventListener('click', () => fetch(`/answers/${id}`, { method: 'DELETE' }).catch(() => {}))
+  stop.addEventListener('click', () => {
+    page.question.focus()
+    fetch(`/answers/${id}`, { method: 'DELETE' }).catch(() => {})
+  })
   again.addEventListener('click', async () => {
+    page.question.focus()
     await ask(id, question)
     read()
   })
   page.answers.append(item)
+  item.scrollIntoView({ block: 'nearest' })
   read()
 
   function read() {
@@ -91,6 +96,8 @@ function show({ id, question }) {
 
   function setRunning(isRunning, said) {
     if (isRunning) item.dataset.state = 'running'
+    // It is read out when it is whole.
+    text.ariaBusy = String(isRunning)
     stop.hidden = !isRunning
     again.hidden = true
     note.textContent = said
