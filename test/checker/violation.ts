@@ -9,6 +9,8 @@ import type { Moment } from './run-log.ts'
  * - `false-gap`: a gap was told where nothing could be lost
  * - `wrong-gap`: a gap was told with another reason than the right one
  * - `syntax`: the strict parser refused the stream
+ * - `owner`: a name had more sources than it should, or another one published to it
+ * - `end`: a run did not end, ended twice, late, for nothing, or not the same for all
  * - `memory`: more was held than allowed
  * - `leftover`: something was left after the end, or did not end
  */
@@ -21,6 +23,8 @@ export type ViolationKind =
   | 'false-gap'
   | 'wrong-gap'
   | 'syntax'
+  | 'owner'
+  | 'end'
   | 'memory'
   | 'leftover'
 

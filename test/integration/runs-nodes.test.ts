@@ -1,16 +1,16 @@
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/history/redis/redis-store.ts'
 import type { EventStreamOptions, Run, RunEvent } from '../../lib/index.ts'
 import { runChannel } from '../../lib/run/diagnostics.ts'
-import { Child } from '../helpers/child.ts'
 import { RedisServer } from '../helpers/programs/redis-server.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { build, deferred, listen } from '../helpers/server.ts'
+import { RunNode } from '../redis/runs/node.ts'
 
-const NODE = fileURLToPath(new URL('../redis/run-node.ts', import.meta.url))
+/** Counts for ever. */
+const ENDLESS = { source: 'counter', length: null, paceMs: 1, fails: false, restart: false }
 
 async function node(t: Test, url: string, options: EventStreamOptions = {}): Promise<FastifyInstance> {
   const app = await build(t, { drainMs: 1_000, history: { store: redisStore({ url }) }, ...options })
@@ -21,6 +21,12 @@ async function node(t: Test, url: string, options: EventStreamOptions = {}): Pro
   })
   await app.ready()
   return app
+}
+
+/** One that may be killed. */
+function otherProcess(t: Test, url: string): Promise<RunNode> {
+  const settings = { url, prefix: 'eventstream:', leaseMs: 500, keepEndedMs: 60_000 }
+  return RunNode.start(t, 'other', settings)
 }
 
 async function* waiting({ signal }: { signal: AbortSignal }): AsyncGenerator<string> {
@@ -152,23 +158,21 @@ t.test('Run › over several servers', async (t) => {
   })
 
   t.test('is lost when its server is killed, which is told once, by whoever finds it first', async (t) => {
-    const { child, url } = await Child.listening(t, NODE, { REDIS_URL: redis.url, LEASE_MS: '500' })
-    await fetch(`${url}/runs/a`, { method: 'POST' })
+    const killed = await otherProcess(t, redis.url)
+    await killed.begin('a', ENDLESS)
     const runs = { leaseMs: 500 }
     const nodes = [await node(t, redis.url, { runs }), await node(t, redis.url, { runs })]
     const handles = await Promise.all(nodes.map(async (app) => (await app.sse.runs.get('a')) as Run))
     const readings = Promise.all(handles.map(allOf))
     await handles[0]?.read().next()
     const told = untilTold(t, 'a', 'lost')
-    await child.kill('SIGKILL')
+    await killed.kill()
     t.same(await Promise.all(handles.map(({ ended }) => ended)), ['lost', 'lost'])
     const [one = [], other] = await readings
     t.same(other, one)
-    t.same(
-      one.slice(0, -1),
-      one.slice(0, -1).map((_, i) => `${i}`)
-    )
-    t.equal(one.at(-1), '{"state":"lost"}')
+    const numbers = one.map((data) => JSON.parse(data).number)
+    t.same(numbers, [...numbers.slice(0, -1).keys(), 0])
+    t.match(JSON.parse(one.at(-1) ?? ''), { state: 'lost' })
     t.equal(
       (await nodes[0]?.sse.runs.start('a', waiting))?.created,
       false,
@@ -180,12 +184,12 @@ t.test('Run › over several servers', async (t) => {
   })
 
   t.test('a server that was paused for longer than its lease publishes nothing when it wakes', async (t) => {
-    const { child, url } = await Child.listening(t, NODE, { REDIS_URL: redis.url, LEASE_MS: '500' })
-    await fetch(`${url}/runs/a`, { method: 'POST' })
+    const paused = await otherProcess(t, redis.url)
+    await paused.begin('a', ENDLESS)
     const app = await node(t, redis.url, { runs: { leaseMs: 500 } })
     const run = (await app.sse.runs.get('a')) as Run
     await run.read().next()
-    child.signal('SIGSTOP')
+    paused.pause()
     t.equal(await run.ended, 'lost')
     const before = await allOf(run)
     const go = deferred()
@@ -199,8 +203,8 @@ t.test('Run › over several servers', async (t) => {
       { restart: true }
     )
     t.equal(again.created, true)
-    child.signal('SIGCONT')
-    await child.until(/run lost/)
+    paused.resume()
+    await paused.until(/run lost/)
     go.resolve()
     t.equal(await again.run.ended, 'done')
     t.same(await allOf(again.run), ['another', 'one', '{"state":"done"}'])

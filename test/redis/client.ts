@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { Deferred } from '../../lib/base/deferred.ts'
 import { ResponseReceiver } from '../checker/receiver.ts'
 import type { ConnectionLog, Moment, Received } from '../checker/run-log.ts'
 import { now } from '../checker/sockets/clock.ts'
@@ -7,10 +8,13 @@ import { now } from '../checker/sockets/clock.ts'
 export type Pick = () => number | undefined
 
 const RECONNECT_MS = 20
+const NO_CONTENT = /^Error: not an event stream: HTTP\/1.1 204 /
+/** A server shuts down. */
+const UNAVAILABLE = /^Error: not an event stream: HTTP\/1.1 503 /
 
 /**
  * One who reads channels for as long as it wants, on one connection after another: each goes on at the last id that came
- * with a whole block.
+ * with a whole block. It leaves when a server has no more, or refuses.
  */
 export class Client {
   readonly name: string
@@ -24,6 +28,7 @@ export class Client {
   #timer: NodeJS.Timeout | undefined
   #isPaused = false
   #isConnected = false
+  readonly #left = new Deferred<void>()
   #hasLeft = false
 
   constructor(name: string, channels: readonly string[], pick: Pick) {
@@ -31,6 +36,11 @@ export class Client {
     this.channels = channels
     this.#pick = pick
     this.#connect()
+  }
+
+  /** Resolves when it has left. */
+  get left(): Promise<void> {
+    return this.#left.promise
   }
 
   get blocks(): readonly Received[] {
@@ -43,10 +53,11 @@ export class Client {
       resumedFrom: stream.resumedFrom,
       subscriptions: stream.channels.map((channel) => ({
         channel,
-        from: 'now',
+        from: this.from,
         resumes: true,
         startedAt: stream.startedAt,
-        endedAt: undefined,
+        // Who is told that there is no more has left when it asked.
+        endedAt: stream.hasNoMore ? stream.startedAt : undefined,
         filter: undefined
       })),
       openedAt: stream.receiver.received.find(({ id }) => id !== '')?.at ?? Infinity,
@@ -90,8 +101,18 @@ export class Client {
 
   leave(): void {
     this.#hasLeft = true
+    this.#left.resolve()
     clearTimeout(this.#timer)
     this.#stream?.destroy()
+  }
+
+  /** Where it begins. */
+  protected get from(): 'now' | 'oldest' {
+    return 'now'
+  }
+
+  protected pathOf(channels: readonly string[]): string {
+    return `/?channels=${encodeURIComponent(JSON.stringify(channels))}`
   }
 
   get #stream(): Stream | undefined {
@@ -104,7 +125,8 @@ export class Client {
       this.#connectLater()
       return
     }
-    const stream = new Stream(port, this.channels, this.lastEventId, {
+    const path = this.pathOf(this.channels)
+    const stream = new Stream(port, path, this.channels, this.lastEventId, {
       onReceive: ({ id }) => {
         this.lastEventId = id
       },
@@ -112,7 +134,11 @@ export class Client {
         for (const wake of this.#wakers) wake()
         this.#wakers.clear()
       },
-      onClose: () => this.#connectLater()
+      onClose: ({ hasNoMore, refusal }) => {
+        this.hasCaughtUp ||= hasNoMore
+        if (hasNoMore || refusal !== undefined) this.leave()
+        else this.#connectLater()
+      }
     })
     this.#streams.push(stream)
     this.#isConnected = true
@@ -129,7 +155,7 @@ interface StreamEvents {
   readonly onReceive: (received: Received) => void
   /** Something has come. */
   readonly onRead: () => void
-  readonly onClose: () => void
+  readonly onClose: (stream: Stream) => void
 }
 
 /** One connection. */
@@ -144,6 +170,7 @@ class Stream {
 
   constructor(
     port: number,
+    path: string,
     channels: readonly string[],
     lastEventId: string | undefined,
     events: StreamEvents
@@ -162,16 +189,18 @@ class Stream {
     this.#socket = connect({ port, host: '127.0.0.1' })
     this.#socket.on('data', (bytes: Buffer) => this.#read(bytes))
     this.#socket.on('error', () => {})
-    this.#socket.on('close', () => events.onClose())
-    const path = `/?channels=${encodeURIComponent(JSON.stringify(channels))}`
+    this.#socket.on('close', () => events.onClose(this))
     const header = lastEventId === undefined ? '' : `Last-Event-ID: ${lastEventId}\r\n`
     this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n${header}\r\n`)
   }
 
-  /** A server that shuts down may refuse. */
+  get hasNoMore(): boolean {
+    return NO_CONTENT.test(this.receiver.refusal ?? '')
+  }
+
   get refusal(): string | undefined {
-    const { refusal } = this.receiver
-    return refusal !== undefined && /not an event stream: HTTP\/1.1 503 /.test(refusal) ? undefined : refusal
+    const { refusal = '' } = this.receiver
+    return refusal === '' || this.hasNoMore || UNAVAILABLE.test(refusal) ? undefined : refusal
   }
 
   pause(): void {

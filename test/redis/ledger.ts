@@ -8,6 +8,9 @@ export interface Sighting {
   readonly place: number
   readonly channels: readonly string[]
   readonly data: string
+  readonly key: string
+  /** `'end'`: the channel ends with it; `'clear'`: all that was there before is forgotten. */
+  readonly kind: string | undefined
   readonly at: Moment
   /** Which of the primaries, one after another, executed it. One that restarts is another one. */
   readonly reign: number
@@ -72,7 +75,7 @@ export class Ledger {
     const cursor = this.parse(id)
     if (cursor === undefined || this.#sightings.has(keyOf({ ...cursor, data }))) return
     const reign = this.#reigns.findLastIndex((since) => since <= at)
-    this.#note({ ...cursor, channels, data, at, reign })
+    this.#note({ ...cursor, channels, data, key: '', kind: undefined, at, reign })
   }
 
   parse(id: string): { place: number; epoch: string } | undefined {
@@ -119,12 +122,14 @@ export class Ledger {
     const match = /^(\d+) [\d-]+\n(.*)\n/.exec(body)
     if (match === null) return
     const [head, place, header = ''] = match
-    const [, channels = [rest.join(':')]] = JSON.parse(header) as [string, string[]?]
+    const [key, channels = [rest.join(':')], kind] = JSON.parse(header) as [string, string[]?, string?]
     this.#note({
       epoch,
       place: Number(place),
       channels,
       data: dataOf(body.slice(head.length)),
+      key,
+      kind,
       at: now(),
       reign
     })

@@ -26,23 +26,17 @@ export interface Run {
 const MAIN = fileURLToPath(new URL('./node-main.ts', import.meta.url))
 
 /** A server as those see it who are on another machine. */
-export class Node {
+export class ServerProcess {
   readonly port: number
   readonly exited: Child['exited']
   readonly #child: Child
   readonly #url: string
 
-  private constructor(child: Child, url: string) {
+  protected constructor({ child, url }: { child: Child; url: string }) {
     this.#child = child
     this.#url = url
     this.port = Number(new URL(url).port)
     this.exited = child.exited
-  }
-
-  /** It is gone at the latest when the run ends. */
-  static async start(run: Run, settings: NodeSettings): Promise<Node> {
-    const { child, url } = await Child.listening(run, MAIN, { NODE_SETTINGS: JSON.stringify(settings) })
-    return new Node(child, url)
   }
 
   /** What it has printed so far. */
@@ -50,17 +44,9 @@ export class Node {
     return this.#child.output
   }
 
-  /** Rejects if the node ended before it answered: it may have published or not. */
-  async publish(question: PublishQuestion): Promise<PublishAnswer> {
-    return await this.#ask('publish', {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(question)
-    })
-  }
-
-  async stats(): Promise<Record<'connections' | 'subscriptions' | 'channels', number>> {
-    return await this.#ask('stats')
+  /** Resolves when what it has printed matches. */
+  async until(pattern: RegExp): Promise<void> {
+    await this.#child.until(pattern)
   }
 
   async kill(): Promise<void> {
@@ -81,9 +67,33 @@ export class Node {
     await this.#child.kill('SIGTERM')
   }
 
-  async #ask<Answer>(path: string, init: RequestInit = {}): Promise<Answer> {
-    const response = await fetch(`${this.#url}/${path}`, init)
+  /** Rejects if the server ended before it answered. */
+  protected async ask<Answer>(path: string, method = 'GET', body?: unknown): Promise<Answer> {
+    const response = await fetch(`${this.#url}/${path}`, {
+      method,
+      ...(body !== undefined && {
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body)
+      })
+    })
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`)
     return (await response.json()) as Answer
+  }
+}
+
+/** One whose channels are published to. */
+export class Node extends ServerProcess {
+  /** It is gone at the latest when the run ends. */
+  static async start(run: Run, settings: NodeSettings): Promise<Node> {
+    return new Node(await Child.listening(run, MAIN, { NODE_SETTINGS: JSON.stringify(settings) }))
+  }
+
+  /** Rejects if the node ended before it answered: it may have published or not. */
+  async publish(question: PublishQuestion): Promise<PublishAnswer> {
+    return await this.ask('publish', 'POST', question)
+  }
+
+  async stats(): Promise<Record<'connections' | 'subscriptions' | 'channels', number>> {
+    return await this.ask('stats')
   }
 }
