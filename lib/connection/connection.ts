@@ -89,7 +89,7 @@ export class Connection extends Started implements SSEConnection, TransportListe
     transport: Transport,
     host: ConnectionHost,
     now: number,
-    { expiresAt = Infinity, context }: OwnOptions = {},
+    { expiresAt, context }: OwnOptions = {},
     declared?: Declaration
   ) {
     super()
@@ -98,7 +98,7 @@ export class Connection extends Started implements SSEConnection, TransportListe
     this.#options = options
     this.#declared = declared
     this.#host = host
-    this.output = new Output(transport, host, this, Number(expiresAt))
+    this.output = new Output(transport, host, this, timeOf(expiresAt))
     this.#deadlines = new Deadlines(options, now)
   }
 
@@ -158,13 +158,12 @@ export class Connection extends Started implements SSEConnection, TransportListe
   }
 
   get expiresAt(): number | undefined {
-    const { expiresAt } = this.output
-    return expiresAt === Infinity ? undefined : expiresAt
+    return this.output.expiresAt
   }
 
   set expiresAt(time: Date | number | undefined) {
     if (time !== undefined) checkTime('expiresAt', time)
-    this.output.expiresAt = Number(time ?? Infinity)
+    this.output.expiresAt = timeOf(time)
   }
 
   get bufferedBytes(): number {
@@ -445,6 +444,10 @@ export class Connection extends Started implements SSEConnection, TransportListe
 async function goesOnNot(): Promise<boolean> {
   await nextTurn()
   return false
+}
+
+function timeOf(time: Date | number | undefined): number | undefined {
+  return time === undefined || time === Infinity ? undefined : Number(time)
 }
 
 /** What is sent beside channels must not be taken for what comes from them. */

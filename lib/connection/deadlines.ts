@@ -11,7 +11,7 @@ export class Deadlines {
   /** When the head was asked for. */
   #headAt: number | undefined
   readonly #options: DeadlineOptions
-  readonly #endsAt: number
+  readonly #endsAt: number | undefined
   #quietSince: number
   /** How many there were when it became quiet. */
   #bytes = -1
@@ -36,7 +36,7 @@ export class Deadlines {
 
   /** Whether it has reached its `maxAgeMs`. */
   isOld(now: number): boolean {
-    return now >= this.#endsAt
+    return this.#endsAt !== undefined && now >= this.#endsAt
   }
 
   /** Whether a head that waits for the first message goes out without one. */
@@ -73,6 +73,6 @@ export class Deadlines {
   }
 }
 
-function ageLimit({ maxAgeMs }: DeadlineOptions, now: number): number {
-  return maxAgeMs === false ? Infinity : now + Math.floor(maxAgeMs * (1 - Math.random() / 10))
+function ageLimit({ maxAgeMs }: DeadlineOptions, now: number): number | undefined {
+  return maxAgeMs === false ? undefined : now + Math.floor(maxAgeMs * (1 - Math.random() / 10))
 }

@@ -53,14 +53,14 @@ export class Output implements Work {
   readonly #host: OutputHost
   readonly #owner: OutputOwner
   /** When it ends, in milliseconds since the Unix epoch: nothing is written then that was not written before. */
-  expiresAt: number
+  expiresAt: number | undefined
   #isOpen = false
   #isDropped = false
   #isWhole = true
   #isEnded = false
 
   /** @param transport stands for the response until `open()`; only its `start()` and `destroy()` are called. */
-  constructor(transport: Transport, host: OutputHost, owner: OutputOwner, expiresAt: number) {
+  constructor(transport: Transport, host: OutputHost, owner: OutputOwner, expiresAt: number | undefined) {
     this.#transport = transport
     this.#host = host
     this.#owner = owner
@@ -68,7 +68,7 @@ export class Output implements Work {
   }
 
   get isExpired(): boolean {
-    return this.expiresAt !== Infinity && Date.now() >= this.expiresAt
+    return this.expiresAt !== undefined && Date.now() >= this.expiresAt
   }
 
   /** Whether the head is out. */

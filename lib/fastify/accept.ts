@@ -1,5 +1,6 @@
 import { MIMEType } from 'node:util'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { RawResponse } from './raw-response.ts'
 
 /** What a stream's head says it is. */
 export const CONTENT_TYPE = 'text/event-stream; charset=utf-8'
@@ -30,18 +31,18 @@ function prefersEventStream(accept: string | undefined): boolean {
   return weightOf(STREAM, ranges) >= weightOf(JSON_TYPE, ranges)
 }
 
-/** A request's reply, once our hook has seen both; until then, whether the reply is to vary. */
+/** A request's reply, once our hook has seen both, and only its response, once a stream has begun; until then, whether it is to vary. */
 const kReply: unique symbol = Symbol('fastify-eventstream.reply')
 
-type KnownRequest = FastifyRequest & { [kReply]?: FastifyReply | 'varies' | null }
+type KnownRequest = FastifyRequest & { [kReply]?: FastifyReply | RawResponse | 'varies' | null }
 
 /** Adds `acceptsEventStream()` to the requests of `app`. */
 export function decorateRequests(app: FastifyInstance): void {
   app.decorateRequest(kReply as unknown as string, null)
   app.decorateRequest('acceptsEventStream', function (this: KnownRequest): boolean {
-    const reply = replyOf(this)
-    if (reply === undefined) this[kReply] = 'varies'
-    else varyByAccept(reply)
+    const reply = this[kReply]
+    if (typeof reply !== 'object' || reply === null) this[kReply] = 'varies'
+    else if ('raw' in reply) varyByAccept(reply)
     return prefersEventStream(this.headers.accept)
   })
 }
@@ -52,9 +53,15 @@ export function linkReply(request: KnownRequest, reply: FastifyReply): void {
   request[kReply] = reply
 }
 
-/** The reply to a request, once our hook has seen both. */
-export function replyOf({ [kReply]: reply }: KnownRequest): FastifyReply | undefined {
-  return typeof reply === 'object' && reply !== null ? reply : undefined
+/** The head is out: nothing is kept of the reply, which is of no use for as long as the stream lasts. */
+export function unlinkReply(request: KnownRequest, response: RawResponse): void {
+  request[kReply] = response
+}
+
+/** The response to a request, once our hook has seen both. */
+export function responseTo({ [kReply]: reply }: KnownRequest): RawResponse | undefined {
+  if (typeof reply !== 'object' || reply === null) return undefined
+  return 'raw' in reply ? reply.raw : reply
 }
 
 /** Tells caches that the answer depends on the `Accept` header (RFC 9110, section 12.5.5). */

@@ -30,9 +30,9 @@ import {
   resolveRouteOptions,
   type StartOptions
 } from './options.ts'
-import { setRouteOptions } from './route-options.ts'
 import { carriesStream } from './raw-response.ts'
 import { abortWithAnswer, requestSignal } from './request-signal.ts'
+import { setRouteOptions } from './route-options.ts'
 import { giveBack } from './takeover.ts'
 import './typed-routes.ts'
 
@@ -166,7 +166,7 @@ function checkAgainstServer(app: FastifyInstance, { drainMs, heartbeatMs }: Reso
 /** Also: a request behind a stream on the same socket can never be answered, and must not be started. */
 function requestOnArrival(request: FastifyRequest, reply: FastifyReply, done: () => void): void {
   linkReply(request, reply)
-  abortWithAnswer(request, reply)
+  abortWithAnswer(request, reply.raw)
   const { raw } = request
   if (raw.httpVersionMajor !== 1 || !carriesStream(raw.socket)) {
     done()

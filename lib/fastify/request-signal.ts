@@ -1,9 +1,9 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import type { Connection } from '../connection/connection.ts'
-import { replyOf } from './accept.ts'
+import { responseTo } from './accept.ts'
 import { internal } from './internals.ts'
 import { hasLeft } from './leaving.ts'
-import { connectionOf } from './raw-response.ts'
+import { connectionOn, type RawResponse } from './raw-response.ts'
 
 /** Once the signal was read. */
 const kController: unique symbol = Symbol('fastify-eventstream.controller')
@@ -15,23 +15,23 @@ type SignalledRequest = FastifyRequest & { [kController]?: AbortController }
  * stream ends. Fastify's own aborts as soon as a body was read, and never once a reply is hijacked.
  */
 export function requestSignal(this: SignalledRequest): AbortSignal {
-  const reply = replyOf(this)
-  const connection = reply === undefined ? undefined : connectionOf(reply)
+  const response = responseTo(this)
+  const connection = response === undefined ? undefined : connectionOn(response)
   if (connection !== undefined) return connection.signal
   if (this[kController] === undefined) {
     this[kController] = new AbortController()
-    if (reply !== undefined) abortWithAnswer(this, reply)
+    if (response !== undefined) abortWithAnswer(this, response)
   }
   return this[kController].signal
 }
 
 /** Aborts a signal that was read with the end of the answer, or of the `handlerTimeout`. */
-export function abortWithAnswer(request: SignalledRequest, reply: FastifyReply): void {
+export function abortWithAnswer(request: SignalledRequest, response: RawResponse): void {
   const { [kController]: controller } = request
   if (controller === undefined) return
-  if (hasLeft(request, reply.raw)) controller.abort()
-  reply.raw.once('close', () => {
-    if (connectionOf(reply) === undefined) controller.abort()
+  if (hasLeft(request, response)) controller.abort()
+  response.once('close', () => {
+    if (connectionOn(response) === undefined) controller.abort()
   })
   const ofTimeout = internal<AbortController | null>(request, 'fastify.request.signal')?.signal
   ofTimeout?.addEventListener('abort', () => {

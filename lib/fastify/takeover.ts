@@ -11,7 +11,7 @@ import type { Connection } from '../connection/connection.ts'
 import { type Destination, ResponseTransport } from '../connection/transport/response-transport.ts'
 import { type SocketResponse, SocketTransport } from '../connection/transport/socket-transport.ts'
 import type { Ending, Transport } from '../connection/transport/transport.ts'
-import { CONTENT_TYPE } from './accept.ts'
+import { CONTENT_TYPE, unlinkReply } from './accept.ts'
 import { HandOver } from './hand-over.ts'
 import { internalKey } from './internals.ts'
 import { unwatchLeaving, watchLeaving } from './leaving.ts'
@@ -139,6 +139,7 @@ export function sendHead(reply: FastifyReply, connection: Connection, onHead: ()
     }
     const transport = openTransport(destination, response, ending, connection)
     guardEnd(response)
+    unlinkReply(reply.request, response)
     onHead()
     connection.open(transport)
   }
