@@ -35,7 +35,7 @@ export class RedisPublisher<Publication> {
     const answer = new Deferred<unknown>()
     this.#waiting.push({ publication, answer, deadline: performance.now() + WAIT_MS })
     this.#flush()
-    if (this.#waiting.length > 0) this.#timer ??= setTimeout(() => this.#giveUp(), WAIT_MS).unref()
+    this.#watch()
     return answer.promise
   }
 
@@ -74,10 +74,21 @@ export class RedisPublisher<Publication> {
   }
 
   async #sendAgain(): Promise<void> {
-    await this.#loadScripts().catch(() => {})
+    try {
+      await this.#loadScripts()
+    } catch {
+      // Without a connection: what waits is sent with the next one.
+    }
     this.#waiting = [...this.#again, ...this.#waiting]
     this.#again = []
     this.#flush()
+    this.#watch()
+  }
+
+  #watch(): void {
+    const [next] = this.#waiting
+    if (next === undefined) return
+    this.#timer ??= setTimeout(() => this.#giveUp(), next.deadline - performance.now()).unref()
   }
 
   #giveUp(): void {
@@ -85,8 +96,7 @@ export class RedisPublisher<Publication> {
     const now = performance.now()
     this.#reject(this.#waiting.filter(({ deadline }) => deadline <= now))
     this.#waiting = this.#waiting.filter(({ deadline }) => deadline > now)
-    const [next] = this.#waiting
-    if (next !== undefined) this.#timer = setTimeout(() => this.#giveUp(), next.deadline - now).unref()
+    this.#watch()
   }
 
   #reject(waiting: readonly Waiting<Publication>[]): void {
