@@ -233,7 +233,14 @@ class RedisStore implements Store, PairListener {
     this.#move(place)
     for (const [name, head] of missed.ends) this.#followed.setHead(name, head)
     if (this.#listener !== undefined) tellMissed(this.#listener, missed, place)
-    if (wasOpen && !isSame) this.#listener?.storeOnLoss([], place)
+    if (wasOpen && !isSame) this.#tellFork(new Set(names), place)
+  }
+
+  /** Also to channels that are followed only since it was asked what was missed: their readers may stand where nobody knows. */
+  #tellFork(asked: ReadonlySet<string>, place: Place): void {
+    const late = [...this.#followed.names].filter((name) => !asked.has(name))
+    if (late.length > 0) this.#listener?.storeOnLoss(late, Math.min(this.#newest + 1, place))
+    this.#listener?.storeOnLoss([], place)
   }
 
   pairOnReady(): void {

@@ -69,6 +69,24 @@ t.test('redisStore() › also when nobody publishes', async (t) => {
   t.same(losses, [['a'], []])
 })
 
+t.test('redisStore() › also to who follows a channel while it is found out', async (t) => {
+  const { redis } = await start(t)
+  const losses: (readonly string[])[] = []
+  const store = redisStore({ url: redis.url })
+  t.teardown(() => store.close())
+  await store.open({
+    storeOnMessages() {},
+    storeOnLoss(channels) {
+      losses.push(channels)
+      if (channels[0] === 'a') void store.follow?.('late')
+    }
+  })
+  await store.follow?.('a')
+  await redis.command('FLUSHALL')
+  await until(() => losses.length > 2)
+  t.same(losses, [['a'], ['late'], []])
+})
+
 t.test('redisStore() › a reading that lacks what was told makes it look again', async (t) => {
   const { redis } = await start(t)
   const losses: (readonly string[])[] = []
