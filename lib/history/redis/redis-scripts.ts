@@ -11,6 +11,9 @@ export function script(source: string): RedisScript {
   return { source, sha: createHash('sha1').update(source).digest('hex') }
 }
 
+/** A replica knows what its primary knows, which this server was not told: there, this fails as every write does. */
+const NO_REPLICA = `redis.call('DEL', KEYS[1] .. ':none')`
+
 /** Says itself what it takes and returns. */
 export const PUBLISH: RedisScript = script(readFileSync(new URL('./publish.lua', import.meta.url), 'utf8'))
 
@@ -56,6 +59,7 @@ return {epoch, last, isKnown}
  * place its own, that of the one before it in the channel, and the header and the text as \`publish.lua\` was given them.
  */
 export const READ: RedisScript = script(`
+${NO_REPLICA}
 local base, name, after = KEYS[1], ARGV[1], ARGV[2]
 local log = base .. ':log:' .. name
 local head = redis.call('ZSCORE', base .. ':heads', name) or '0'
@@ -72,6 +76,7 @@ return answer
 
 /** ARGV: places. Returns \`1\` or \`0\` for each: whether it was given, and no channel was forgotten that had more since. */
 export const PROVE: RedisScript = script(`
+${NO_REPLICA}
 local base, answer = KEYS[1], {}
 local floor = tonumber(redis.call('GET', base .. ':floor') or 0)
 for i, place in ipairs(ARGV) do

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { PROVE, READ } from '../../../lib/history/redis/redis-scripts.ts'
 import type { StoredMessage, StoreListener } from '../../../lib/history/store.ts'
 import { redisStore } from '../../../lib/index.ts'
 import { Child } from '../../helpers/child.ts'
@@ -85,6 +86,14 @@ t.test('redisStore() › also to who follows a channel while it is found out', a
   await redis.command('FLUSHALL')
   await until(() => losses.length > 2)
   t.same(losses, [['a'], ['late'], []])
+})
+
+t.test('redisStore() › a primary that has become a replica proves nothing, and is not read', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  await redis.command('REPLICAOF', '127.0.0.1', '1')
+  for (const { source } of [PROVE, READ])
+    await t.rejects(redis.command('EVAL', source, '1', 'base', '1', '1'), { message: /READONLY/ })
 })
 
 t.test('redisStore() › a reading that lacks what was told makes it look again', async (t) => {
