@@ -12,6 +12,7 @@ type Send<Publication> = (publication: Publication) => Promise<unknown>
 
 /** How long something waits for a connection. */
 const WAIT_MS = 5_000
+const NO_CONNECTION = 'There is no connection to Redis'
 
 /** Publishes in the order of the calls, whenever there is a connection. */
 export class RedisPublisher<Publication> {
@@ -53,7 +54,7 @@ export class RedisPublisher<Publication> {
   close(): void {
     this.stop()
     clearTimeout(this.#timer)
-    this.#reject(this.#waiting.splice(0))
+    this.#reject(this.#waiting.splice(0), NO_CONNECTION)
   }
 
   #flush(): void {
@@ -65,6 +66,9 @@ export class RedisPublisher<Publication> {
     this.#sent++
     try {
       waiting.answer.resolve(await this.#send(waiting.publication))
+      // Somebody else has loaded the script. What was refused before that would come after this one.
+      this.#reject(this.#again.splice(0), 'Redis did not have the script')
+      this.#flush()
     } catch (error) {
       if (isNoScript(error)) this.#again.push(waiting)
       else waiting.answer.reject(error as Error)
@@ -94,12 +98,15 @@ export class RedisPublisher<Publication> {
   #giveUp(): void {
     this.#timer = undefined
     const now = performance.now()
-    this.#reject(this.#waiting.filter(({ deadline }) => deadline <= now))
+    this.#reject(
+      this.#waiting.filter(({ deadline }) => deadline <= now),
+      NO_CONNECTION
+    )
     this.#waiting = this.#waiting.filter(({ deadline }) => deadline > now)
     this.#watch()
   }
 
-  #reject(waiting: readonly Waiting<Publication>[]): void {
-    for (const { answer } of waiting) answer.reject(new Error('There is no connection to Redis'))
+  #reject(waiting: readonly Waiting<Publication>[], reason: string): void {
+    for (const { answer } of waiting) answer.reject(new Error(reason))
   }
 }

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { Deferred } from '../../../lib/base/deferred.ts'
 import { RedisPublisher } from '../../../lib/history/redis/redis-publisher.ts'
 import { FakeClock } from '../../helpers/fake-clock.ts'
 import { nextTurn } from '../../helpers/server.ts'
@@ -63,6 +64,31 @@ t.test('publish() › what is refused for want of the script waits for a connect
     t.same(clock.pending, { all: 0, withRef: 0 })
   })
 })
+
+t.test(
+  'publish() › what was refused for want of the script does not come after what was taken',
+  async (t) => {
+    const sent: string[] = []
+    const taken = new Deferred<void>()
+    const publisher = new RedisPublisher<string>(
+      async (one) => {
+        sent.push(one)
+        if (one === 'a') throw NO_SCRIPT
+        if (one === 'b') await taken.promise
+        return one
+      },
+      async () => {}
+    )
+    publisher.start()
+    const first = t.rejects(publisher.publish('a'), { message: 'Redis did not have the script' })
+    const others = Promise.all([publisher.publish('b'), nextTurn().then(() => publisher.publish('c'))])
+    await nextTurn()
+    taken.resolve()
+    await first
+    t.same(await others, ['b', 'c'])
+    t.same(sent, ['a', 'b', 'c'])
+  }
+)
 
 t.test('publish() › rejects with what Redis says', async (t) => {
   const refused = new Error('OOM')
