@@ -259,6 +259,7 @@ t.test(
     const both = await publish(...once, '["",["news","b"]]', 'data: 6\n\n')
     const again = await publish(...once, '["",["news","b"]]', 'data: 6\n\n')
     t.equal(both.split('\n')[2], again.split('\n')[2])
+    await server.store.close()
     await redis.command('FLUSHALL')
     t.match(
       await publish('', '7', '', '0', '1', '1', 'news', '0', '0', '0', '0', '', 'data: 7\n\n').catch(String),
