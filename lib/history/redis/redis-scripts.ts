@@ -17,6 +17,12 @@ const NO_REPLICA = `redis.call('DEL', KEYS[1] .. ':none')`
 /** Says itself what it takes and returns. */
 export const PUBLISH: RedisScript = script(readFileSync(new URL('./publish.lua', import.meta.url), 'utf8'))
 
+/** Makes `newest` the newest id, if there is one, and `last` the place that what comes is after, as `publish.lua` does. */
+export const NEWEST = `
+local newest = redis.call('XREVRANGE', ids, '+', '-', 'COUNT', 1)[1]
+local last = tonumber(newest and string.match(newest[1], '^%d+') or redis.call('ZREVRANGE', heads, 0, 0, 'WITHSCORES')[2] or 0)
+`
+
 /**
  * Finds out where the history stands, and makes sure that there is one, and that Redis takes writes.
  *
@@ -31,13 +37,12 @@ local base, least = KEYS[1], tonumber(ARGV[2])
 local ids, heads = base .. ':ids', base .. ':heads'
 redis.call('SET', base .. ':epoch', ARGV[1], 'NX')
 local epoch = redis.call('GET', base .. ':epoch')
-local newest = redis.call('XREVRANGE', ids, '+', '-', 'COUNT', 1)[1]
-local last = newest and tonumber(string.match(newest[1], '^%d+')) or 0
+${NEWEST}
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local id = ARGV[2] .. '-0'
 local isKnown = (least == 0 or redis.call('XRANGE', ids, id, id)[1]) and 1 or 0
-if last == 0 or last < least or ARGV[6] == '0' or last < now - ARGV[6] * 1000 then
+if not newest or last < least or ARGV[6] == '0' or last < now - ARGV[6] * 1000 then
   last = math.max(now, last, least) + 1 + tonumber(ARGV[3]) % 256
   redis.call('XADD', ids, string.format('%.0f-0', last), 'i', '')
 end
