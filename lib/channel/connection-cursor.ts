@@ -102,7 +102,8 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     const brought = resumption?.placeOf(channel.name)
     const start = brought === undefined ? from : startAt(brought)
     const place = Math.max(start.place, notBefore)
-    const gap = this.#hasBegun ? (resumption?.lateGap(channel) ?? start.gap) : start.gap
+    const isLate = this.#hasBegun || resumption?.isDoubtful
+    const gap = isLate ? (resumption?.lateGap(channel) ?? start.gap) : start.gap
     const isReturning = resumption !== undefined
     const subscription = new LiveSubscription(channel, this, { ...start, place, gap }, isReturning, given)
     const needed = Math.min(subscription.start, resumption?.uncertainSince ?? Infinity)

@@ -16,6 +16,9 @@ export class Resumption {
   readonly standpoint: Standpoint | undefined
   /** Whether nobody knows the id, and the client was not told so for all channels. */
   isUntold: boolean
+  readonly #history: History
+  /** How far places had been lost when the id was known. */
+  readonly #lostAt: Place
   /** Names of channels that it was used for, and that were left. */
   readonly #left = new Set<string>()
   #uncertainty: Uncertainty | undefined
@@ -23,6 +26,8 @@ export class Resumption {
   isCovered = false
 
   constructor(id: string, history: History) {
+    this.#history = history
+    this.#lostAt = history.lostAt
     this.standpoint = parseId(id, history)
     this.isUntold = this.standpoint === undefined
   }
@@ -50,9 +55,15 @@ export class Resumption {
     return this.standpoint?.uncertainty?.since ?? Infinity
   }
 
-  /** What is told of a channel that is subscribed to when something was given already. */
+  /** Whether the history may not know the id any more, so that channels have something before it that the client lacks. */
+  get isDoubtful(): boolean {
+    return this.#history.lostAt > this.#lostAt
+  }
+
+  /** What is told of a channel that is subscribed to when something was given already, or when the id is doubtful. */
   lateGap(channel: LiveSubscription['channel']): GapReason | undefined {
     if (this.isUntold) return 'unknown'
+    if (this.isDoubtful) return 'uncertain'
     return this.isUncertain(channel) ? 'uncertain' : undefined
   }
 

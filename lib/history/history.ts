@@ -32,7 +32,6 @@ export class History implements WindowHost, StoreListener {
   readonly #forgotten = new Forgotten()
   #head: Place = 0
   #offered: Place = 0
-  /** What was given before this place may not be known any more. */
   #lostAt: Place = 0
   readonly #closing = new AbortController()
 
@@ -60,6 +59,11 @@ export class History implements WindowHost, StoreListener {
 
   get offered(): Place {
     return this.#offered
+  }
+
+  /** What was given before this place may not be known any more. */
+  get lostAt(): Place {
+    return this.#lostAt
   }
 
   /** Whether cursors can be told. */

@@ -102,6 +102,18 @@ t.test('store › what a client missed', async (t) => {
     t.same(await given(bench, ['c'], id), [], 'where nothing was, nothing is lost')
   })
 
+  t.test('is uncertain where it is asked for after the store has lost places', async (t) => {
+    const { bench, store, cursors } = await late({ a: 1, b: 1, c: 1 })
+    await bench.history.prove(cursors[0] ?? '')
+    const reader = bench.unsettled(cursors[0])
+    bench.channels.subscribe(reader.connection, ['b'])
+    store.listener?.storeOnLoss([], store.shelf.last)
+    bench.channels.subscribe(reader.connection, ['c'])
+    reader.connection.handlerOnSettle()
+    await settle(bench)
+    t.same(reader.told, ['!c uncertain', 'b 1', 'c 1'])
+  })
+
   t.test('was lost if the store says so, also what it has told', async (t) => {
     const { bench, store } = await late({ a: 2 })
     const reader = bench.subscribed(['a'], undefined, { from: 'oldest' })
