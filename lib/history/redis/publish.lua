@@ -15,7 +15,7 @@
 -- Returns an array: 1 if the messages are new, or 0; whether a channel's limits have changed, 1 or 0; and the messages' places.
 -- An error that begins with ENDED says that a channel has ended; with OWNED, that somebody else has a lease on it; with EPOCH,
 -- what the history calls itself.
-local base = KEYS[1]
+local call, base = redis.call, KEYS[1]
 local ids, heads, sizes = base .. ':ids', base .. ':heads', base .. ':sizes'
 local owners, leases = base .. ':owners', base .. ':leases'
 local kind, token = string.match(ARGV[5], '^(%d) ?(.*)$')
@@ -23,11 +23,11 @@ local epoch, random, isKept, isEnd = ARGV[1], tonumber(ARGV[2]), kind ~= '0', ki
 local once, onceMs = ARGV[3] ~= '' and base .. ':once:' .. ARGV[3], ARGV[4]
 local DAY_MS, PROVED_US, MAX_IDS = 86400000, 600000000, 100000
 
-local known = redis.call('GET', base .. ':epoch')
+local known = call('GET', base .. ':epoch')
 if not known then return redis.error_reply('EPOCH -') end
 if epoch ~= '' and epoch ~= known then return redis.error_reply('EPOCH ' .. known) end
 if once then
-  local places = redis.call('GET', once)
+  local places = call('GET', once)
   if places then
     local answer = {0, 0}
     for place in string.gmatch(places, '%d+') do table.insert(answer, place) end
@@ -35,19 +35,18 @@ if once then
   end
 end
 
-local time = redis.call('TIME')
+local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
-local newest = redis.call('XREVRANGE', ids, '+', '-', 'COUNT', 1)[1]
+local newest = call('XREVRANGE', ids, '+', '-', 'COUNT', '1')[1]
 -- Without ids, as after DEL, channels still tell a place that what comes is after.
-if not newest then newest = {redis.call('ZREVRANGE', heads, 0, 0, 'WITHSCORES')[2]} end
-local last = newest[1] and tonumber(string.match(newest[1], '^%d+')) or 0
+local last = tonumber(newest and string.match(newest[1], '^%d+') or call('ZREVRANGE', heads, 0, 0, 'WITHSCORES')[2] or 0)
 
 local function text(place) return string.format('%.0f', place) end
 
 local function isOwned(name)
-  local owner = redis.call('HGET', owners, name)
+  local owner = call('HGET', owners, name)
   if not owner then return token ~= '' end
-  return string.match(owner, '^%w+') ~= token or tonumber(redis.call('ZSCORE', leases, name) or 0) * 1000 < now
+  return string.match(owner, '^%w+') ~= token or tonumber(call('ZSCORE', leases, name) or 0) * 1000 < now
 end
 
 local channels, at, isChanged = {}, 7, 0
@@ -56,14 +55,18 @@ for i = 1, tonumber(ARGV[6]) do
   local channel = {name = name, log = base .. ':log:' .. name, notices = base .. ':' .. known .. ':' .. name}
   local given = table.concat(ARGV, ' ', at + 1, at + 4)
   at = at + 5
-  local total, dropped, ended, limits = string.match(redis.call('HGET', sizes, name) or '', '^(%d+) (%d+) (%d) (.*)$')
-  if ended == '1' and redis.call('EXISTS', channel.log) == 1 then return redis.error_reply('ENDED ' .. name) end
+  local total, dropped, ended, limits = string.match(call('HGET', sizes, name) or '', '^(%d+) (%d+) (%d) (.*)$')
+  if ended == '1' and call('EXISTS', channel.log) == 1 then return redis.error_reply('ENDED ' .. name) end
   if isOwned(name) then return redis.error_reply('OWNED ' .. name) end
   if isKept then
-    channel.head = redis.call('ZSCORE', heads, name) or '0'
+    channel.head = call('ZSCORE', heads, name) or '0'
     if given == '0 0 0 0' then given = limits or '1000 1048576 300000 300000' end
     if limits and limits ~= given then isChanged = 1 end
     channel.total, channel.dropped, channel.limits = tonumber(total or 0), tonumber(dropped or 0), given
+    local maxMessages, maxBytes, maxAgeMs, keepEndedMs = string.match(given, '^(%d+) (%d+) (%d+) (%d+)$')
+    -- An end that is no message is not counted.
+    channel.maxMessages, channel.maxBytes = isEnd and maxMessages + 1 or maxMessages, tonumber(maxBytes)
+    channel.maxAgeMs = tonumber(isEnd and keepEndedMs or maxAgeMs)
   end
   channels[i] = channel
 end
@@ -74,7 +77,7 @@ for i = at, #ARGV, 2 do
   last = math.max(now, last + 1) + random % 256
   random = (random * 69069 + 1) % 65536
   local place = text(last)
-  redis.call('XADD', ids, place .. '-0', 'i', '')
+  call('XADD', ids, place .. '-0', 'i', '')
   table.insert(places, place)
   if header == '' then header = '[""]' end
   local message = header .. '\n' .. body
@@ -82,41 +85,39 @@ for i = at, #ARGV, 2 do
     local previous = '-'
     if isKept then
       previous = channel.head
-      redis.call('XADD', channel.log, place .. '-0', 'm', message, 'p', previous, 'c', channel.total)
+      call('XADD', channel.log, 'MAXLEN', channel.maxMessages, place .. '-0', 'm', message, 'p', previous, 'c', channel.total)
       channel.total, channel.head = channel.total + #body, place
     end
-    redis.call('PUBLISH', channel.notices, place .. ' ' .. previous .. '\n' .. message)
+    call('PUBLISH', channel.notices, place .. ' ' .. previous .. '\n' .. message)
   end
 end
 
+-- What is too old, or too many, is removed by one publish in sixteen.
+local isTrimming = last % 16 == 0
 for _, channel in ipairs(isKept and channels or {}) do
-  local log, maxMessages, maxBytes, maxAgeMs, keepEndedMs = channel.log, string.match(channel.limits, '^(%d+) (%d+) (%d+) (%d+)$')
-  maxMessages, maxBytes, maxAgeMs = tonumber(maxMessages), tonumber(maxBytes), tonumber(maxAgeMs)
-  -- An end that is no message is not counted.
-  if isEnd then maxMessages, maxAgeMs = maxMessages + 1, tonumber(keepEndedMs) end
-  redis.call('XTRIM', log, 'MAXLEN', maxMessages)
-  if maxAgeMs > 0 and not isEnd then redis.call('XTRIM', log, 'MINID', text(math.min(now - maxAgeMs * 1000, last))) end
+  local log, maxBytes, maxAgeMs = channel.log, channel.maxBytes, channel.maxAgeMs
+  if isTrimming and maxAgeMs > 0 and not isEnd then call('XTRIM', log, 'MINID', text(math.min(now - maxAgeMs * 1000, last))) end
   local function isOver() return channel.total - channel.dropped > maxBytes end
   if isOver() then
-    local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 2)
+    local oldest = call('XRANGE', log, '-', '+', 'COUNT', 2)
     -- What was dropped otherwise has not been counted.
     if oldest[1] then channel.dropped = tonumber(oldest[1][2][6]) end
     while isOver() and oldest[2] do
-      redis.call('XDEL', log, oldest[1][1])
+      call('XDEL', log, oldest[1][1])
       channel.dropped = tonumber(oldest[2][2][6])
-      oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 2)
+      oldest = call('XRANGE', log, '-', '+', 'COUNT', 2)
     end
   end
-  redis.call('PEXPIRE', log, maxAgeMs > 0 and math.min(maxAgeMs, DAY_MS) or DAY_MS)
+  call('PEXPIRE', log, maxAgeMs > 0 and math.min(maxAgeMs, DAY_MS) or DAY_MS)
   if isEnd and token ~= '' then
-    redis.call('HDEL', owners, channel.name)
-    redis.call('ZREM', leases, channel.name)
+    call('HDEL', owners, channel.name)
+    call('ZREM', leases, channel.name)
   end
-  redis.call('ZADD', heads, channel.head, channel.name)
-  redis.call('HSET', sizes, channel.name, text(channel.total) .. ' ' .. text(channel.dropped) .. (isEnd and ' 1 ' or ' 0 ') .. channel.limits)
+  call('ZADD', heads, channel.head, channel.name)
+  call('HSET', sizes, channel.name, text(channel.total) .. ' ' .. text(channel.dropped) .. (isEnd and ' 1 ' or ' 0 ') .. channel.limits)
 end
-if redis.call('XLEN', ids) > MAX_IDS then redis.call('XTRIM', ids, 'MINID', '~', text(now - PROVED_US)) end
-if once then redis.call('SET', once, table.concat(places, ' '), 'PX', onceMs) end
+if isTrimming and call('XLEN', ids) > MAX_IDS then call('XTRIM', ids, 'MINID', '~', text(now - PROVED_US)) end
+if once then call('SET', once, table.concat(places, ' '), 'PX', onceMs) end
 table.insert(places, 1, isChanged)
 table.insert(places, 1, 1)
 return places
