@@ -2,11 +2,19 @@ import { execFileSync } from 'node:child_process'
 import { type Build, build } from './build.ts'
 import type { ClientMethods } from './client/main.ts'
 import { Child } from './process/child.ts'
-import type { ChannelServer, Client, Context, PlainServer, Server } from './scenarios/scenario.ts'
+import type {
+  ChannelServer,
+  Client,
+  Context,
+  PlainServer,
+  RedisServer,
+  Server
+} from './scenarios/scenario.ts'
 import type { ChannelListenOptions, ChannelMethods } from './servers/channel-main.ts'
 import type { EncodeMethods } from './servers/encode-main.ts'
 import type { ListenOptions, ServerMethods } from './servers/main.ts'
 import type { PlainMethods, PlainVariant } from './servers/plain-main.ts'
+import type { RedisMethods } from './servers/redis-main.ts'
 
 /** Files that a process has open besides its streams. */
 const OTHER_FILES = 500
@@ -114,6 +122,16 @@ export class ProcessContext implements Context {
     } finally {
       await Promise.all([client.stop(), ...children.map(({ child }) => child.stop())])
       for (const { child } of children) this.#takeWarnings('ours', child.warnings)
+    }
+  }
+
+  async withRedisServer<T>(redisUrl: string, measure: (server: RedisServer) => Promise<T>): Promise<T> {
+    const child = this.#server<RedisMethods>(new URL('./servers/redis-main.ts', import.meta.url))
+    try {
+      return await measure({ port: await child.call('listen', redisUrl), child })
+    } finally {
+      await child.stop()
+      this.#takeWarnings('ours', child.warnings)
     }
   }
 

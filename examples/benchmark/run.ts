@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { findProgram } from '../../test/helpers/programs.ts'
 import { busyShare } from './busy.ts'
 import { ProcessContext } from './context.ts'
 import { SCENARIOS } from './scenarios/all.ts'
@@ -45,12 +46,17 @@ function chosen(names: readonly string[] | undefined): Scenario[] {
 async function runAll(context: ProcessContext, scenarios: readonly Scenario[]): Promise<Result[]> {
   const results: Result[] = []
   for (const scenario of scenarios) {
-    process.stderr.write(`${scenario.name}: ${scenario.about}\n`)
+    const { name, about, needs } = scenario
+    if (needs !== undefined && findProgram(needs) === undefined) {
+      context.note(`**${name} was left out: ${needs} is not installed**`)
+      continue
+    }
+    process.stderr.write(`${name}: ${about}\n`)
     await noteOthers(context, scenario)
     try {
       results.push({ scenario, rows: await scenario.run(context) })
     } catch (error) {
-      context.failures.push(`${scenario.name} broke off: ${error instanceof Error ? error.stack : error}`)
+      context.failures.push(`${name} broke off: ${error instanceof Error ? error.stack : error}`)
     }
   }
   return results

@@ -9,6 +9,8 @@ export interface OpenOptions extends Partial<Omit<StreamOptions, 'stamps'>> {
   count: number
   /** How many may be on their way at a time. */
   atOnce?: number
+  /** One for each, instead of one for all. */
+  lastEventIds?: readonly string[]
   /** Whether the times in messages are compared with those of their arrival. */
   isStamped?: boolean
 }
@@ -38,14 +40,21 @@ export class Streams {
   }
 
   /** Opens streams, and resolves when each has its response's head. */
-  async open({ count, atOnce = OPENING_AT_ONCE, isStamped = false, ...given }: OpenOptions): Promise<void> {
+  async open({
+    count,
+    atOnce = OPENING_AT_ONCE,
+    isStamped = false,
+    lastEventIds,
+    ...given
+  }: OpenOptions): Promise<void> {
     const stamps = isStamped ? this.#stamps : undefined
     const options = { path: '/', lastEventId: undefined, stall: false, digest: false, stamps, ...given }
     const hasHead = options.stall === false || options.stall === true
     for (let opened = 0; opened < count; opened += atOnce) {
       const batch = Math.min(atOnce, count - opened)
       const heads = this.#totals.heads + (hasHead ? batch : 0)
-      for (let i = 0; i < batch; i++) this.#add(options)
+      for (let i = opened; i < opened + batch; i++)
+        this.#add(lastEventIds === undefined ? options : { ...options, lastEventId: lastEventIds[i] })
       await this.#until(() => this.#totals.heads >= heads, 10_000)
     }
   }

@@ -8,7 +8,11 @@ import { page } from './page.ts'
 import { pipelined } from './pipelined.ts'
 import { handlerErrors, plainRoute } from './plain.ts'
 import { publish } from './publish.ts'
-import { replay } from './replay.ts'
+import { redisCursors } from './redis-cursors.ts'
+import { redisHop } from './redis-hop.ts'
+import { redisIdle } from './redis-idle.ts'
+import { redisLocal } from './redis-local.ts'
+import { redisReplay, replay } from './replay.ts'
 import { responsiveness } from './responsiveness.ts'
 import type { Scenario } from './scenario.ts'
 import { schema } from './schema.ts'
@@ -37,5 +41,10 @@ export const SCENARIOS: readonly Scenario[] = [
   pipelined,
   churn,
   schema,
-  page
+  page,
+  redisHop,
+  redisCursors,
+  redisReplay,
+  redisLocal,
+  redisIdle
 ]

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ChannelContestantName } from '../servers/channel-main.ts'
+import type { ChannelContestantName, ChannelListenOptions } from '../servers/channel-main.ts'
 import { assertDelivered } from './delivery.ts'
 import { fill, heldBytes } from './fill.ts'
+import { IN_MEMORY, IN_REDIS, STORES, withStore } from './redis.ts'
 import {
   atMost,
   type Context,
@@ -34,9 +35,10 @@ interface CaughtUp {
   bytes: number
 }
 
-async function catchUpOnce(context: Context, contestant: ChannelContestantName): Promise<CaughtUp> {
+async function catchUpOnce(context: Context, options: ChannelListenOptions): Promise<CaughtUp> {
+  const { contestant } = options
   const count = context.streams(context.count ?? CLIENTS)
-  return context.withChannelServer({ contestant }, async ({ port, child }, client) => {
+  return context.withChannelServer(options, async ({ port, child }, client) => {
     const lastEventId = await child.call('keep', { messages: MESSAGES, dataBytes: DATA_BYTES })
     for (let i = 0; i < WARM_UPS; i++) {
       await catchUp(Math.min(count, WARM_UP_CLIENTS))
@@ -53,8 +55,8 @@ async function catchUpOnce(context: Context, contestant: ChannelContestantName):
       const events = clients * (contestant === OURS ? MESSAGES + 1 : MESSAGES)
       const earlier = { ...(await client.call('totals')) }
       const cpuBefore = await child.call('cpu')
-      const options = { port, lastEventId, count: clients, atOnce: AT_ONCE, events }
-      const { tookMs, totals } = await client.call('catchUp', options)
+      const streams = { port, lastEventId, count: clients, atOnce: AT_ONCE, events }
+      const { tookMs, totals } = await client.call('catchUp', streams)
       const cpuUs = ((await child.call('cpu')) - cpuBefore) / clients
       assertDelivered(context, contestant, totals.events - earlier.events - events)
       return { tookMs, cpuUs, bytes: (totals.bytes - earlier.bytes) / clients }
@@ -77,7 +79,7 @@ async function stuckOnce(context: Context, contestant: ChannelContestantName): P
 
 async function run(context: Context): Promise<Row[]> {
   const caughtUp = await pairedRounds(context.rounds, CONTESTANTS, (contestant) =>
-    catchUpOnce(context, contestant)
+    catchUpOnce(context, { contestant })
   )
   const stuck = await pairedRounds(context.rounds, CONTESTANTS, (name) => stuckOnce(context, name))
   const heldMeasure = `memory per client that is stuck ${MESSAGES} messages of ${STUCK_DATA_BYTES} bytes behind`
@@ -113,4 +115,26 @@ export const replay: Scenario = {
   name: 'replay',
   about: `${CLIENTS} clients come back ${MESSAGES} messages of ${DATA_BYTES} bytes behind`,
   run
+}
+
+const REDIS_CHANNELS = { channels: 1_000, channelsEach: 20 }
+const REDIS_MAX_RATIO = 1.5
+
+async function runWithRedis(context: Context): Promise<Row[]> {
+  const results = await pairedRounds(context.rounds, STORES, (store) =>
+    withStore(store, (redisUrl) => catchUpOnce(context, { contestant: OURS, redisUrl, ...REDIS_CHANNELS }))
+  )
+  const rows = (measure: string, unit: string, value: (result: CaughtUp) => number, limits = {}): Row[] =>
+    compare({ measure, unit }, pick(results, value), limits, IN_REDIS)
+  return [
+    ...rows('until all have caught up', 'ms', ({ tookMs }) => tookMs, { [IN_MEMORY]: REDIS_MAX_RATIO }),
+    ...rows('server CPU per client', 'µs', ({ cpuUs }) => cpuUs)
+  ]
+}
+
+export const redisReplay: Scenario = {
+  name: 'redis-replay',
+  about: `${CLIENTS} clients come back ${MESSAGES} messages of ${DATA_BYTES} bytes behind, in ${REDIS_CHANNELS.channelsEach} channels each`,
+  needs: 'redis-server',
+  run: runWithRedis
 }

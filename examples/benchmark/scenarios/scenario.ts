@@ -1,9 +1,11 @@
+import type { ProgramName } from '../../../test/helpers/programs.ts'
 import type { ClientMethods } from '../client/main.ts'
 import type { Child } from '../process/child.ts'
 import type { ChannelListenOptions, ChannelMethods } from '../servers/channel-main.ts'
 import type { EncodeMethods } from '../servers/encode-main.ts'
 import type { ListenOptions, ServerMethods } from '../servers/main.ts'
 import type { PlainMethods, PlainVariant } from '../servers/plain-main.ts'
+import type { RedisMethods } from '../servers/redis-main.ts'
 import { median, ratios } from '../statistics.ts'
 
 export const OURS = 'ours'
@@ -35,6 +37,9 @@ export interface Context {
     measure: (servers: PlainServer[], client: Client) => Promise<T>
   ): Promise<T>
 
+  /** Starts a server that shares a Redis with others, lets `measure` use it, and ends it. */
+  withRedisServer<T>(redisUrl: string, measure: (server: RedisServer) => Promise<T>): Promise<T>
+
   /** As many streams as are asked for, or as one process may hold, which is noted. */
   streams(wanted: number): number
 
@@ -55,6 +60,10 @@ export interface PlainServer {
   readonly variant: PlainVariant
   readonly port: number
   readonly child: Child<PlainMethods>
+}
+export interface RedisServer {
+  readonly port: number
+  readonly child: Child<RedisMethods>
 }
 
 /** One line of the table. */
@@ -79,6 +88,8 @@ export interface Scenario {
   readonly about: string
   /** Whether it runs only when it is named. */
   readonly isExtra?: boolean
+  /** Without which it is left out. */
+  readonly needs?: ProgramName
   run(context: Context): Promise<Row[]>
 }
 

@@ -1,5 +1,10 @@
 import { serve } from '../process/rpc.ts'
-import { type ChannelContestant, loopOver, type StartChannelContestant } from './channels/contestant.ts'
+import {
+  type ChannelContestant,
+  type ChannelStartOptions,
+  loopOver,
+  type StartChannelContestant
+} from './channels/contestant.ts'
 import {
   type BroadcastOptions,
   broadcast,
@@ -28,12 +33,8 @@ const CONTESTANTS = {
 
 export type ChannelContestantName = keyof typeof CONTESTANTS
 
-export interface ChannelListenOptions {
+export interface ChannelListenOptions extends Partial<ChannelStartOptions> {
   contestant: ChannelContestantName
-  /** One if it is left out. */
-  channels?: number
-  /** Whether each stream of ours also has a channel of its own. */
-  hasOwn?: boolean
 }
 
 export interface Messages {
@@ -50,9 +51,9 @@ function running(): ChannelContestant {
 
 /** A server that sends to many: what the runner may ask of it. */
 const methods = {
-  async listen({ contestant: name, channels = 1, hasOwn = false }: ChannelListenOptions): Promise<number> {
+  async listen({ contestant: name, ...options }: ChannelListenOptions): Promise<number> {
     const start = await CONTESTANTS[name]()
-    contestant = await start({ channels, hasOwn })
+    contestant = await start({ channels: 1, channelsEach: 1, hasOwn: false, redisUrl: undefined, ...options })
     await contestant.listen()
     return portOf(contestant)
   },
@@ -67,7 +68,8 @@ const methods = {
   /** In one turn, and without waiting for anything. */
   publish: ({ messages, dataBytes }: Messages): void => publishTimes(running(), dataOf(dataBytes), messages),
   keep: async ({ messages, dataBytes }: Messages): Promise<string | undefined> =>
-    running().keep?.(dataOf(dataBytes), messages)
+    running().keep?.(dataOf(dataBytes), messages),
+  cursors: async (count: number): Promise<string[] | undefined> => running().cursors?.(count)
 }
 
 export type ChannelMethods = typeof methods

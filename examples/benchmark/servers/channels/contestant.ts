@@ -1,10 +1,14 @@
 import type { Contestant, StartContestant, Stream } from '../contestant.ts'
 
 export interface ChannelStartOptions {
-  /** Streams are spread over so many channels, one by one in the order in which they come. */
+  /** Streams are spread over so many channels, in the order in which they come. */
   channels: number
+  /** How many of them each stream of ours has. */
+  channelsEach: number
   /** Whether each stream also has a channel of its own, to which nothing is published. */
   hasOwn: boolean
+  /** Where ours keeps messages, if not in memory. */
+  redisUrl: string | undefined
 }
 
 /** A server whose streams get what is published. It adds nothing to what the contestant itself does. */
@@ -15,8 +19,10 @@ export interface ChannelContestant extends Contestant {
   publishTimes?(data: string, times: number): void
   /** Resolves when what was published has been written, where that is not so by the next turn. */
   written?(): Promise<void>
-  /** Keeps messages for clients that come back. @returns the id that these bring. */
+  /** Keeps so many messages for each client that comes back. @returns the id that these bring. */
   keep?(data: string, messages: number): Promise<string>
+  /** Ids that were told, each once, of messages that no client is to have. */
+  cursors?(count: number): Promise<string[]>
   /** Streams whose client takes nothing more. */
   stuck?(): number
   /** Tells how long each turn took in which something was written, where that is not `publish()` itself. */

@@ -1,7 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import eventStream, { type Channel, type SSEConnection } from '../../../../lib/index.ts'
+import eventStream, { type Channel, redisStore, type SSEConnection } from '../../../../lib/index.ts'
 import { LISTEN } from '../contestant.ts'
 import { OurStream } from '../ours.ts'
 import { fillUp } from '../workloads.ts'
@@ -9,7 +9,11 @@ import { type ChannelContestant, type ChannelStartOptions, PLAIN_ANSWER, PLAIN_P
 
 export async function start(options: ChannelStartOptions): Promise<ChannelContestant> {
   const app = Fastify()
-  await app.register(eventStream)
+  const { redisUrl } = options
+  await app.register(
+    eventStream,
+    redisUrl === undefined ? {} : { history: { store: redisStore({ url: redisUrl }) } }
+  )
   const channels = new OurChannels(app, options)
   app.get(PLAIN_PATH, async () => PLAIN_ANSWER)
   app.get('/', (request, reply) => channels.open(request, reply))
@@ -20,15 +24,19 @@ class OurChannels implements ChannelContestant {
   readonly #app: FastifyInstance
   readonly #channels: readonly Channel[]
   readonly #connections: readonly SSEConnection[][]
+  readonly #channelsEach: number
   readonly #hasOwn: boolean
+  /** What may be on its way to a store. */
+  #publishing: Promise<unknown>[] = []
   /** Of each channel that was published to: how many messages its last connection is to have. */
   readonly #due = new Map<number, number>()
   #opened = 0
 
-  constructor(app: FastifyInstance, { channels, hasOwn }: ChannelStartOptions) {
+  constructor(app: FastifyInstance, { channels, channelsEach, hasOwn }: ChannelStartOptions) {
     this.#app = app
     this.#channels = Array.from({ length: channels }, (_, i) => app.sse.channel(`channel-${i}`))
     this.#connections = this.#channels.map(() => [])
+    this.#channelsEach = channelsEach
     this.#hasOwn = hasOwn
   }
 
@@ -51,30 +59,44 @@ class OurChannels implements ChannelContestant {
   /** `/?fill` subscribes a client only when it takes nothing more, and keeps it for as long as it likes. */
   async open({ url }: FastifyRequest, reply: FastifyReply): Promise<void> {
     const number = this.#opened++
-    const index = number % this.#channels.length
+    const indexes = Array.from(
+      { length: this.#channelsEach },
+      (_, i) => (number * this.#channelsEach + i) % this.#channels.length
+    )
     const isFull = url === '/?fill'
     const connection = reply.sseStart(isFull ? { stallMs: false } : {})
     if (isFull) await fillUp(new OurStream(url, connection))
-    const { name } = this.#channel(index)
-    this.#app.sse.subscribe(connection, this.#hasOwn ? [name, `own-${number}`] : [name])
-    this.#connections[index]?.push(connection)
+    const names = indexes.map((index) => this.#channel(index).name)
+    this.#app.sse.subscribe(connection, this.#hasOwn ? [...names, `own-${number}`] : names)
+    for (const index of indexes) this.#connections[index]?.push(connection)
   }
 
   publish(data: string, channel: number): void {
     const due = this.#due.get(channel) ?? this.#lastOf(channel)?.messages ?? 0
     this.#due.set(channel, due + 1)
-    void this.#channel(channel).publish(data)
+    this.#publishing.push(this.#channel(channel).publish(data))
   }
 
   async written(): Promise<void> {
+    await Promise.all(this.#publishing.splice(0))
     for (const [channel, due] of this.#due) await reached(this.#lastOf(channel), due)
     this.#due.clear()
   }
 
   async keep(data: string, messages: number): Promise<string> {
     const cursor = await this.#channel(0).publish(data)
-    for (let i = 0; i < messages; i++) await this.#channel(0).publish(data)
+    const all = (messages * this.#channels.length) / this.#channelsEach
+    for (let i = 0; i < all; i++) await this.#channel(i % this.#channels.length).publish(data)
+    // None of them is the newest place, so that all clients are told theirs.
+    await this.cursors(1)
+    await this.#app.sse.cursor()
     return cursor
+  }
+
+  async cursors(count: number): Promise<string[]> {
+    const cursors: string[] = []
+    while (cursors.length < count) cursors.push(await this.#app.sse.channel('elsewhere').publish('x'))
+    return cursors
   }
 
   stuck(): number {
