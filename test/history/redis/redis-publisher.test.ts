@@ -45,25 +45,28 @@ t.test('publish() › what is refused for want of the script is sent again, in o
   t.same(sent, ['a', 'b', 'a', 'b', 'c'])
 })
 
-t.test('publish() › what is refused for want of the script waits for a connection, too, if there is none then', async (t) => {
-  await FakeClock.run(async (clock) => {
-    const publisher = new RedisPublisher<string>(
-      async () => {
-        publisher.stop()
-        throw NO_SCRIPT
-      },
-      () => {
-        throw new Error('there is no connection')
-      }
-    )
-    publisher.start()
-    const answer = t.rejects(publisher.publish('a'), NO_CONNECTION)
-    await nextTurn()
-    clock.advance(5_000)
-    await answer
-    t.same(clock.pending, { all: 0, withRef: 0 })
-  })
-})
+t.test(
+  'publish() › what is refused for want of the script waits for a connection, too, if there is none then',
+  async (t) => {
+    await FakeClock.run(async (clock) => {
+      const publisher = new RedisPublisher<string>(
+        async () => {
+          publisher.stop()
+          throw NO_SCRIPT
+        },
+        () => {
+          throw new Error('there is no connection')
+        }
+      )
+      publisher.start()
+      const answer = t.rejects(publisher.publish('a'), NO_CONNECTION)
+      await nextTurn()
+      clock.advance(5_000)
+      await answer
+      t.same(clock.pending, { all: 0, withRef: 0 })
+    })
+  }
+)
 
 t.test(
   'publish() › what was refused for want of the script does not come after what was taken',
