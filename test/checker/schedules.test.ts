@@ -1,13 +1,11 @@
-import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { judge } from './judge.ts'
 import { cases } from './schedules/cases.ts'
 import { known } from './schedules/known.ts'
-import { presentLibrary, storedLibrary } from './schedules/present-library.ts'
+import { presentLibrary } from './schedules/present-library.ts'
+import { noViolation, noViolationLate } from './schedules/properties.ts'
 import { runSchedule } from './schedules/run-schedule.ts'
-import { setups } from './schedules/setup.ts'
-import { schedules } from './schedules/steps.ts'
 import { textOf } from './violation.ts'
 
 /** FC_SEED=… repeats a run. */
@@ -23,34 +21,17 @@ t.test('schedules › those that once had a violation', async (t) => {
   }
 })
 
-/** Who is to be cut when something was lost comes back to a store that has it, for as long as memory is too small. */
-const roomy = setups.map((setup) => {
-  const isCut = setup.channels.some(({ slow }) => slow === 'disconnect')
-  return isCut ? { ...setup, limits: { ...setup.limits, maxTotalBytes: 67_108_864 } } : setup
-})
-const numbers = fc.infiniteStream(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }))
-
 t.test(`schedules › nor with a store that answers late (FC_SEED=${seed})`, async () => {
-  const property = fc.asyncProperty(roomy, schedules, numbers, async (setup, steps, random) => {
-    const run = await runSchedule(
-      storedLibrary(() => random.next().value),
-      setup,
-      steps
-    )
-    assert.equal(textOf(judge(run)), '')
-  })
-  await fc.assert(property, { seed, numRuns })
+  await fc.assert(noViolationLate(), { seed, numRuns })
 })
 
 t.test(`schedules › ${numRuns} of them have no violation (FC_SEED=${seed})`, async (t) => {
   let received = 0
   let gaps = 0
-  const property = fc.asyncProperty(setups, schedules, async (setup, steps) => {
-    const run = await runSchedule(presentLibrary, setup, steps)
-    const connections = run.clients.flat()
+  const property = noViolation(presentLibrary, ({ clients }) => {
+    const connections = clients.flat()
     received += connections.reduce((sum, connection) => sum + connection.received.length, 0)
     gaps += connections.reduce((sum, connection) => sum + (connection.gaps?.length ?? 0), 0)
-    assert.equal(textOf(judge(run)), '')
   })
   await fc.assert(property, { seed, numRuns })
   t.comment(`${received} blocks received, ${gaps} gaps`)

@@ -1,0 +1,105 @@
+/** Faults that are put into the library on purpose, to see that they are found. */
+
+/** One line of `lib/`, and what it is replaced by. It must be there once, without types, as whoever strips them leaves it. */
+export interface Break {
+  /** What goes wrong, as its users would tell it. */
+  readonly fault: string
+  readonly file: string
+  readonly line: string
+  readonly by: string
+}
+
+export const BREAKS = {
+  'lost-at-the-seam': {
+    fault: 'the first message after what is replayed is lost',
+    file: 'channel/shared-batches.ts',
+    line: 'if (entry === undefined || entry.place > upTo || bytes >= PIECE_BYTES) break',
+    by: 'if (entry === undefined || entry.place > upTo || bytes >= PIECE_BYTES) { last = entry?.place ?? last; break }'
+  },
+  'twice-after-a-return': {
+    fault: 'who comes back is given its last message again',
+    file: 'channel/last-event-id.ts',
+    line: 'return { place, exceptions, uncertainty }',
+    by: 'return { place: place - 1, exceptions, uncertainty }'
+  },
+  swapped: {
+    fault: 'the first two messages of a batch change places',
+    file: 'channel/shared-batches.ts',
+    line: 'text += withId(entry.cursor, entry.text)',
+    by: 'text = count === 1 ? withId(entry.cursor, entry.text) + text : text + withId(entry.cursor, entry.text)'
+  },
+  'gap-not-told': {
+    fault: 'who is behind goes on with what is kept, and is told nothing of what is not',
+    file: 'channel/live-subscription.ts',
+    line: 'if (window.dropped > after)',
+    by: 'if (window.dropped > Infinity)'
+  },
+  'gap-for-nothing': {
+    fault: 'who comes back is told a gap, though everything is kept',
+    file: 'channel/live-subscription.ts',
+    line: 'this.isIntact = window.dropped <= this.start',
+    by: "this.isIntact = window.dropped <= this.start; if (this.isReturning) this.dueGap ??= 'expired'"
+  },
+  'dropped-in-silence': {
+    fault: 'a limit drops messages, and nobody notes which',
+    file: 'history/window.ts',
+    line: 'if (entry.isKept) this.#dropped = entry.place',
+    by: ''
+  },
+  'limit-ignored': {
+    fault: 'more is kept than a channel may keep',
+    file: 'history/window.ts',
+    line: 'return count > 1 && (count > maxMessages || this.#bytes > maxBytes)',
+    by: 'return count > 1 && count > 2 * maxMessages'
+  },
+  'filter-ignored': {
+    fault: 'a filter is not asked',
+    file: 'channel/live-subscription.ts',
+    line: 'this.filter = given.filter',
+    by: 'this.filter = undefined'
+  },
+  'id-too-new': {
+    fault: 'a message comes with the id of the next one',
+    file: 'channel/shared-batches.ts',
+    line: 'text += withId(entry.cursor, entry.text)',
+    by: 'text += withId((window.at(index + count + 1) ?? entry).cursor, entry.text)'
+  },
+  "another's-id": {
+    fault: 'an id of another history is taken for one of its own',
+    file: 'history/place.ts',
+    line: 'return digits === undefined || of !== epoch ? undefined : Number.parseInt(digits, 36)',
+    by: 'return digits === undefined ? undefined : Number.parseInt(digits, 36)'
+  },
+  'channel-not-joined': {
+    fault: 'channels whose names begin alike share what is published',
+    file: 'history/history.ts',
+    line: 'const known = this.#windows.get(channel)',
+    by: "channel = channel.replace(/[&/].*$/, ''); const known = this.#windows.get(channel)"
+  },
+  'channel-left': {
+    fault: 'who has left a channel is given what comes in the next second',
+    file: 'channel/subscription-list.ts',
+    line: 'subscription.end = place',
+    by: 'subscription.end = place + 1_000_000'
+  },
+  'cut-inside': {
+    fault: 'another message is written into one that is half out',
+    file: 'connection/output.ts',
+    line: 'const batch = outbox?.isCut ? undefined : this.#feed?.take(limit)',
+    by: 'const batch = this.#feed?.take(limit)'
+  },
+  'end-too-early': {
+    fault: 'the farewell, and whatever is sent, does not wait for what was published before',
+    file: 'connection/output.ts',
+    line: 'outbox.appendAfter(this.#feed.head, frame)',
+    by: 'outbox.appendAfter(0, frame)'
+  },
+  'newest-left-out': {
+    fault: "of the messages of a key, slow: 'latest' leaves out the newest",
+    file: 'channel/selection.ts',
+    line: 'return channel.window.newestOf(entry.key) !== entry',
+    by: 'return channel.window.newestOf(entry.key) === entry'
+  }
+} as const satisfies Record<string, Break>
+
+export type BreakName = keyof typeof BREAKS

@@ -1,0 +1,98 @@
+/**
+ * Tries to show that the library breaks its promise: `npm run falsify [-- --seconds 60 --seed N]`. With `--break NAME`, or
+ * `--break all`, it is broken on purpose, to see that this is found.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { VIOLATIONS } from '../checker/violation.ts'
+import { findProgram, PROGRAMS, waysToHave } from '../helpers/programs.ts'
+import { BREAKS, type BreakName } from './breaks.ts'
+import { PARTS, type Part } from './parts.ts'
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '' },
+    seed: { type: 'string', default: '' },
+    break: { type: 'string' }
+  }
+})
+const seed = Number.parseInt(values.seed, 10) || Math.floor(Math.random() * 2 ** 31)
+const MAIN = fileURLToPath(import.meta.url)
+const names = Object.keys(BREAKS) as BreakName[]
+
+const code =
+  values.break === undefined
+    ? await tryAll(Number.parseInt(values.seconds, 10) || 60)
+    : await breakAll(namesOf(values.break), Number.parseInt(values.seconds, 10) || 30)
+// Clients that wait for ever do not end.
+process.exit(code)
+
+function namesOf(given: string): readonly BreakName[] {
+  if (given === 'all') return names
+  const name = names.find((known) => known === given)
+  if (name !== undefined) return [name]
+  throw new Error(`Expected --break to be all, or one of ${names.join(', ')}, got ${given}`)
+}
+
+/** @returns the exit code: 1 if there was a violation. */
+async function tryAll(seconds: number): Promise<number> {
+  say(
+    `What would be a violation:`,
+    ...Object.entries(VIOLATIONS).map(([kind, text]) => `  ${kind}: ${text}`),
+    ''
+  )
+  let failed = 0
+  const parts = PARTS.filter(({ needs }) => needs === undefined || process.env.BREAK === undefined)
+  for (const part of parts) if (!(await holds(part, seconds * part.share))) failed++
+  say(failed === 0 ? 'No violation was found.' : `VIOLATIONS in ${failed} of ${parts.length} parts.`)
+  say(`To repeat it: npm run falsify -- --seed ${seed} --seconds ${seconds}`)
+  return failed === 0 ? 0 : 1
+}
+
+async function holds({ name, title, needs, try: attempt }: Part, seconds: number): Promise<boolean> {
+  say(`${title}, for ${Math.ceil(seconds)} seconds.`)
+  if (needs !== undefined && findProgram(needs) === undefined) {
+    say(`  LEFT OUT, for want of ${PROGRAMS[needs].title}.`, ...waysToHave([needs]), '')
+    return true
+  }
+  const { tried, violations } = await attempt(seed, seconds * 1_000)
+  say(...tried.map((line) => `  ${line}`))
+  if (violations !== '') say(...`VIOLATION in ${name}\n${violations}`.split('\n').map((line) => `  ${line}`))
+  say('')
+  return violations === ''
+}
+
+/** @returns the exit code: 1 if a fault was not found. */
+async function breakAll(broken: readonly BreakName[], seconds: number): Promise<number> {
+  let missed = 0
+  for (const name of broken) {
+    say(`${name}: ${BREAKS[name].fault}`)
+    const isFound = await breakOne(name, seconds)
+    if (!isFound) missed++
+    say(isFound ? '  found' : '  NOT FOUND')
+  }
+  say('', `${broken.length - missed} of ${broken.length} faults were found. To repeat it: --seed ${seed}`)
+  return missed === 0 ? 0 : 1
+}
+
+/** In a process of its own. */
+async function breakOne(name: BreakName, seconds: number): Promise<boolean> {
+  const args = [...process.execArgv, MAIN, '--seed', String(seed), '--seconds', String(seconds)]
+  const child = spawn(process.execPath, args, { env: { ...process.env, BREAK: name } })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+    })
+  const [code] = await once(child, 'close')
+  const found = output.match(/^ {2}VIOLATION in .*\n.*$/gm) ?? []
+  say(...found.map((lines) => lines.replace(/VIOLATION in (.*)\n */, '$1: ')))
+  if (found.length === 0 && code !== 0) throw new Error(output)
+  return found.length > 0
+}
+
+function say(...lines: string[]): void {
+  for (const line of lines) console.log(line)
+}
