@@ -1,0 +1,3 @@
+import { follow, show } from './page.js'
+
+follow(new EventSource('/feed'), show)

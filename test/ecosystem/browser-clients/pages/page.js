@@ -1,0 +1,30 @@
+/** Shows what a client was told, in order. */
+export function show(text) {
+  const item = document.createElement('li')
+  item.textContent = text
+  document.body.append(item)
+}
+
+/** Resolves with all that is shown, when this is. */
+globalThis.upTo = (text) =>
+  new Promise((resolve) => {
+    const look = () => {
+      const shown = [...document.querySelectorAll('li')].map((item) => item.textContent)
+      if (shown.includes(text)) resolve(shown)
+    }
+    new MutationObserver(look).observe(document.body, { childList: true, subtree: true })
+    look()
+  })
+
+/** Tells what something like an `EventSource` is told, which gives up by itself or at the server's farewell. */
+export function follow(source, tell) {
+  source.addEventListener('message', ({ data }) => tell(data))
+  source.addEventListener('gap', ({ data }) => tell(`gap ${data}`))
+  source.addEventListener('error', () => {
+    if (source.readyState === EventSource.CLOSED) tell('closed')
+  })
+  source.addEventListener('close', () => {
+    source.close()
+    tell('closed')
+  })
+}
