@@ -12,19 +12,15 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import cookie from '@fastify/cookie'
 import fastifyStatic from '@fastify/static'
-import Fastify, { type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import eventStream, { redisStore } from '../lib/index.ts' // 'fastify-eventstream' in your project
 
 const { PORT = '3000', NODES = '1', REDIS_URL = '', WORD_MS = '60', LEASE_MS = '3000' } = process.env
 
-if (cluster.isPrimary && NODES !== '1') startNodes(Number(NODES), REDIS_URL || startRedis())
-else await startNode(REDIS_URL)
-
-async function startNode(url: string): Promise<void> {
-  const app = Fastify({ logger: true, forceCloseConnections: true })
+export default async function answers(app: FastifyInstance): Promise<void> {
   await app.register(cookie)
   await app.register(eventStream, {
-    ...(url !== '' && { history: { store: redisStore({ url }) } }),
+    ...(REDIS_URL !== '' && { history: { store: redisStore({ url: REDIS_URL }) } }),
     channels: { 'questions:*': { maxAgeMs: false, maxMessages: 100 } },
     runs: { keepEndedMs: 3_600_000, leaseMs: Number(LEASE_MS), maxPerKey: 1 },
     farewell: false
@@ -88,8 +84,6 @@ async function startNode(url: string): Promise<void> {
   })
 
   app.register(fastifyStatic, { root: join(import.meta.dirname, 'answers') })
-  process.once('SIGTERM', () => void app.close())
-  await app.listen({ port: Number(PORT) })
 
   /** Only the user's own: the name of an answer has the user, and a user is in the cookie. */
   async function runOf(request: FastifyRequest<{ Params: { id: string } }>) {
@@ -131,4 +125,17 @@ function startRedis(): string {
   const redis = spawn('redis-server', ['--port', '6390', '--save', ''], { stdio: 'ignore' })
   process.once('exit', () => redis.kill())
   return 'redis://localhost:6390'
+}
+
+/** By itself: `npx tsx examples/answers.ts`. */
+if (process.argv[1] === import.meta.filename) {
+  if (cluster.isPrimary && NODES !== '1') startNodes(Number(NODES), REDIS_URL || startRedis())
+  else await startNode()
+}
+
+async function startNode(): Promise<void> {
+  const app = Fastify({ logger: true, forceCloseConnections: true })
+  await app.register(answers)
+  process.once('SIGTERM', () => void app.close())
+  await app.listen({ port: Number(PORT) })
 }

@@ -5,34 +5,45 @@
 import { join } from 'node:path'
 import fastifyStatic from '@fastify/static'
 import { build } from 'esbuild'
-import Fastify from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import eventStream from '../lib/index.ts' // 'fastify-eventstream' in your project
 
-const app = Fastify({ logger: true })
-await app.register(eventStream)
+export default async function manyTabs(app: FastifyInstance): Promise<void> {
+  await app.register(eventStream)
 
-const news = app.sse.channel<{ news: string }>('news')
+  const news = app.sse.channel<{ news: string }>('news')
 
-app.get('/events', (_request, reply) => {
-  const sse = reply.sseStart()
-  sse.send({ retry: 1_000 })
-  news.subscribe(sse, { from: 'oldest' })
-})
+  app.get('/events', (_request, reply) => {
+    const sse = reply.sseStart()
+    sse.send({ retry: 1_000 })
+    news.subscribe(sse, { from: 'oldest' })
+  })
 
-const text = { type: 'string', pattern: '\\S', maxLength: 1_000 }
-const body = { type: 'object', required: ['text'], properties: { text } }
+  const text = { type: 'string', pattern: '\\S', maxLength: 1_000 }
+  const body = { type: 'object', required: ['text'], properties: { text } }
 
-app.post<{ Body: { text: string } }>('/news', { schema: { body } }, async ({ body: { text } }, reply) => {
-  const id = await news.publish({ event: 'news', data: text })
-  return reply.code(201).send({ id })
-})
+  app.post<{ Body: { text: string } }>('/news', { schema: { body } }, async ({ body: { text } }, reply) => {
+    const id = await news.publish({ event: 'news', data: text })
+    return reply.code(201).send({ id })
+  })
 
-app.get('/stats', async () => ({ streams: app.sse.stats().connections }))
+  app.get('/stats', async () => ({ streams: app.sse.stats().connections }))
 
-const root = join(import.meta.dirname, 'many-tabs')
-app.register(fastifyStatic, { root })
+  const root = join(import.meta.dirname, 'many-tabs')
+  app.register(fastifyStatic, { root })
 
-const page = await build({ entryPoints: [join(root, 'page.js')], bundle: true, format: 'esm', write: false })
-app.get('/page.js', (_request, reply) => reply.type('text/javascript').send(page.outputFiles[0]?.text))
+  const page = await build({
+    entryPoints: [join(root, 'page.js')],
+    bundle: true,
+    format: 'esm',
+    write: false
+  })
+  app.get('/page.js', (_request, reply) => reply.type('text/javascript').send(page.outputFiles[0]?.text))
+}
 
-await app.listen({ port: Number(process.env.PORT ?? 3000) })
+/** By itself: `npx tsx examples/many-tabs.ts`. */
+if (process.argv[1] === import.meta.filename) {
+  const app = Fastify({ logger: true })
+  await app.register(manyTabs)
+  await app.listen({ port: Number(process.env.PORT ?? 3000) })
+}

@@ -19,12 +19,12 @@ page.ask.addEventListener('submit', (event) => {
   page.question.value = ''
   void ask(crypto.randomUUID(), question)
 })
-page.cut.addEventListener('click', () => fetch('/cut', { method: 'POST' }).catch(() => {}))
+page.cut.addEventListener('click', () => fetch('cut', { method: 'POST' }).catch(() => {}))
 listen()
 
 /** The questions of all tabs. */
 function listen() {
-  const source = new EventSource('/questions')
+  const source = new EventSource('questions')
   source.addEventListener('open', () => setState('live'))
   source.addEventListener('question', ({ data }) => show(JSON.parse(data)))
   source.addEventListener('error', () => {
@@ -36,7 +36,7 @@ function listen() {
 /** Again with the same id is safe: there is one answer to it. */
 async function ask(id, question) {
   const headers = { 'content-type': 'application/json' }
-  const response = await fetch(`/answers/${id}`, {
+  const response = await fetch(`answers/${id}`, {
     method: 'PUT',
     headers,
     body: JSON.stringify({ question })
@@ -60,7 +60,7 @@ function show({ id, question }) {
   asked.textContent = question
   stop.addEventListener('click', () => {
     page.question.focus()
-    fetch(`/answers/${id}`, { method: 'DELETE' }).catch(() => {})
+    fetch(`answers/${id}`, { method: 'DELETE' }).catch(() => {})
   })
   again.addEventListener('click', async () => {
     page.question.focus()
@@ -74,7 +74,7 @@ function show({ id, question }) {
   function read() {
     text.textContent = ''
     setRunning(true, '')
-    const source = new EventSource(`/answers/${id}`)
+    const source = new EventSource(`answers/${id}`)
     source.addEventListener('node', ({ data }) => setRunning(true, `By process ${JSON.parse(data).pid}`))
     source.addEventListener('word', ({ data }) => {
       text.textContent += JSON.parse(data).word

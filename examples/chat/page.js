@@ -17,12 +17,12 @@ nameInput.value = sessionStorage.getItem('name') ?? `Guest ${Math.floor(100 + Ma
 nameInput.addEventListener('change', keepName)
 keepName()
 document.getElementById('rooms').append(...[...rooms.values()].map(({ element }) => element))
-document.getElementById('cut').addEventListener('click', () => fetch('/cut', { method: 'POST' }))
+document.getElementById('cut').addEventListener('click', () => fetch('cut', { method: 'POST' }))
 connect()
 
 /** An EventSource that comes back sends its last id by itself; a new one is given that of the last event it had. */
 function connect() {
-  const source = new EventSource(`/events?lastEventId=${encodeURIComponent(lastEventId)}`)
+  const source = new EventSource(`events?lastEventId=${encodeURIComponent(lastEventId)}`)
   const listen = (event, listener) => {
     source.addEventListener(event, (message) => {
       lastEventId = message.lastEventId

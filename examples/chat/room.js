@@ -29,7 +29,7 @@ export class Room {
   constructor(room, title, nameInput) {
     const { content } = document.getElementById('room')
     this.element = content.cloneNode(true).firstElementChild
-    this.#path = `/rooms/${room}`
+    this.#path = `rooms/${room}`
     this.#nameInput = nameInput
     this.#messages = this.element.querySelector('.messages')
     this.#typingLine = this.element.querySelector('.typing')
@@ -39,7 +39,7 @@ export class Room {
     this.element.setAttribute('aria-label', title)
     this.element.querySelector('h2').textContent = title
     this.#messages.parentElement.tabIndex = 0 // so that one can scroll it by key
-    this.#messages.setAttribute('aria-label', `What is said in the ${title}`)
+    this.#messages.parentElement.setAttribute('aria-label', `What is said in the ${title}`)
     this.#text.setAttribute('aria-label', `Message to the ${title}`)
     this.#text.placeholder = `Message to the ${title}`
     this.#text.addEventListener('input', () => this.#textOnInput())

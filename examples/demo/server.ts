@@ -1,13 +1,13 @@
 /**
- * `npm start`: this machine's vital signs, live. Every viewer is one event stream, and all share one reader. Whoever looks at
- * the metrics of the streams themselves has a second one.
+ * This machine's vital signs, live. Every viewer is one event stream, and all share one reader. Whoever looks at the metrics
+ * of the streams themselves has a second one. Start it with `npx tsx examples/demo/server.ts`.
  */
 import { randomUUID } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
-import Fastify from 'fastify'
-import eventStream from '../../lib/index.ts' // 'fastify-eventstream' in your project
+import Fastify, { type FastifyInstance } from 'fastify'
+import eventStream, { type AnyConnection } from '../../lib/index.ts' // 'fastify-eventstream' in your project
 import { type Metrics, MetricsReader } from './metrics.ts'
 import { type Machine, machine, type VitalSigns, VitalSignsReader } from './vital-signs.ts'
 
@@ -33,97 +33,95 @@ interface Welcome {
   time: number
 }
 
-const { PORT = '3000', HOST = 'localhost' } = process.env
-const app = Fastify({ logger: { level: 'warn' }, genReqId: () => randomUUID(), forceCloseConnections: true })
-await app.register(eventStream, {
-  retryMs: [1_000, 2_000],
-  farewell: (reason) => reason === 'shutdown' && { event: 'shutdown', data: 'The server is shutting down' }
-})
+export default async function dashboard(app: FastifyInstance): Promise<void> {
+  await app.register(eventStream, {
+    retryMs: [1_000, 2_000],
+    farewell: (reason) => reason === 'shutdown' && { event: 'shutdown', data: 'The server is shutting down' }
+  })
 
-const vitals = app.sse.channel<{ vitals: Reading }>('vitals', {
-  maxAgeMs: KEPT_MS,
-  onSubscribe: startReading
-})
-const metrics = app.sse.channel<{ metrics: Metrics }>('metrics', {
-  maxAgeMs: KEPT_MS,
-  onSubscribe: startReading
-})
-const reader = new VitalSignsReader(() => app.sse.stats())
-const metricsReader = new MetricsReader(
-  () => app.sse.stats(),
-  () => reader.now()
-)
-let timer: NodeJS.Timeout | undefined
-let readings = 0
-/** Metrics that nobody was there to see. They are published when somebody is, who then has the past minute at once. */
-let unseen: Metrics[] = []
-let readAlone = 0
+  const vitals = app.sse.channel<{ vitals: Reading }>('vitals', {
+    maxAgeMs: KEPT_MS,
+    onSubscribe: startReading
+  })
+  const metrics = app.sse.channel<{ metrics: Metrics }>('metrics', {
+    maxAgeMs: KEPT_MS,
+    onSubscribe: startReading
+  })
+  const reader = new VitalSignsReader(() => app.sse.stats())
+  const metricsReader = new MetricsReader(
+    () => app.sse.stats(),
+    () => reader.now()
+  )
+  const viewers = new Map<string, AnyConnection>()
+  let timer: NodeJS.Timeout | undefined
+  let readings = 0
+  /** Metrics that nobody was there to see. They are published when somebody is, who then has the past minute at once. */
+  let unseen: Metrics[] = []
+  let readAlone = 0
 
-app.get('/vital-signs', (request, reply) => {
-  const sse = reply.sseStart<{ welcome: Welcome }>()
-  const welcome = { viewer: request.id, machine, periodMs: PERIOD_MS, time: reader.now() }
-  sse.send({ event: 'welcome', data: welcome, retry: 2_000 })
-  vitals.subscribe(sse, { from: 'oldest' })
-})
+  app.get('/vital-signs', (_request, reply) => {
+    const viewer = randomUUID()
+    const sse = reply.sseStart<{ welcome: Welcome }>()
+    viewers.set(viewer, sse)
+    void sse.closed.then(() => viewers.delete(viewer))
+    const welcome = { viewer, machine, periodMs: PERIOD_MS, time: reader.now() }
+    sse.send({ event: 'welcome', data: welcome, retry: 2_000 })
+    vitals.subscribe(sse, { from: 'oldest' })
+  })
 
-app.get('/metrics', (_request, reply) => {
-  const sse = reply.sseStart()
-  sse.send({ retry: 2_000 })
-  metrics.subscribe(sse, { from: 'oldest' })
-})
+  app.get('/metrics', (_request, reply) => {
+    const sse = reply.sseStart()
+    sse.send({ retry: 2_000 })
+    metrics.subscribe(sse, { from: 'oldest' })
+  })
 
-/** Breaks a viewer's connection off as a bad network would, so that one can watch it come back. */
-app.post<{ Params: { viewer: string } }>('/cut/:viewer', async ({ params }, reply) => {
-  for (const sse of app.sse.connections) if (sse.request.id === params.viewer) sse.destroy()
-  reply.code(204)
-})
+  /** Breaks a viewer's connection off as a bad network would, so that one can watch it come back. */
+  app.post<{ Params: { viewer: string } }>('/cut/:viewer', async ({ params }, reply) => {
+    viewers.get(params.viewer)?.destroy()
+    reply.code(204)
+  })
 
-app.register(fastifyStatic, { root: join(import.meta.dirname, 'public') })
-app.register(fastifyStatic, {
-  root: dirname(fileURLToPath(import.meta.resolve('uplot'))),
-  prefix: '/uplot/',
-  decorateReply: false
-})
-app.addHook('onClose', async () => stopReading())
+  app.register(fastifyStatic, { root: join(import.meta.dirname, 'public') })
+  app.register(fastifyStatic, {
+    root: dirname(fileURLToPath(import.meta.resolve('uplot'))),
+    prefix: '/uplot/',
+    decorateReply: false
+  })
+  app.addHook('onClose', async () => stopReading())
 
-function startReading(): void {
-  readAlone = 0
-  if (timer !== undefined) return
-  reader.start()
-  metricsReader.start()
-  timer = setInterval(publishReading, PERIOD_MS)
+  function startReading(): void {
+    readAlone = 0
+    if (timer !== undefined) return
+    reader.start()
+    metricsReader.start()
+    timer = setInterval(publishReading, PERIOD_MS)
+  }
+
+  function stopReading(): void {
+    clearInterval(timer)
+    timer = undefined
+    reader.stop()
+    metricsReader.stop()
+  }
+
+  function publishReading(): void {
+    vitals.publish({ event: 'vitals', data: { ...reader.read(), viewers: vitals.size } })
+    if (++readings % READINGS_PER_METRICS === 0) publishMetrics()
+    readAlone = vitals.size + metrics.size === 0 ? readAlone + 1 : 0
+    if (readAlone === READ_ALONE) stopReading()
+  }
+
+  function publishMetrics(): void {
+    unseen = [...unseen, metricsReader.read()].slice(-KEPT_METRICS)
+    if (metrics.size === 0) return
+    metrics.publish(unseen.map((data) => ({ event: 'metrics' as const, data })))
+    unseen = []
+  }
 }
 
-function stopReading(): void {
-  clearInterval(timer)
-  timer = undefined
-  reader.stop()
-  metricsReader.stop()
-}
-
-function publishReading(): void {
-  vitals.publish({ event: 'vitals', data: { ...reader.read(), viewers: vitals.size } })
-  if (++readings % READINGS_PER_METRICS === 0) publishMetrics()
-  readAlone = vitals.size + metrics.size === 0 ? readAlone + 1 : 0
-  if (readAlone === READ_ALONE) stopReading()
-}
-
-function publishMetrics(): void {
-  unseen = [...unseen, metricsReader.read()].slice(-KEPT_METRICS)
-  if (metrics.size === 0) return
-  metrics.publish(unseen.map((data) => ({ event: 'metrics' as const, data })))
-  unseen = []
-}
-
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => app.close())
-
-try {
-  const address = await app.listen({ host: HOST, port: Number(PORT) })
-  const url = HOST === 'localhost' ? `http://localhost:${new URL(address).port}` : address
-  console.log(`This machine's vital signs: ${url}\nThe same in a terminal:      curl -N ${url}/vital-signs`)
-} catch (error) {
-  if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
-  console.error(`Port ${PORT} of ${HOST} is taken. Choose another one: PORT=${Number(PORT) + 1} npm start`)
-  process.exitCode = 1
-  await app.close()
+if (process.argv[1] === import.meta.filename) {
+  const app = Fastify({ logger: true, forceCloseConnections: true })
+  await app.register(dashboard)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void app.close())
+  await app.listen({ port: Number(process.env.PORT ?? 3000) })
 }

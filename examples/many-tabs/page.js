@@ -5,7 +5,7 @@ const page = Object.fromEntries(
 )
 const number = new Intl.NumberFormat('en')
 
-const stream = openSharedEventStream('/events', { onState: streamOnState })
+const stream = openSharedEventStream('events', { onState: streamOnState })
 stream.on('news', ({ data }) => append('said', data))
 stream.on('gap', () => {
   page.news.replaceChildren()
@@ -23,7 +23,7 @@ function streamOnState(state) {
 }
 
 async function showStreams() {
-  const { streams } = await (await fetch('/stats')).json()
+  const { streams } = await (await fetch('stats')).json()
   page.streams.textContent = number.format(streams)
 }
 
@@ -39,7 +39,7 @@ async function formOnSubmit(event) {
   page.problem.textContent = ''
   try {
     const headers = { 'content-type': 'application/json' }
-    const { ok, status } = await fetch('/news', { method: 'POST', headers, body: JSON.stringify({ text }) })
+    const { ok, status } = await fetch('news', { method: 'POST', headers, body: JSON.stringify({ text }) })
     if (!ok) throw new Error(`${status}`)
     page.text.value = ''
   } catch {

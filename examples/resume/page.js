@@ -23,13 +23,13 @@ let connections = 0
 let isBack = false
 
 page.scroller.tabIndex = 0 // so that one can scroll it by key
-page.start.addEventListener('click', () => fetch('/builds', { method: 'POST' }).catch(() => {}))
-page.cut.addEventListener('click', () => fetch('/cut', { method: 'POST' }).catch(() => {}))
+page.start.addEventListener('click', () => fetch('builds', { method: 'POST' }).catch(() => {}))
+page.cut.addEventListener('click', () => fetch('cut', { method: 'POST' }).catch(() => {}))
 connect()
 
 /** An EventSource that comes back sends its last id by itself; a new one is given that of the last line. */
 function connect() {
-  const source = new EventSource(`/log?lastEventId=${encodeURIComponent(lastEventId)}`)
+  const source = new EventSource(`log?lastEventId=${encodeURIComponent(lastEventId)}`)
   source.addEventListener('line', (message) => {
     lastEventId = message.lastEventId
     show(JSON.parse(message.data))

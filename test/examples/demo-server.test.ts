@@ -7,13 +7,6 @@ const DEMO = 'examples/demo/server.ts'
 t.test('demo › the server', async (demo) => {
   const { child, url } = await Child.listening(demo, DEMO)
 
-  await demo.test('says that its port is taken', async (t) => {
-    const { port } = new URL(url)
-    const second = new Child(t, DEMO, { PORT: port })
-    await second.until(new RegExp(`Port ${port} of localhost is taken`))
-    t.same(await second.exited, { code: 1, signal: null })
-  })
-
   await demo.test('reads nothing before the first viewer, and ends at Ctrl-C', async (t) => {
     const events = readEvents(await fetch(`${url}/vital-signs`), { timeoutMs: Infinity })
     const welcome = await events.next()

@@ -82,11 +82,11 @@ export const BREAKS = {
     line: 'subscription.end = place',
     by: 'subscription.end = place + 1_000_000'
   },
-  'cut-inside': {
-    fault: 'another message is written into one that is half out',
-    file: 'connection/output.ts',
-    line: 'const batch = outbox?.isCut ? undefined : this.#feed?.take(limit)',
-    by: 'const batch = this.#feed?.take(limit)'
+  'cut-before-its-data': {
+    fault: 'an id counts before the message that it comes with is there, and a cut falls between them',
+    file: 'wire/batch.ts',
+    line: 'return `id: ',
+    by: "text = '\\n' + text; return `id: "
   },
   'end-too-early': {
     fault: 'the farewell, and whatever is sent, does not wait for what was published before',

@@ -10,7 +10,7 @@ import { textOf, type Violation } from '../checker/violation.ts'
 import type { PROGRAMS } from '../helpers/programs.ts'
 
 /** What one part did, in words, and what the judge found. */
-export interface Outcome {
+interface Outcome {
   readonly tried: readonly string[]
   /** One a line. */
   readonly violations: string

@@ -44,14 +44,14 @@ let justReplayed = 0
 let gaps = 0
 
 page.copy.addEventListener('click', copyCommand)
-page.cut.addEventListener('click', () => fetch(`/cut/${page.cut.value}`, { method: 'POST' }))
+page.cut.addEventListener('click', () => fetch(`cut/${page.cut.value}`, { method: 'POST' }))
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => plots?.recolor())
 setInterval(tick, 250)
 connect()
 
 /** An EventSource that comes back sends its last id by itself; a new one is given that of the last reading. */
 function connect() {
-  source = new EventSource(`/vital-signs?lastEventId=${encodeURIComponent(lastEventId)}`)
+  source = new EventSource(`vital-signs?lastEventId=${encodeURIComponent(lastEventId)}`)
   source.addEventListener('welcome', ({ data }) => sourceOnWelcome(JSON.parse(data)))
   source.addEventListener('gap', (event) => sourceOnGap(JSON.parse(event.data), event.lastEventId))
   source.addEventListener('vitals', (event) => sourceOnVitals(JSON.parse(event.data), event.lastEventId))

@@ -95,7 +95,7 @@ function hide() {
 /** An EventSource that comes back sends its last id by itself; a new one is given that of the last reading. */
 function connect() {
   lastArrival = performance.now()
-  source = new EventSource(`/metrics?lastEventId=${encodeURIComponent(lastEventId)}`)
+  source = new EventSource(`metrics?lastEventId=${encodeURIComponent(lastEventId)}`)
   source.addEventListener('metrics', (event) => sourceOnMetrics(JSON.parse(event.data), event.lastEventId))
   source.addEventListener('error', sourceOnError)
 }

@@ -1,4 +1,4 @@
-import uPlot from '/uplot/uPlot.esm.js'
+import uPlot from './uplot/uPlot.esm.js'
 
 /** How far back the plots go. */
 const WINDOW_S = 60

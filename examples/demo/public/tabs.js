@@ -52,5 +52,5 @@ function select(tab) {
     panel.hidden = !isSelected
     panel.dispatchEvent(new Event(isSelected ? 'show' : 'hide'))
   }
-  curl.textContent = `curl -N ${location.origin}${tab.dataset.stream}`
+  curl.textContent = `curl -N ${new URL(tab.dataset.stream, document.baseURI)}`
 }

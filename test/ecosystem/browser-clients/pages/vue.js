@@ -1,7 +1,7 @@
 import { createApp, h, onUnmounted, ref } from 'vue'
 import { follow } from './page.js'
 
-function feedOf(url) {
+function useFeed(url) {
   const told = ref([])
   const source = new EventSource(url)
   follow(source, (text) => told.value.push(text))
@@ -11,7 +11,7 @@ function feedOf(url) {
 
 const Feed = {
   setup() {
-    const told = feedOf('/feed')
+    const told = useFeed('/feed')
     return () => told.value.map((text) => h('li', text))
   }
 }
