@@ -129,26 +129,29 @@ t.test('Subscription › a gap', async (t) => {
     }
   })
 
-  t.test('of a channel that has not caught up skips what another one gives that has not, either', async (t) => {
-    const bench = new ChannelBench({ channels: { b: { maxMessages: 1 } } })
-    const [start = ''] = await bench.publishEach('c0')
-    await bench.publishEach('a1')
-    await bench.channels.publish(['a', 'b'], 'both')
-    const [place = ''] = await bench.publishEach('c2')
-    await bench.publishEach('a3', 'b4', 'a5', 'b6', 'a7')
-    const [digits] = start.split('-')
-    const brought = `${place}&${hashOf('a')}=${digits}&${hashOf('b')}=${digits}`
-    const expected = ['a1', 'both', 'a3', '!b expired', 'a5', 'b6', 'a7']
-    for (const channels of [
-      ['a', 'b'],
-      ['b', 'a']
-    ]) {
-      const reader = bench.subscribed(channels, brought)
-      bench.endTurn()
-      t.same(reader.told, expected)
-      for (const [i, id] of reader.ids.entries()) t.same(bench.given(channels, id), expected.slice(i + 1))
+  t.test(
+    'of a channel that has not caught up skips what another one gives that has not, either',
+    async (t) => {
+      const bench = new ChannelBench({ channels: { b: { maxMessages: 1 } } })
+      const [start = ''] = await bench.publishEach('c0')
+      await bench.publishEach('a1')
+      await bench.channels.publish(['a', 'b'], 'both')
+      const [place = ''] = await bench.publishEach('c2')
+      await bench.publishEach('a3', 'b4', 'a5', 'b6', 'a7')
+      const [digits] = start.split('-')
+      const brought = `${place}&${hashOf('a')}=${digits}&${hashOf('b')}=${digits}`
+      const expected = ['a1', 'both', 'a3', '!b expired', 'a5', 'b6', 'a7']
+      for (const channels of [
+        ['a', 'b'],
+        ['b', 'a']
+      ]) {
+        const reader = bench.subscribed(channels, brought)
+        bench.endTurn()
+        t.same(reader.told, expected)
+        for (const [i, id] of reader.ids.entries()) t.same(bench.given(channels, id), expected.slice(i + 1))
+      }
     }
-  })
+  )
 
   t.test("with afterGap: 'now' leads to the next message", async (t) => {
     const { bench, channel, comeBack, lost } = await withLost({ afterGap: 'now' })
