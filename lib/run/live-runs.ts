@@ -321,7 +321,9 @@ export class LiveRuns implements Runs, LiveRunHost {
       }
       const token = randomBytes(TOKEN_BYTES).toString('hex')
       const over = (await leases?.takeOver(token, this.#options.leaseMs)) ?? []
-      await Promise.all(over.map((lease) => this.#endLost(lease, token)))
+      const isOwn = ({ channel, place }: TakenLease): boolean =>
+        own.some((run) => run.channel.name === channel && run.begin === place)
+      await Promise.all(over.map((lease) => this.#endLost(lease, token, isOwn(lease))))
       this.#hasFailed = false
     } catch (err) {
       if (!this.#hasFailed && !this.#history.closing.aborted)
@@ -332,14 +334,18 @@ export class LiveRuns implements Runs, LiveRunHost {
     }
   }
 
-  /** If it cannot, its lease is over again, and somebody else does. */
-  async #endLost({ channel: full, place, note }: TakenLease, token: string): Promise<void> {
+  /**
+   * If it cannot, its lease is over again, and somebody else does.
+   *
+   * @param isOwn whether the run was here, and tells by itself that it is lost.
+   */
+  async #endLost({ channel: full, place, note }: TakenLease, token: string, isOwn: boolean): Promise<void> {
     const name = nameOf(full)
     const channel = this.channels.ofRun(name)
     const key = formatEnd({ state: 'lost', begin: place, reason: undefined })
     const frame = { text: note, byteLength: Buffer.byteLength(note), key }
     const { isEnded } = await this.channels.append(channel, [frame], { isEnd: true, token })
-    if (isEnded) return
+    if (isEnded || isOwn) return
     this.#tell(name, 'lost', undefined, undefined)
     this.log.warn({ eventStream: { run: name, state: 'lost' } }, 'run lost')
   }

@@ -211,6 +211,21 @@ t.test('Run › over several servers', async (t) => {
     t.ok(before.length > 1)
   })
 
+  t.test('tells once that it is lost when its server finds that by itself', async (t) => {
+    const app = await node(t, redis.url, { runs: { leaseMs: 500 } })
+    const { run } = await app.sse.runs.start('a', waiting)
+    const told = untilTold(t, 'a', 'lost')
+    await run.read().next()
+    await redis.command('ZADD', 'eventstream:{0}:leases', '0', 'sse-run:a')
+    t.equal(await run.ended, 'lost')
+    t.same(await allOf(run), ['waiting', '{"state":"lost"}'])
+    t.equal((await app.sse.runs.start('a', () => ['again'], { restart: true })).created, true)
+    t.same(
+      (await told).map(({ state }) => state).filter((state) => state === 'lost'),
+      ['lost']
+    )
+  })
+
   t.test('is lost, and says so itself, when Redis has forgotten who has it', async (t) => {
     const [one, other] = [await node(t, redis.url), await node(t, redis.url)]
     const go = deferred()
