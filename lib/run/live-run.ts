@@ -176,7 +176,7 @@ export function endFrame(
 ): KeyedFrame {
   const key = formatEnd(end)
   try {
-    const message = make(end.state, error)
+    const message = make(end.state, error, end.reason)
     if (message !== undefined) return { ...channels.frameOf(channel, message as Publishable), key }
   } catch (err) {
     log.error({ err, channel: channel.name }, 'the end of a run could not be made')

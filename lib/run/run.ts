@@ -26,8 +26,12 @@ export type RunSource<Given> = (context: {
   readonly signal: AbortSignal
 }) => Given | Promise<Given>
 
-/** Makes the last message of a run. */
-export type RunEnd = (state: RunEndState, error: unknown) => Message | string | undefined
+/** Makes the last message of a run. The error is that of `'failed'`, the reason that of `'stopped'`. */
+export type RunEnd = (
+  state: RunEndState,
+  error: unknown,
+  reason: string | undefined
+) => Message | string | undefined
 
 export interface RunOptions {
   /**

@@ -208,6 +208,12 @@ async function suite(t: Test, options: () => EventStreamOptions): Promise<void> 
     const { run } = await app.sse.runs.start('a', () => ['1'], {
       end: (state) => ({ event: 'bye', data: state })
     })
+    const { run: stopped } = await app.sse.runs.start('c', waiting, {
+      end: (state, _error, reason) => ({ data: { state, reason } })
+    })
+    await stopped.stop('enough')
+    await stopped.ended
+    t.same(JSON.parse((await allOf(stopped)).at(-1) ?? ''), { state: 'stopped', reason: 'enough' })
     const { run: none } = await app.sse.runs.start('b', () => ['1'], { end: () => undefined })
     t.same(await Promise.all([run.ended, none.ended]), ['done', 'done'])
     t.same(await allOf(run), ['1', 'bye: done'])
@@ -344,10 +350,11 @@ t.test('Run › in memory', async (t) => {
       yield 'two'
     })
     const { run: never } = await app.sse.runs.start('never', waiting)
+    const { run: deaf } = await app.sse.runs.start('deaf', () => new Promise<string[]>(() => {}))
     const reading = Promise.all([allOf(run), allOf(never)])
     const closing = app.close()
     isClosing = true
-    t.same(await Promise.all([run.ended, never.ended]), ['done', 'stopped'])
+    t.same(await Promise.all([run.ended, never.ended, deaf.ended]), ['done', 'stopped', 'stopped'])
     await closing
     t.same(await reading, [
       ['one', 'two', `end: ${DONE}`],
