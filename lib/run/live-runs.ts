@@ -46,6 +46,8 @@ interface Found {
   readonly endPlace: Place | undefined
 }
 
+type EndMessage = Pick<StoredMessage, 'key' | 'place'>
+
 /** The runs of one registration of the plugin. */
 export class LiveRuns implements Runs, LiveRunHost {
   readonly channels: Channels
@@ -165,7 +167,7 @@ export class LiveRuns implements Runs, LiveRunHost {
   }
 
   async endOf(channel: LiveChannel): Promise<EndedRun | undefined> {
-    return parseEnd((await this.#endMessage(channel))?.key ?? '')
+    return parseEnd((await this.#look(channel)).end?.key ?? '')
   }
 
   runOnEnd(run: LiveRun, { state, reason }: EndedRun, error: unknown): void {
@@ -252,23 +254,23 @@ export class LiveRuns implements Runs, LiveRunHost {
   async #find(channel: LiveChannel): Promise<Found | undefined> {
     const own = this.#own.get(nameOf(channel.name))
     if (own !== undefined) return { begin: own.begin, end: undefined, endPlace: undefined }
-    const lease = (await this.#history.leases?.look(channel.name))?.lease
+    const { lease, end: message } = await this.#look(channel)
     if (lease !== undefined) {
       channel.first = lease.place
       return { begin: lease.place, end: undefined, endPlace: undefined }
     }
-    const message = await this.#endMessage(channel)
     const end = message && parseEnd(message.key)
     if (end === undefined) return undefined
     channel.first = end.begin
     return { begin: end.begin, end, endPlace: message?.place }
   }
 
-  async #endMessage(channel: LiveChannel): Promise<Pick<StoredMessage, 'key' | 'place'> | undefined> {
+  /** The lease and the end of a channel, both of one moment: there is always one of them while a run is started again. */
+  async #look(channel: LiveChannel): Promise<{ lease?: TakenLease; end?: EndMessage | undefined }> {
     const { leases } = this.#history
-    if (leases !== undefined) return (await leases.look(channel.name)).end
+    if (leases !== undefined) return await leases.look(channel.name)
     const { messages, isEnded } = (await this.#history.read(channel.name)) ?? channel.window.all()
-    return isEnded ? messages.at(-1) : undefined
+    return { end: isEnded ? messages.at(-1) : undefined }
   }
 
   #refusal(key: string | undefined): Error | undefined {

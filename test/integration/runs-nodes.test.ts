@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/history/redis/redis-store.ts'
-import type { EventStreamOptions, Run, RunEvent } from '../../lib/index.ts'
+import type { EventStreamOptions, Run, RunEvent, StoreLeases } from '../../lib/index.ts'
 import { runChannel } from '../../lib/run/diagnostics.ts'
 import { RedisServer } from '../helpers/programs/redis-server.ts'
 import { RawClient } from '../helpers/raw-client.ts'
@@ -209,6 +209,22 @@ t.test('Run › over several servers', async (t) => {
     t.equal(await again.run.ended, 'done')
     t.same(await allOf(again.run), ['another', 'one', '{"state":"done"}'])
     t.ok(before.length > 1)
+  })
+
+  t.test('is there all the time while it is started again', async (t) => {
+    const store = redisStore({ url: redis.url })
+    const [one, other] = [await node(t, redis.url, { history: { store } }), await node(t, redis.url)]
+    const failed = await other.sse.runs.start('a', () => Promise.reject(new Error('it fails')))
+    await failed.run.ended
+    const leases = store.leases as StoreLeases
+    const look = leases.look
+    leases.look = async (channel) => {
+      leases.look = look
+      const looked = await leases.look(channel)
+      await other.sse.runs.start('a', waiting, { restart: true })
+      return looked
+    }
+    t.not(await one.sse.runs.get('a'), undefined)
   })
 
   t.test('tells once that it is lost when its server finds that by itself', async (t) => {
