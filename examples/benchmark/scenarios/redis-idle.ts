@@ -33,7 +33,7 @@ async function run(context: Context): Promise<Row[]> {
       return [
         { ...perSecond, goal: atMost(MAX_PER_SECOND, perSecond.samples, '') },
         ...Object.entries(used).map(([name, { userUs, systemUs }]) =>
-          row(`CPU of the ${name} per second`, 'ms', (userUs + systemUs) / 1_000)
+          row(`CPU per second, ${name}`, 'ms', (userUs + systemUs) / 1_000)
         )
       ]
     })
