@@ -22,7 +22,8 @@ export class Followed {
   /** Those that were looked at last are at the end. */
   #round: string[] = []
   #isReady = false
-  #isFlushing = false
+  /** Of the connection that is asked. */
+  #flushing: symbol | undefined
 
   constructor(subscribe: (names: readonly string[], isWanted: boolean) => Promise<void>) {
     this.#subscribe = subscribe
@@ -108,16 +109,26 @@ export class Followed {
     return previous === head || place <= head
   }
 
-  /** The connection has all that are followed now. */
-  confirmAll(): void {
+  /** A new connection has these. What it tells of them counts, also if one was given up and followed again meanwhile. */
+  confirm(names: Iterable<string>): void {
+    for (const name of names) {
+      const state = this.#states.get(name)
+      if (state === undefined) continue
+      confirm(state)
+      this.#changed.delete(name)
+    }
+  }
+
+  /** That connection can be asked for others. */
+  goOn(): void {
     this.#isReady = true
-    for (const [name, state] of this.#states) if (!this.#changed.has(name)) confirm(state)
-    if (this.#changed.size > 0) void this.#flush()
+    void this.#flush()
   }
 
   /** There is no connection any more: all are subscribed with the next one. */
   breakOff(): void {
     this.#isReady = false
+    this.#flushing = undefined
   }
 
   /** Some of them, in turn. */
@@ -133,10 +144,11 @@ export class Followed {
 
   /** One after the other: libraries lose count of who asks for a channel again before they have had their answers. */
   async #flush(): Promise<void> {
-    if (this.#isFlushing) return
-    this.#isFlushing = true
-    while (this.#isReady && this.#changed.size > 0) await this.#askForChanged()
-    this.#isFlushing = false
+    if (this.#flushing !== undefined) return
+    const flushing = Symbol('flushing')
+    this.#flushing = flushing
+    while (this.#flushing === flushing && this.#isReady && this.#changed.size > 0) await this.#askForChanged()
+    if (this.#flushing === flushing) this.#flushing = undefined
   }
 
   async #askForChanged(): Promise<void> {

@@ -68,6 +68,8 @@ class RedisStore implements Store, PairListener {
   /** While connections are made, what is told waits. */
   #isHolding = true
   #held: [string, string][] = []
+  /** What the connection was asked for when it was made. */
+  #subscribed: readonly string[] = []
   #timer: NodeJS.Timeout | undefined
   #isProbing = false
   #isProbeDue = false
@@ -232,6 +234,7 @@ class RedisStore implements Store, PairListener {
     this.#epoch = epoch
     this.#move(place)
     for (const [name, head] of missed.ends) this.#followed.setHead(name, head)
+    this.#subscribed = names
     if (this.#listener !== undefined) tellMissed(this.#listener, missed, place)
     if (wasOpen && !isSame) this.#tellFork(new Set(names), place)
   }
@@ -247,10 +250,11 @@ class RedisStore implements Store, PairListener {
     this.#heardAt = performance.now()
     const held = this.#held
     this.#isHolding = false
+    this.#followed.confirm(this.#subscribed)
     for (const [name, body] of held) this.pairOnMessage(name, body)
     // One of them may have told that something is missing.
     if (this.#pair.links === undefined) return
-    this.#followed.confirmAll()
+    this.#followed.goOn()
     this.#publisher.start()
     this.#opened.resolve(this.#mark)
   }

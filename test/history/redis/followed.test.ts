@@ -16,7 +16,7 @@ t.test('add() › resolves when a connection has the channel', async (t) => {
   })
   const first = followed.add('a')
   t.equal(followed.add('a'), first)
-  followed.confirmAll()
+  followed.goOn()
   await first
   t.same(asked, [
     [['a'], true],
@@ -38,7 +38,8 @@ t.test('add() › resolves when a connection has the channel', async (t) => {
   await nextTurn()
   t.equal(await hasSettled(second), false)
   followed.breakOff()
-  followed.confirmAll()
+  followed.confirm(followed.names)
+  followed.goOn()
   await second
 
   // A connection that breaks before they are asked for.
@@ -48,7 +49,7 @@ t.test('add() › resolves when a connection has the channel', async (t) => {
   await nextTurn()
   t.same(asked, [])
   fails = false
-  followed.confirmAll()
+  followed.goOn()
   await third
 })
 
@@ -59,7 +60,7 @@ t.test('isTold() › only from when a channel is followed again', async (t) => {
     for (const resolve of answers.splice(0)) resolve()
     await nextTurn()
   }
-  followed.confirmAll()
+  followed.goOn()
   t.equal(followed.isTold('a'), false)
   void followed.add('a')
   await nextTurn()
@@ -84,7 +85,7 @@ t.test('asks for no change before it knows what became of the one before', async
     for (const name of names) asked.push([name, isWanted])
     return names.length === 0 ? Promise.resolve() : new Promise((resolve) => answers.push(resolve))
   })
-  followed.confirmAll()
+  followed.goOn()
   const first = followed.add('a')
   await nextTurn()
   followed.remove('a')
@@ -103,6 +104,33 @@ t.test('asks for no change before it knows what became of the one before', async
   ])
   answers.shift()?.()
   await again
+})
+
+t.test('confirm() › also what was followed while the connection was made', async (t) => {
+  const asked: string[] = []
+  const followed = new Followed(async (names) => void asked.push(...names))
+  const first = followed.add('a')
+  const second = followed.add('b')
+  followed.confirm(['a', 'not followed'])
+  await first
+  t.equal(followed.isTold('a'), true, 'so that nothing is missing when it has come to where it was found')
+  t.equal(followed.isTold('b'), false)
+  followed.goOn()
+  await second
+  t.same(asked, ['b'])
+})
+
+t.test('a connection that breaks before it has answered keeps the next one from nothing', async (t) => {
+  let asked = 0
+  const followed = new Followed(() => (asked++ < 2 ? new Promise<void>(() => {}) : Promise.resolve()))
+  followed.goOn()
+  void followed.add('a')
+  await nextTurn()
+  followed.breakOff()
+  followed.confirm(['a'])
+  followed.goOn()
+  await followed.add('b')
+  t.equal(followed.isTold('b'), true)
 })
 
 t.test('hearNext() › whether anything is missing', async (t) => {
