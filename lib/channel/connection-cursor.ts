@@ -511,7 +511,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
         return undefined
       }
       if (dueGap !== undefined && dueGap !== 'uncertain') continue
-      subscription.skipTo(place)
+      subscription.skipGap(place, this.#place)
       if (place > this.#place) subscription.at = undefined
       if (afterGap === 'now') subscription.start = this.head
     }

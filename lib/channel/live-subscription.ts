@@ -82,6 +82,9 @@ export interface Item {
 /** The place of a gap that is told before anything else. */
 export const FIRST: Place = 1
 
+/** How many of the spans before gaps are remembered. */
+const MAX_SPANS = 32
+
 /** What a connection is given of one channel: what is after one place of the history, and at or before another. */
 export class LiveSubscription implements Subscription, Readership {
   readonly channel: SubscribedChannel
@@ -112,6 +115,8 @@ export class LiveSubscription implements Subscription, Readership {
   isLoading: boolean
   /** While its connection is behind: which messages are the newest of their keys. */
   newest: NewestOfKeys | undefined
+  /** What was given before gaps: what came after one place, until another. */
+  #spans: (readonly [after: Place, until: Place])[] | undefined
 
   constructor(
     channel: SubscribedChannel,
@@ -192,6 +197,21 @@ export class LiveSubscription implements Subscription, Readership {
     const { window } = this.channel
     if (!window.isEnded || this.isLoading || this.dueGap !== undefined) return false
     return this.next(place) === undefined
+  }
+
+  /** There is a gap until a place. @param given as for `next()`. */
+  skipGap(place: Place, given: Place): void {
+    const until = this.at ?? given
+    if (until > this.start) {
+      this.#spans = [...(this.#spans ?? []), [this.start, until] as const].slice(-MAX_SPANS)
+    }
+    this.skipTo(place)
+  }
+
+  /** Whether what it covers was given up to a place and beyond. */
+  hasPassed(place: Place): boolean {
+    if (this.start < place && place <= Math.min(this.at ?? Infinity, this.end)) return true
+    return this.#spans?.some(([after, until]) => after < place && place <= until) ?? false
   }
 
   /** What is at or before a place is not given. */

@@ -57,9 +57,8 @@ export class Selection {
     const { place, channels } = entry
     if (channels.length === 1) return false
     for (const subscription of this.#list) {
-      const { at = Infinity, start, end, channel } = subscription
-      const isPast = start < place && place <= Math.min(at, end)
-      if (isPast && channels.includes(channel.name) && this.#chooses(subscription, entry)) return true
+      if (!subscription.hasPassed(place) || !channels.includes(subscription.channel.name)) continue
+      if (this.#chooses(subscription, entry)) return true
     }
     return false
   }

@@ -120,9 +120,11 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
   nextItems(place: Place): Item[] {
     const items: Item[] = []
     let isCatchingUp = false
+    let isLoading = false
     let next: LiveSubscription | undefined
     for (let subscription = this.#listed; subscription !== undefined; subscription = next) {
       next = subscription.nextListed
+      isLoading ||= subscription.isLoading
       if (subscription.isLoading) continue
       const item = this.#nextOf(subscription, place)
       if (item === undefined) continue
@@ -130,7 +132,7 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
       isCatchingUp ||= subscription.at !== undefined && item.place <= place
     }
     if (!isCatchingUp) {
-      this.forgetEnded()
+      if (!isLoading) this.forgetEnded()
       return items
     }
     return items.filter((item) => item.place <= place || item.place === FIRST)
