@@ -16,15 +16,21 @@ globalThis.upTo = (text) =>
     look()
   })
 
-/** Tells what something like an `EventSource` is told, which gives up by itself or at the server's farewell. */
+/** Tells what something like an `EventSource` is told, until it gives up by itself or at the server's farewell. */
 export function follow(source, tell) {
+  let isClosed = false
+  const close = () => {
+    // In Firefox, sse.js may tell an event again while it is closed.
+    if (!isClosed) tell('closed')
+    isClosed = true
+  }
   source.addEventListener('message', ({ data }) => tell(data))
   source.addEventListener('gap', ({ data }) => tell(`gap ${data}`))
   source.addEventListener('error', () => {
-    if (source.readyState === EventSource.CLOSED) tell('closed')
+    if (source.readyState === EventSource.CLOSED) close()
   })
   source.addEventListener('close', () => {
     source.close()
-    tell('closed')
+    close()
   })
 }
