@@ -7,7 +7,9 @@ import { launchChromium } from '../helpers/programs/chromium.ts'
 import { RedisServer } from '../helpers/programs/redis-server.ts'
 
 const ANSWERS = 'examples/answers.ts'
-const LONG = 'why? '.repeat(40).trim()
+/** Its answer takes some seconds, and that to the other one takes minutes: it is stopped. */
+const SOME = 'why? '.repeat(40).trim()
+const LONG = 'why? '.repeat(2_000).trim()
 
 function wholeAnswerTo(question: string): string {
   return `You asked: ${question} `.repeat(8)
@@ -34,11 +36,15 @@ async function untilLive(page: Page): Promise<void> {
 
 /** Resolves with the path of the answer, when the first word of it is there. */
 async function ask(page: Page, question: string): Promise<string> {
+  const count = await page.locator('li').count()
   const asked = page.waitForRequest((request) => request.method() === 'PUT')
   await page.locator('#question').fill(question)
   await page.locator('#question').press('Enter')
   const path = new URL((await asked).url()).pathname
-  await answerOf(page, 'running').getByText('You asked:').waitFor()
+  await page
+    .locator(`li:nth-child(${count + 1})`)
+    .getByText('You asked:')
+    .waitFor()
   return path
 }
 
@@ -71,23 +77,23 @@ t.test('examples › answers › in a browser', async (answers) => {
   const complaints = complaintsOf(ann)
 
   await answers.test('an answer goes on while its page is loaded again', async (t) => {
-    await ask(ann, LONG)
+    await ask(ann, SOME)
     await ann.reload()
-    t.equal(await textOf(ann, 'done'), wholeAnswerTo(LONG))
+    t.equal(await textOf(ann, 'done'), wholeAnswerTo(SOME))
     t.equal(child.output.match(/"msg":"run started"/g)?.length, 1)
   })
 
   await answers.test('the connection may break', async (t) => {
-    await ask(ann, LONG)
+    await ask(ann, SOME)
     const isBack = ann.waitForRequest(/answers/)
     await ann.locator('#cut').click()
     await isBack
-    t.equal(await textOf(ann, 'done'), wholeAnswerTo(LONG))
+    t.equal(await textOf(ann, 'done'), wholeAnswerTo(SOME))
   })
 
   await answers.test('a second tab has the same, and stops it for both', async (t) => {
     const tab = await openTab(ann)
-    t.equal(await textOf(tab, 'done'), wholeAnswerTo(LONG))
+    t.equal(await textOf(tab, 'done'), wholeAnswerTo(SOME))
     await ask(ann, LONG)
     await answerOf(tab, 'running').waitFor()
     await ann.locator('#question').fill('meanwhile?')
@@ -113,11 +119,11 @@ t.test('examples › answers › in a browser', async (answers) => {
   })
 
   await answers.test('nobody else reads or stops it', async (t) => {
-    const path = await ask(ann, LONG)
+    const path = await ask(ann, SOME)
     const eve = await come(browser, url)
     t.equal(await eve.locator('li').count(), 0)
     t.same([await statusOf(eve, 'GET', path), await statusOf(eve, 'DELETE', path)], [404, 404])
-    t.equal(await textOf(ann, 'done'), wholeAnswerTo(LONG))
+    t.equal(await textOf(ann, 'done'), wholeAnswerTo(SOME))
     await eve.close()
   })
 
@@ -136,7 +142,7 @@ t.test('examples › answers › in a browser', async (answers) => {
 t.test('examples › answers › whose server is killed, is told to be lost', async (t) => {
   const redis = await RedisServer.start()
   t.teardown(() => redis.stop())
-  const env = { NODES: '2', REDIS_URL: redis.url, WORD_MS: '10', LEASE_MS: '500' }
+  const env = { NODES: '2', REDIS_URL: redis.url, WORD_MS: '10' }
   const { url, child } = await Child.listening(t, ANSWERS, env)
   await child.until(/(Server listening[\s\S]*){2}/)
   const page = await come(await launchChromium(t), url)
@@ -146,5 +152,7 @@ t.test('examples › answers › whose server is killed, is told to be lost', as
   t.ok(wholeAnswerTo(LONG).startsWith(half ?? '?'))
   t.equal(await noteOf(page), 'The rest is lost: its server is gone.')
   await page.locator('li:last-child .again').press('Enter')
-  t.equal(await textOf(page, 'done'), wholeAnswerTo(LONG))
+  await answerOf(page, 'running').getByText('You asked:').waitFor()
+  await page.locator('li:last-child .stop').click()
+  await answerOf(page, 'stopped').waitFor()
 })
