@@ -175,7 +175,7 @@ t.test(
       const client = RawClient.get(port, '/')
       client.socket.pause()
       t.teardown(() => client.socket.destroy())
-      await until(() => started.length > before)
+      await until(() => started.length > before && started.at(-1)?.state === 'open')
       return client
     }
     await open()
