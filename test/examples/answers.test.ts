@@ -7,9 +7,9 @@ import { launchChromium } from '../helpers/programs/chromium.ts'
 import { RedisServer } from '../helpers/programs/redis-server.ts'
 
 const ANSWERS = 'examples/answers.ts'
-/** Its answer takes some seconds, and that to the other one takes minutes: it is stopped. */
-const SOME = 'why? '.repeat(40).trim()
-const LONG = 'why? '.repeat(2_000).trim()
+/** Its answer takes two seconds, and that to the other one, the longest that can be asked, forty: it is stopped. */
+const SOME = 'why? '.repeat(4).trim()
+const LONG = 'why? '.repeat(100).trim()
 
 function wholeAnswerTo(question: string): string {
   return `You asked: ${question} `.repeat(8)
@@ -71,7 +71,7 @@ async function statusOf(page: Page, method: string, path: string): Promise<numbe
 }
 
 t.test('examples › answers › in a browser', async (answers) => {
-  const { url, child } = await Child.listening(answers, ANSWERS, { WORD_MS: '10' })
+  const { url, child } = await Child.listening(answers, ANSWERS, { WORD_MS: '50' })
   const browser = await launchChromium(answers)
   const ann = await come(browser, url)
   const complaints = complaintsOf(ann)
@@ -142,7 +142,7 @@ t.test('examples › answers › in a browser', async (answers) => {
 t.test('examples › answers › whose server is killed, is told to be lost', async (t) => {
   const redis = await RedisServer.start()
   t.teardown(() => redis.stop())
-  const env = { NODES: '2', REDIS_URL: redis.url, WORD_MS: '10' }
+  const env = { NODES: '2', REDIS_URL: redis.url, WORD_MS: '50' }
   const { url, child } = await Child.listening(t, ANSWERS, env)
   await child.until(/(Server listening[\s\S]*){2}/)
   const page = await come(await launchChromium(t), url)
