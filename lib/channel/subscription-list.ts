@@ -148,10 +148,11 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
     }
   }
 
-  /** A gap may begin where the subscription is, wherever it ends: of what is in it, nothing was given. */
+  /** A gap begins where the subscription is, wherever it ends and however far others come before it is told. */
   #nextOf(subscription: LiveSubscription, place: Place): Item | undefined {
     const item = subscription.next(place)
     if (item === undefined || (item.place > place && item.entry !== undefined)) subscription.at = undefined
+    else if (item.place > place) subscription.at ??= place
     if (item === undefined) this.unlist(subscription)
     return item
   }

@@ -179,6 +179,26 @@ t.test('Subscription › a gap', async (t) => {
     }
   )
 
+  t.test(
+    'was lost from where it begins, however far other channels have come before it is told',
+    async (t) => {
+      const bench = new ChannelBench({ channels: { a: { maxMessages: 1 } } })
+      const reader = bench.subscribed(['a', 'b'])
+      bench.endTurn()
+      reader.block()
+      await bench.publishEach('b0')
+      bench.endTurn()
+      await bench.channels.publish(['a', 'c'], 'both')
+      await bench.publishEach('b1', 'a2', 'a3')
+      bench.endTurn()
+      reader.unblock()
+      bench.endTurn()
+      bench.channel('c').subscribe(reader.connection, { from: 'oldest' })
+      bench.endTurn()
+      t.same(reader.told, ['b0', 'b1', '!a slow', 'a3', 'both'])
+    }
+  )
+
   t.test("with afterGap: 'now' leads to the next message", async (t) => {
     const { bench, channel, comeBack, lost } = await withLost({ afterGap: 'now' })
     const reader = comeBack()
