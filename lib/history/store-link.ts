@@ -142,19 +142,23 @@ export class StoreLink {
 
   /** Gets what a window wants, as soon as the store gives it. */
   async load(window: Window): Promise<void> {
-    while (this.#followed.has(window) && !this.#isClosed) {
+    while (!this.#isClosed) {
+      const followed = this.#followed.get(window)
+      if (followed === undefined) return
       try {
-        const toldAfter = (await this.#followed.get(window)) ?? 0
+        const toldAfter = await followed
         const since = window.wanted
         const past = await this.#store.read(window.channel, since)
         // Only what has come can be given, and what is dropped be told as a gap that is no later than that.
         await this.#arrival(Math.max(past.dropped, past.messages.at(-1)?.place ?? 0))
-        if (this.#followed.has(window)) this.#host.load(window, past, since, toldAfter)
         this.#hasFailed = false
+        // What was read before it was given up and followed again lacks what came between.
+        if (this.#followed.get(window) !== followed) continue
+        this.#host.load(window, past, since, toldAfter)
         return
       } catch (err) {
         this.#fail(err)
-        if (this.#followed.has(window)) this.follow(window)
+        if (this.#followed.get(window) === followed) this.follow(window)
         await delay(RETRY_MS, undefined, { ref: false })
       }
     }

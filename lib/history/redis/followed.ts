@@ -69,16 +69,19 @@ export class Followed {
   }
 
   /**
-   * Where it ended when it was read. What comes after the first reading is told: a later one must not stand for that.
+   * To be called when a reading is asked for: it counts if its channel is told by then, and until it is given up. What comes
+   * after the first one is told: a later one must not stand for that.
    *
-   * @returns whether nothing is missing between what was read and what is told.
+   * @returns takes where the channel ended, and says whether nothing is missing between what was read and what is told.
    */
-  begin(name: string, head: Place): boolean {
+  begin(name: string): (head: Place) => boolean {
     const state = this.#states.get(name)
-    if (state === undefined) return true
-    state.head ??= head
-    state.toldFrom ??= head
-    return head >= state.toldFrom
+    if (!state?.isConfirmed) return () => true
+    return (head) => {
+      state.head ??= head
+      state.toldFrom ??= head
+      return head >= state.toldFrom
+    }
   }
 
   setHead(name: string, head: Place): void {

@@ -169,8 +169,9 @@ class RedisStore implements Store, PairListener {
   }
 
   async read(channel: string, after: Place): Promise<StorePast> {
+    const begin = this.#followed.begin(channel)
     const answer = await this.#read(channel, after)
-    if (!this.#followed.begin(channel, answer.head)) {
+    if (!begin(answer.head)) {
       const error = new Error('Redis has read less than it has told')
       this.#pair.reset(error)
       throw error

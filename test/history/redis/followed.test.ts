@@ -136,7 +136,7 @@ t.test('a connection that breaks before it has answered keeps the next one from 
 t.test('hearNext() › whether anything is missing', async (t) => {
   const followed = none()
   t.equal(followed.hearNext('a', 1, 2), true, 'not followed')
-  t.equal(followed.begin('a', 1), true)
+  t.equal(followed.begin('a')(1), true)
   followed.setHead('a', 9)
   t.equal(followed.headOf('a'), undefined)
   void followed.add('a')
@@ -165,14 +165,32 @@ t.test('hasHeardOther() › what was told by the notice of another of its channe
 
 t.test('begin() › whether a reading has what comes before what is told', async (t) => {
   const followed = none()
-  void followed.add('a')
+  followed.goOn()
+  await followed.add('a')
   followed.hearNext('a', 5, 6)
-  t.equal(followed.begin('a', 4), false)
-  t.equal(followed.begin('a', 5), true)
+  const begin = followed.begin('a')
+  t.equal(begin(4), false)
+  t.equal(begin(5), true)
   t.equal(followed.headOf('a'), 6)
   followed.setHead('a', 9)
-  t.equal(followed.begin('a', 8), false)
+  t.equal(begin(8), false)
   t.equal(followed.headOf('a'), 9)
+})
+
+t.test('begin() › a reading that was asked for before the channel was told counts for nothing', async (t) => {
+  const followed = none()
+  followed.goOn()
+  const notFollowed = followed.begin('a')
+  const added = followed.add('a')
+  const notTold = followed.begin('a')
+  await added
+  for (const begin of [notFollowed, notTold]) t.equal(begin(1), true)
+  t.equal(followed.headOf('a'), undefined)
+  const givenUp = followed.begin('a')
+  followed.remove('a')
+  await followed.add('a')
+  t.equal(givenUp(1), true)
+  t.equal(followed.headOf('a'), undefined)
 })
 
 t.test('next() › all in turn, but for those that are not followed any more', async (t) => {

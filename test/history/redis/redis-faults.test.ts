@@ -110,6 +110,49 @@ t.test('redisStore() › a reading that lacks what was told makes it look again'
   t.same(losses, [['a']])
 })
 
+t.test(
+  'redisStore() › a reading that comes when the channel was given up and followed again counts for nothing',
+  async (t) => {
+    const { redis, told, publish } = await start(t)
+    const proxy = await FaultProxy.start({ port: redis.port })
+    t.teardown(() => proxy.close())
+    const store = redisStore({ url: proxy.url })
+    t.teardown(() => store.close())
+    const here: string[] = []
+    await store.open({
+      storeOnMessages: (messages) => void here.push(...messages.map(({ text }) => text)),
+      storeOnLoss: () => t.fail('nothing was lost')
+    })
+    const connections = async (): Promise<readonly string[]> =>
+      String(await redis.command('CLIENT', 'LIST', 'TYPE', 'pubsub')).match(/^id=\d+/gm) ?? []
+    const before = await connections()
+    await store.follow?.('a')
+    proxy.hold('toClient', true)
+    const old = store.read('a', 0)
+    const published = store.append({
+      channels: [{ name: 'a', limits: LIMITS }],
+      messages: [{ text: '2', key: '' }],
+      idempotencyKey: undefined,
+      isKept: true,
+      isEnd: false
+    })
+    store.unfollow?.('a')
+    await until(() => told.length === 2)
+    void store.follow?.('b')
+    const again = store.follow?.('a')
+    proxy.hold('toClient', false)
+    await Promise.all([old, published, again])
+    const { messages } = await store.read('a', 0)
+    t.same(
+      messages.map(({ text }) => text),
+      ['1', '2']
+    )
+    await publish('3')
+    await until(() => here.includes('3'))
+    t.same(await connections(), before, 'there was no need for others')
+  }
+)
+
 t.test('redisStore() › what is kept after a loss comes after it', async (t) => {
   const { redis, publish } = await start(t)
   const line = await FaultProxy.start({ port: redis.port })
