@@ -58,6 +58,8 @@ export class SharedReader {
   #lastKey: string
   #lastEventId: string
   #leader = ''
+  /** Who led before this tab does, and may have said something that is still on its way. */
+  #former = ''
   /** What the leader has said, as far as it was heard. */
   #count = 0
   #isAsking = false
@@ -101,11 +103,13 @@ export class SharedReader {
       if (typeof data === 'object' && data !== null) this.#hear(data as Word)
     }
     this.#ask()
-    const lead = (): Promise<void> => this.#lead(awake.signal)
-    this.#locks.request(name, { signal: awake.signal }, lead).catch(() => {
-      // Either the page was put away before it leads, or it may have no locks.
-      if (!awake.signal.aborted && this.#leader !== this.#name) void lead()
-    })
+    const lead = (former: string): Promise<void> => this.#lead(awake.signal, former)
+    this.#locks
+      .request(name, { signal: awake.signal }, () => lead(this.#leader))
+      .catch(() => {
+        // Either the page was put away before it leads, or it may have no locks, and each tab leads.
+        if (!awake.signal.aborted && this.#leader !== this.#name) void lead('')
+      })
   }
 
   /** Nothing is open, so that the page may go into the back/forward cache. */
@@ -122,8 +126,9 @@ export class SharedReader {
   }
 
   /** Resolves when it leads no more. */
-  async #lead(signal: AbortSignal): Promise<void> {
+  async #lead(signal: AbortSignal, former: string): Promise<void> {
     const delivery = this.#delivery
+    this.#former = former
     this.#leader = this.#name
     this.#count = 0
     this.#tell({ standing: this.#standing() })
@@ -132,10 +137,7 @@ export class SharedReader {
       ready: () => undefined,
       give: (event) => {
         const isKnownById = event.hasId && event.event !== this.#gapEvent
-        const item = { ...event, key: isKnownById ? event.id : `${this.#name} ${this.#count}` }
-        // To the others first: what they were not told, the next leader asks for again.
-        this.#tell({ item })
-        this.#take(item)
+        this.#give({ ...event, key: isKnownById ? event.id : `${this.#name} ${this.#count}` })
       },
       stateIs: (state, cause) => {
         this.#tell({ state })
@@ -147,8 +149,14 @@ export class SharedReader {
       }
     }
     await new StreamReader(this.#url, { ...this.#options, lastEventId: this.#lastEventId }, host).run()
-    // Others hear that it has ended before they could lead.
-    if (delivery.signal.aborted) await new Promise((resolve) => setTimeout(resolve))
+    // Others hear that it has ended before they could lead: a first timer may come before what was told, a second one does not.
+    if (delivery.signal.aborted) await new Promise((resolve) => setTimeout(() => setTimeout(resolve)))
+  }
+
+  /** To the others first: what they were not told, the next leader asks for again. */
+  #give(item: Item): void {
+    this.#tell({ item })
+    this.#take(item)
   }
 
   #standing(): Standing {
@@ -175,7 +183,10 @@ export class SharedReader {
       return
     }
     const { leader, count, standing, item, state, end } = word
-    if (leads && end === undefined) return
+    if (leads && end === undefined) {
+      if (leader === this.#former && item !== undefined && !this.#kept.has(item.key)) this.#give(item)
+      return
+    }
     const isNext = leader === this.#leader && count === this.#count + 1
     if (standing === undefined && end === undefined && !isNext) {
       this.#ask()

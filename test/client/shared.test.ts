@@ -1,5 +1,7 @@
 import t, { type Test } from 'tap'
+import { Deferred } from '../../lib/base/deferred.ts'
 import { openSharedEventStream } from '../../lib/client/shared.ts'
+import { findLocks } from '../../lib/client/surroundings.ts'
 import { node } from './node-engine.ts'
 import { Stage } from './stage.ts'
 
@@ -7,6 +9,13 @@ async function openStage(t: Test): Promise<Stage> {
   const stage = await Stage.open(node)
   t.teardown(() => stage.close())
   return stage
+}
+
+/** What a tab that is asked and tells says. */
+interface Word {
+  readonly isQuestion?: true
+  readonly standing?: object
+  readonly item?: { readonly event: string; readonly data: string }
 }
 
 const opener = 'openSharedEventStream'
@@ -70,5 +79,60 @@ t.test('client › tabs that share a stream', async (t) => {
       t.same(data, stage.published)
     }
     t.equal(stage.asked.length, 1)
+  })
+
+  t.test('who leads next hears what the one before it told last', async (t) => {
+    const stage = await openStage(t)
+    const url = `${stage.origin}/stream`
+    const channel = channelOf(t, stage)
+    const words: Word[] = []
+    let wake = (): void => {}
+    channel.onmessage = ({ data }: { data: unknown }) => {
+      words.push(data as Word)
+      wake()
+    }
+    const heard = async (test: (word: Word) => unknown): Promise<void> => {
+      while (!words.some(test)) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      }
+    }
+    const gone = new Deferred<void>()
+    void findLocks()?.request(channel.name, { signal: new AbortController().signal }, () => gone.promise)
+    const open = new Deferred<void>()
+    const stream = openSharedEventStream(url, {
+      onState: (state) => {
+        if (state === 'open') open.resolve()
+      }
+    })
+    const data: string[] = []
+    stream.on('news', (event) => data.push(event.data))
+    await heard(({ isQuestion }) => isQuestion)
+    const leader = 'the one before'
+    channel.postMessage({
+      leader,
+      count: 0,
+      standing: { kept: [], isCut: false, lastEventId: '', state: 'open' }
+    })
+    await open.promise
+    gone.resolve()
+    await heard(({ standing }) => standing)
+    for (const [i, [event, text]] of [
+      ['news', 'the last words'],
+      ['close', 'bye']
+    ].entries()) {
+      const item = { event, data: text, id: `${i}`, hasId: true, key: `${i}` }
+      channel.postMessage({ leader, count: i + 1, item })
+    }
+    t.equal(await stream.closed, 'server')
+    t.equal(stream.farewell, 'bye')
+    t.same(data, ['the last words'])
+    await heard(({ item }) => item?.event === 'close')
+    t.same(
+      words.filter(({ item }) => item).map(({ item }) => item?.data),
+      ['the last words', 'bye'],
+      'and tells it those who follow'
+    )
   })
 })
