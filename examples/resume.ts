@@ -1,7 +1,7 @@
 /**
- * A build's log, of which no reader ever misses a line. Start it with `npx tsx examples/resume.ts`, open the page, and start
- * a build there, or with `curl -X POST http://localhost:3000/builds`. While it runs, reload the page, cut its connection, or
- * kill the server and start it again.
+ * A build's log that belongs to no page: a run. Start it with `npx tsx examples/resume.ts`, open the page, and start a build
+ * there, or with `curl -X POST http://localhost:3000/builds`. While it runs, reload the page, open it twice, cut its
+ * connection, stop the build, or kill the server and start it again.
  */
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -18,30 +18,50 @@ const {
 } = process.env
 
 interface Line {
-  /** From 1 on without holes, over all builds. */
-  number: number
   build: number
+  /** From 1 on without holes. */
+  number: number
   text: string
-  /** Of the build, with this line. */
-  state: 'running' | 'passed' | 'interrupted'
 }
 
 export default async function buildLog(app: FastifyInstance): Promise<void> {
-  await app.register(eventStream)
+  await app.register(eventStream, { runs: { keepEndedMs: 86_400_000, maxPerKey: 1 } })
 
-  const log = app.sse.channel<{ line: Line }>('log', { maxMessages: 5_000, maxAgeMs: false })
+  /** Which build is the newest. */
+  const builds = app.sse.channel<{ build: { build: number } }>('builds', { maxMessages: 1, maxAgeMs: false })
 
-  app.get('/log', (_request, reply) => {
+  app.get('/builds', (_request, reply) => {
     const sse = reply.sseStart()
     sse.send({ retry: 1_000 })
-    log.subscribe(sse, { from: 'oldest' })
+    builds.subscribe(sse, { from: 'oldest' })
   })
 
   app.post('/builds', async (_request, reply) => {
-    if (last.state === 'running') return reply.code(409).send({ message: `Build ${last.build} is running` })
-    const build = last.build + 1
-    run(build).catch((err) => app.log.error({ err, build }, 'the build could not be run'))
+    const build = newest + 1
+    const { run, created } = await app.sse.runs.start(nameOf(build), ({ signal }) => write(build, signal), {
+      map: (line) => ({ event: 'line', data: line }),
+      key: 'the only machine'
+    })
+    if (!created) return reply.code(409).send({ message: `Build ${build} is running` })
+    newest = build
+    run.ended.then((state) => record({ build, state })).catch((err) => app.log.warn({ err, build }))
+    await builds.publish({ event: 'build', data: { build } })
     return reply.code(202).send({ build })
+  })
+
+  app.get<{ Params: { build: string } }>('/builds/:build', async (request, reply) => {
+    const run = await app.sse.runs.get(nameOf(request.params.build))
+    if (run === undefined) return reply.code(404).send({ message: 'There is no such build' })
+    const sse = reply.sseStart()
+    sse.send({ retry: 1_000 })
+    run.subscribe(sse)
+  })
+
+  app.delete<{ Params: { build: string } }>('/builds/:build', async (request, reply) => {
+    const run = await app.sse.runs.get(nameOf(request.params.build))
+    if (run === undefined) return reply.code(404).send({ message: 'There is no such build' })
+    await run.stop('by hand')
+    return { state: await run.ended }
   })
 
   /** Breaks all streams off as a bad network would. */
@@ -52,35 +72,52 @@ export default async function buildLog(app: FastifyInstance): Promise<void> {
 
   app.register(fastifyStatic, { root: join(import.meta.dirname, 'resume') })
 
-  // The history ends with its process. This log does not: it is read from its file again.
+  // A run ends with its process. This log does not: the newest build is read from its file again.
   const file = await open(LOG_FILE, 'a+')
-  let last: Line = { number: 0, build: 0, text: '', state: 'passed' }
-  for await (const line of file.readLines({ autoClose: false })) {
-    last = JSON.parse(line)
-    await log.publish({ event: 'line', data: last })
+  const lines: Line[] = []
+  let state = 'interrupted'
+  for await (const text of file.readLines({ autoClose: false })) {
+    const line = JSON.parse(text)
+    if (line.number === 1) lines.length = 0
+    state = line.state ?? 'interrupted'
+    if (line.state === undefined) lines.push(line)
   }
-  if (last.state === 'running') await print('The server stopped before the build was done', 'interrupted')
+  let newest = lines[0]?.build ?? 0
+  if (newest > 0) {
+    await app.sse.runs.start(nameOf(newest), () => lines, {
+      map: (line) => ({ event: 'line', data: line }),
+      end: () => ({ event: 'end', data: { state } })
+    })
+    await builds.publish({ event: 'build', data: { build: newest } })
+  }
 
   /** First into the file: what a reader was shown is there again after a restart. */
-  async function print(text: string, state: Line['state'], build = last.build): Promise<void> {
-    last = { number: last.number + 1, build, text, state }
-    await file.appendFile(`${JSON.stringify(last)}\n`)
-    await log.publish({ event: 'line', data: last })
+  async function* write(build: number, signal: AbortSignal): AsyncGenerator<Line> {
+    let number = 0
+    for await (const text of compile(build, Number(LINES), signal)) {
+      const line = { build, number: ++number, text }
+      await record(line)
+      yield line
+    }
   }
 
-  async function run(build: number): Promise<void> {
-    await print(`Build ${build} has begun`, 'running', build)
-    for await (const text of compile(Number(LINES))) await print(text, 'running')
-    await print(`Build ${build} has passed`, 'passed')
+  async function record(line: Line | { build: number; state: string }): Promise<void> {
+    await file.appendFile(`${JSON.stringify(line)}\n`)
   }
 }
 
+function nameOf(build: number | string): string {
+  return `build ${build}`
+}
+
 /** Stands for the build. */
-async function* compile(files: number): AsyncGenerator<string> {
+async function* compile(build: number, files: number, signal: AbortSignal): AsyncGenerator<string> {
+  yield `Build ${build} has begun`
   for (let file = 1; file <= files; file++) {
-    await setTimeout(Number(LINE_MS))
+    await setTimeout(Number(LINE_MS), undefined, { signal })
     yield `[${file}/${files}] compiled lib/module-${file}.ts`
   }
+  yield `Build ${build} has passed`
 }
 
 /** By itself: `npx tsx examples/resume.ts`. */

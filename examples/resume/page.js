@@ -1,10 +1,15 @@
 /** When to try again where an EventSource does not: after an answer such as a proxy's 502. */
 const RETRY_MS = 2_000
 const STATES = { live: 'Live', reconnecting: 'Reconnecting' }
-const BUILDS = { running: 'is running', passed: 'has passed', interrupted: 'was interrupted' }
+const ENDS = {
+  done: 'has passed',
+  stopped: 'was stopped',
+  failed: 'has failed',
+  interrupted: 'was interrupted: its server was stopped'
+}
 const GAPS = {
   unknown: 'The server was restarted, and cannot tell how far this page had come. It begins again:',
-  expired: 'This page was away for longer than the server keeps lines. It begins again:'
+  expired: 'The server does not keep the beginning any more. It goes on with what there is:'
 }
 const UNKNOWN_GAP = 'The server cannot tell how far this page had come. It begins again:'
 
@@ -13,23 +18,53 @@ const page = Object.fromEntries(
 )
 const number = new Intl.NumberFormat('en')
 
-let lastEventId = ''
+/** The build that is shown, and its stream. */
+let build = 0
+let log
 /** The number of the last line that is shown. */
 let lastNumber = 0
 let received = 0
 let gaps = 0
-let connections = 0
+let reconnections = 0
 /** Whether the next line is the first one of another connection. */
 let isBack = false
 
 page.scroller.tabIndex = 0 // so that one can scroll it by key
 page.start.addEventListener('click', () => fetch('builds', { method: 'POST' }).catch(() => {}))
+page.stop.addEventListener('click', () => fetch(`builds/${build}`, { method: 'DELETE' }).catch(() => {}))
 page.cut.addEventListener('click', () => fetch('cut', { method: 'POST' }).catch(() => {}))
-connect()
+listen()
+
+/** Which build is the newest. This stream has no end. */
+function listen() {
+  const source = new EventSource('builds')
+  source.addEventListener('build', ({ data }) => {
+    const newest = JSON.parse(data)
+    if (newest.build === build) return
+    build = newest.build
+    page.log.replaceChildren()
+    lastNumber = 0
+    setBuild('is running')
+    log?.close()
+    follow()
+  })
+  source.addEventListener('open', () => setState('live'))
+  source.addEventListener('error', () => {
+    setState('reconnecting')
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS)
+  })
+}
 
 /** An EventSource that comes back sends its last id by itself; a new one is given that of the last line. */
-function connect() {
-  const source = new EventSource(`log?lastEventId=${encodeURIComponent(lastEventId)}`)
+function follow(lastEventId = '') {
+  const source = new EventSource(`builds/${build}?lastEventId=${encodeURIComponent(lastEventId)}`)
+  let isFirst = true
+  log = source
+  source.addEventListener('open', () => {
+    if (!isFirst) page.reconnections.textContent = number.format(++reconnections)
+    isBack = !isFirst && lastNumber > 0
+    isFirst = false
+  })
   source.addEventListener('line', (message) => {
     lastEventId = message.lastEventId
     show(JSON.parse(message.data))
@@ -38,18 +73,23 @@ function connect() {
     lastEventId = message.lastEventId
     beginAgain(JSON.parse(message.data))
   })
-  source.addEventListener('open', sourceOnOpen)
+  source.addEventListener('end', ({ data }) => {
+    source.close()
+    const { state } = JSON.parse(data)
+    append(`line ${state}`, `Build ${build} ${ENDS[state]}`)
+    setBuild(ENDS[state])
+  })
   source.addEventListener('error', () => {
-    setState('reconnecting')
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS)
+    const isGone = source.readyState === EventSource.CLOSED && log === source
+    if (isGone) setTimeout(() => log === source && follow(lastEventId), RETRY_MS)
   })
 }
 
-function sourceOnOpen() {
-  connections++
-  isBack = connections > 1 && lastNumber > 0
-  page.reconnections.textContent = number.format(connections - 1)
-  setState('live')
+function setBuild(text) {
+  const isRunning = text === 'is running'
+  page.build.textContent = `${build} ${text}`
+  page.start.disabled = isRunning
+  page.stop.disabled = !isRunning
 }
 
 function show(line) {
@@ -57,10 +97,8 @@ function show(line) {
   else if (isBack) append('mark', `Reconnected: goes on with line ${number.format(line.number)}`)
   isBack = false
   lastNumber = line.number
-  append(`line ${line.state}`, line.text, line.number)
+  append('line', line.text, line.number)
   page.received.textContent = number.format(++received)
-  page.build.textContent = `${line.build} ${BUILDS[line.state]}`
-  page.start.disabled = line.state === 'running'
 }
 
 /** After a gap comes all that the server has, also what is shown already. */

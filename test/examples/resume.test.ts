@@ -25,14 +25,20 @@ async function textOf(page: Page, id: string): Promise<string> {
 async function shown(page: Page): Promise<Line[]> {
   const numbers = await page.locator('.line span').allTextContents()
   const texts = await page.locator('.line code').allTextContents()
-  return numbers.map((number, index) => [number, texts[index] ?? ''])
+  const lines = numbers.map((number, index): Line => [number, texts[index] ?? ''])
+  return lines.filter(([number]) => number !== '')
 }
 
-/** The lines that were published, as the log's file has them. */
+/** The lines of the newest build, as its file has them. */
 function published(file: string): Line[] {
-  const lines = readFileSync(file, 'utf8').trimEnd().split('\n')
-  return lines.map((line, index) => {
-    const { number, text } = JSON.parse(line)
+  const records = readFileSync(file, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((text) => JSON.parse(text) as { build: number; number?: number; text: string })
+  const newest = records.filter(
+    ({ build, number }) => build === records.at(-1)?.build && number !== undefined
+  )
+  return newest.map(({ number, text }, index) => {
     if (number !== index + 1) throw new Error(`line ${number} is at the place of line ${index + 1}`)
     return [String(number), text]
   })
@@ -100,20 +106,34 @@ t.test('examples › resume', async (resume) => {
     const { port } = new URL(url)
     server = (await Child.listening(resume, RESUME, { LOG_FILE, PORT: port, LINES: '10', LINE_MS: '1' }))
       .child
-    await untilShown(page, 'The server stopped before the build was done')
+    await untilShown(page, 'Build 1 was interrupted: its server was stopped')
     t.match(await page.locator('.bad').allTextContents(), [/^The server was restarted/])
     t.equal(await textOf(page, 'gaps'), '1')
-    t.equal(await textOf(page, 'build'), '1 was interrupted')
+    const interrupted = published(LOG_FILE)
+    t.ok(interrupted.length >= before.length)
+    t.same(await shown(page), interrupted)
     await page.locator('#start').click()
-    await untilShown(page, 'Build 2 has passed')
+    await page.locator('.done').waitFor()
+    t.equal(await textOf(page, 'build'), '2 has passed')
     const lines = published(LOG_FILE)
-    t.ok(lines.length >= before.length + 1 + 12)
+    t.equal(lines.length, 12)
     t.same(await shown(page), lines)
     await page.reload()
-    await untilShown(page, 'Build 2 has passed')
+    await page.locator('.done').waitFor()
     t.same(await shown(page), lines)
-    t.equal(await textOf(page, 'received'), String(lines.length))
+    t.equal(await textOf(page, 'received'), '12')
     t.equal(await textOf(page, 'gaps'), '0', 'a new page is told no gap')
+  })
+
+  await resume.test('stops a build', async (t) => {
+    await server.kill('SIGTERM')
+    const { port } = new URL(url)
+    server = (await Child.listening(resume, RESUME, { LOG_FILE, PORT: port, LINES: String(LINES) })).child
+    await page.locator('#start').click()
+    await untilShown(page, `[2/${LINES}] compiled lib/module-2.ts`)
+    await page.locator('#stop').click()
+    await page.locator('.stopped').waitFor()
+    t.equal(await textOf(page, 'build'), '3 was stopped')
   })
 
   await resume.test('never scrolls sideways, from a phone to a wide screen', async (t) => {
