@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { type Build, build } from './build.ts'
 import type { ClientMethods } from './client/main.ts'
 import { Child } from './process/child.ts'
+import { BUN } from './process/programs.ts'
 import type {
   ChannelServer,
   Client,
@@ -77,7 +78,8 @@ export class ProcessContext implements Context {
     options: ChannelListenOptions,
     measure: (server: ChannelServer, client: Client) => Promise<T>
   ): Promise<T> {
-    const child = this.#server<ChannelMethods>(new URL('./servers/channel-main.ts', import.meta.url))
+    const module = new URL('./servers/channel-main.ts', import.meta.url)
+    const child = this.#server<ChannelMethods>(module, options.contestant.startsWith('Bun') ? BUN : undefined)
     const client = this.#client()
     try {
       const port = await child.call('listen', options)
@@ -135,8 +137,8 @@ export class ProcessContext implements Context {
     }
   }
 
-  #server<Methods extends object>(module: URL): Child<Methods> {
-    return new Child(this.#build.fileOf(module), { nodeArgs: this.#nodeArgs })
+  #server<Methods extends object>(module: URL, execPath?: string): Child<Methods> {
+    return new Child(this.#build.fileOf(module), { nodeArgs: this.#nodeArgs, execPath })
   }
 
   #client(): Child<ClientMethods> {

@@ -1,11 +1,10 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { removeFolder, startProgram, temporaryFolder } from '../../../test/helpers/guardian.ts'
 import { executableOf } from '../../../test/helpers/programs.ts'
+import { statOf } from '../process/stat.ts'
 
-/** Linux counts in these. */
-const TICK_MICROSECONDS = 10_000
 const FLAGS = [
   '--headless',
   '--no-sandbox',
@@ -38,9 +37,10 @@ export class Chromium {
     const parents = new Map<number, number>()
     const used = new Map<number, number>()
     for (const pid of readdirSync('/proc').map(Number).filter(Boolean)) {
-      const fields = statOf(pid)
-      parents.set(pid, Number(fields[1]))
-      used.set(pid, (Number(fields[11]) + Number(fields[12])) * TICK_MICROSECONDS)
+      const stat = statOf(pid)
+      if (stat === undefined) continue
+      parents.set(pid, stat.parent)
+      used.set(pid, stat.userUs + stat.systemUs)
     }
     const isOurs = (pid: number | undefined): boolean =>
       pid !== undefined && (pid === this.#process.pid || isOurs(parents.get(pid)))
@@ -52,15 +52,5 @@ export class Chromium {
     if (this.#process.exitCode === null && this.#process.signalCode === null)
       await once(this.#process, 'exit')
     removeFolder(this.#profile)
-  }
-}
-
-/** From the process's state on (proc(5)); nothing of one that is gone. */
-function statOf(pid: number): string[] {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  } catch {
-    return []
   }
 }

@@ -16,6 +16,8 @@ interface Pending {
 export interface ChildOptions {
   args?: readonly string[]
   nodeArgs?: readonly string[]
+  /** Runs the file instead of Node, with the same options. */
+  execPath?: string | undefined
 }
 
 const running = new Set<ChildProcess>()
@@ -32,7 +34,7 @@ export class Child<Methods extends object> {
   /** Process warnings so far. */
   readonly warnings: string[] = []
 
-  constructor(file: string, { args = [], nodeArgs = [] }: ChildOptions = {}) {
+  constructor(file: string, { args = [], nodeArgs = [], execPath = process.execPath }: ChildOptions = {}) {
     const execArgv = [
       '--unhandled-rejections=strict',
       '--throw-deprecation',
@@ -40,7 +42,7 @@ export class Child<Methods extends object> {
       '--no-warnings',
       ...nodeArgs
     ]
-    this.#process = fork(file, args, { execArgv, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    this.#process = fork(file, args, { execPath, execArgv, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
     running.add(this.#process)
     this.#process.on('message', (reply: Reply) => this.#onReply(reply))
     this.#process.on('exit', (code, signal) => this.#onExit(code, signal))

@@ -1,3 +1,4 @@
+import { hasBun, hasNchan } from '../process/programs.ts'
 import type { ChannelContestantName } from '../servers/channel-main.ts'
 import { ratios } from '../statistics.ts'
 import { type Cost, costRows, deliverBatches } from './delivery.ts'
@@ -46,7 +47,7 @@ function broadcast(name: string, about: string, isPaced: boolean): Scenario {
 
   async function run(context: Context): Promise<Row[]> {
     const { few, many } = numbersOf(context)
-    const results: Results = await pairedRounds(context.rounds, CONTESTANTS, (contestant) =>
+    const results: Results = await pairedRounds(context.rounds, contestantsOf(context), (contestant) =>
       measureOnce(context, contestant)
     )
     const pickCosts = (which: keyof Costs) =>
@@ -60,6 +61,15 @@ function broadcast(name: string, about: string, isPaced: boolean): Scenario {
   }
 
   return { name, about, run }
+}
+
+function contestantsOf(context: Context): ChannelContestantName[] {
+  const all = [...CONTESTANTS]
+  if (hasBun()) all.push('Bun', 'Bun, node:http')
+  else context.note('**Bun was left out: it is neither on the `PATH` nor named by `BUN`**')
+  if (hasNchan()) all.push('nginx with nchan')
+  else context.note('**nginx with nchan was left out: libnginx-mod-nchan is not installed**')
+  return all
 }
 
 function numbersOf(context: Context) {

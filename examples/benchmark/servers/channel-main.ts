@@ -28,7 +28,10 @@ const CONTESTANTS = {
   '@fastify/sse': async () => loopOver((await import('./fastify-sse.ts')).start),
   'fastify-sse-v2': async () => loopOver((await import('./fastify-sse-v2.ts')).start),
   'better-sse': async () => (await import('./channels/better-sse.ts')).start,
-  'better-sse, batched': async () => (await import('./channels/better-sse.ts')).startBatching
+  'better-sse, batched': async () => (await import('./channels/better-sse.ts')).startBatching,
+  Bun: async () => (await import('./channels/bun.ts')).start,
+  'Bun, node:http': async () => (await import('./channels/response-write.ts')).start,
+  'nginx with nchan': async () => (await import('./channels/nchan.ts')).start
 } satisfies Record<string, () => Promise<StartChannelContestant>>
 
 export type ChannelContestantName = keyof typeof CONTESTANTS
@@ -58,7 +61,7 @@ const methods = {
     return portOf(contestant)
   },
   cpu: (): number => cpu(),
-  cpuParts: (): CpuParts => cpuParts(),
+  cpuParts: (): CpuParts => running().cpuParts?.() ?? cpuParts(),
   collectGarbage: (): Promise<void> => collectGarbage(),
   memory: (): Promise<Memory> => memory(),
   stuck: (): number | undefined => running().stuck?.(),

@@ -41,7 +41,7 @@ export const SSE_HEADERS = {
   'x-accel-buffering': 'no'
 } as const
 
-export function portOf({ server }: Pick<Contestant, 'server'>): number {
+export function portOf({ server }: { server: Pick<Server, 'address'> }): number {
   return (server.address() as AddressInfo).port
 }
 

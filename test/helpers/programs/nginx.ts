@@ -12,7 +12,7 @@ export const nginx: ProxyProgram = {
     ...['-g', `daemon off; pid ${join(dir, 'pid')}; error_log stderr notice;`]
   ],
   edits: (dir, { plain, tls }, upstream) => ({
-    'http {': `http {\naccess_log off;\n${TEMP.map((name) => `${name}_temp_path ${join(dir, name)};\n`).join('')}`,
+    'http {': `http {\naccess_log off;\n${tempPaths(dir)}`,
     'listen 80;': `listen 127.0.0.1:${plain};`,
     'listen 443 ': `listen 127.0.0.1:${tls} `,
     '/etc/ssl/certs/app.pem': join(dir, 'cert.pem'),
@@ -23,4 +23,8 @@ export const nginx: ProxyProgram = {
   started: /start worker process (\d+)/g,
   exited: /worker process (\d+) exited/g,
   reload: 'SIGHUP'
+}
+
+export function tempPaths(dir: string): string {
+  return TEMP.map((name) => `${name}_temp_path ${join(dir, name)};\n`).join('')
 }

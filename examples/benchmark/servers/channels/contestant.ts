@@ -1,4 +1,6 @@
+import type { Server } from 'node:http'
 import type { Contestant, StartContestant, Stream } from '../contestant.ts'
+import type { CpuParts } from '../vitals.ts'
 
 export interface ChannelStartOptions {
   /** Streams are spread over so many channels, in the order in which they come. */
@@ -12,7 +14,8 @@ export interface ChannelStartOptions {
 }
 
 /** A server whose streams get what is published. It adds nothing to what the contestant itself does. */
-export interface ChannelContestant extends Contestant {
+export interface ChannelContestant extends Omit<Contestant, 'server'> {
+  readonly server: Pick<Server, 'address'>
   /** Sends one message to all streams of a channel, the way the contestant's README does. */
   publish(data: string, channel: number): void
   /** Sends so many messages in one turn, where that is more than a loop over `publish()`. */
@@ -25,6 +28,8 @@ export interface ChannelContestant extends Contestant {
   cursors?(count: number): Promise<string[]>
   /** Streams whose client takes nothing more. */
   stuck?(): number
+  /** What its process has used, where that is not this one. */
+  cpuParts?(): CpuParts
   /** Tells how long each turn took in which something was written, where that is not `publish()` itself. */
   watchSlices?(sliceOnEnd: (durationMs: number) => void): void
 }
