@@ -154,16 +154,11 @@ export class LiveRuns implements Runs, LiveRunHost {
   async ended(name: string, channel: LiveChannel): Promise<RunEndState> {
     const own = this.#own.get(name)
     if (own !== undefined) return await own.ended
+    const found = await this.#untilAnswered(() => this.#find(channel))
+    if (found === undefined || found.end !== undefined) return found?.end?.state ?? 'lost'
     const reading = channel.read({ from: 'now' })
     for (let next = reading.next(); !(await next).done; next = reading.next()) {}
-    while (!this.#history.closing.aborted) {
-      try {
-        return (await this.endOf(channel))?.state ?? 'lost'
-      } catch {
-        await delay(RETRY_MS, undefined, { ref: false })
-      }
-    }
-    throw new FST_ERR_EVENTSTREAM_HISTORY_CLOSED()
+    return (await this.#untilAnswered(() => this.endOf(channel)))?.state ?? 'lost'
   }
 
   async endOf(channel: LiveChannel): Promise<EndedRun | undefined> {
@@ -271,6 +266,17 @@ export class LiveRuns implements Runs, LiveRunHost {
     if (leases !== undefined) return await leases.look(channel.name)
     const { messages, isEnded } = (await this.#history.read(channel.name)) ?? channel.window.all()
     return { end: isEnded ? messages.at(-1) : undefined }
+  }
+
+  async #untilAnswered<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+    while (!this.#history.closing.aborted) {
+      try {
+        return await ask()
+      } catch {
+        await delay(RETRY_MS, undefined, { ref: false })
+      }
+    }
+    throw new FST_ERR_EVENTSTREAM_HISTORY_CLOSED()
   }
 
   #refusal(key: string | undefined): Error | undefined {

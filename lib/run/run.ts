@@ -87,8 +87,8 @@ export interface Run {
   info(): Promise<RunInfo | undefined>
 
   /**
-   * Resolves with how the run has ended, on whichever server. Rejects with FST_ERR_EVENTSTREAM_HISTORY_CLOSED when this
-   * server closes before; if nobody waits for it, nothing happens.
+   * Resolves with how the run has ended, on whichever server, or with `lost` when nothing is known of it any more. Rejects
+   * with FST_ERR_EVENTSTREAM_HISTORY_CLOSED when this server closes before; if nobody waits for it, nothing happens.
    */
   readonly ended: Promise<RunEndState>
 }

@@ -313,9 +313,12 @@ t.test('Run › in memory', async (t) => {
   t.test('is gone when its time has come, and its name is free', async (t) => {
     const { app } = await serve(t, { runs: { keepEndedMs: 1 } })
     const { run } = await app.sse.runs.start('a', () => ['1'])
+    const forgotten = await app.sse.runs.start('b', () => ['1'])
     t.equal(await run.ended, 'done')
-    while ((await app.sse.runs.get('a')) !== undefined) await nextTurn()
+    for (const name of ['a', 'b']) while ((await app.sse.runs.get(name)) !== undefined) await nextTurn()
     t.equal(await run.info(), undefined)
+    t.equal(await run.ended, 'done')
+    t.equal(await forgotten.run.ended, 'lost', 'nothing is known of it any more')
     const again = await app.sse.runs.start('a', () => ['2'])
     t.equal(again.created, true)
     t.same(await allOf(again.run), ['2', `end: ${DONE}`])
