@@ -512,6 +512,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
       }
       if (dueGap !== undefined && dueGap !== 'uncertain') continue
       subscription.skipGap(place, this.#place)
+      this.#mayBeOver = true
       if (place > this.#place) subscription.at = undefined
       if (afterGap === 'now') subscription.start = this.head
     }

@@ -115,6 +115,8 @@ export class LiveSubscription implements Subscription, Readership {
   isLoading: boolean
   /** While its connection is behind: which messages are the newest of their keys. */
   newest: NewestOfKeys | undefined
+  /** Whether its channel's end was dropped before it was given. */
+  #hasMissedEnd = false
   /** What was given before gaps: what came after one place, until another. */
   #spans: (readonly [after: Place, until: Place])[] | undefined
 
@@ -195,7 +197,8 @@ export class LiveSubscription implements Subscription, Readership {
   /** Whether its channel has ended, and all of it was given. @param place as for `next()`. */
   isOver(place: Place): boolean {
     const { window } = this.channel
-    if (!window.isEnded || this.isLoading || this.dueGap !== undefined) return false
+    const isEnded = window.isEnded || (this.#hasMissedEnd && window.hasDroppedEndAfter(0))
+    if (!isEnded || this.isLoading || this.dueGap !== undefined) return false
     return this.next(place) === undefined
   }
 
@@ -205,6 +208,7 @@ export class LiveSubscription implements Subscription, Readership {
     if (until > this.start) {
       this.#spans = [...(this.#spans ?? []), [this.start, until] as const].slice(-MAX_SPANS)
     }
+    this.#hasMissedEnd = this.channel.window.hasDroppedEndAfter(Math.max(until, this.start))
     this.skipTo(place)
   }
 

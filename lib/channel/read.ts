@@ -104,8 +104,10 @@ async function* readUntil(
         const reason = gap ?? (isIntact ? 'slow' : 'expired')
         gap = undefined
         isIntact = true
+        const hasMissedEnd = window.hasDroppedEndAfter(place)
         place = Math.max(place, window.dropped)
         yield { type: 'gap', reason }
+        if (hasMissedEnd && window.hasDroppedEndAfter(0)) return
         continue
       }
       const entry = ear.heard.shift() ?? window.entryAfter(place)

@@ -70,6 +70,8 @@ export class Window implements Expiring {
   #start = 0
   #bytes = 0
   #dropped: Place
+  /** The place of an end that was dropped, and after which nothing came. */
+  #endDropped: Place = 0
   /** Whether all of it is kept elsewhere. */
   readonly #isCopy: boolean
   /** It has all that is kept after this place, */
@@ -108,6 +110,11 @@ export class Window implements Expiring {
   /** The place of the newest message that was dropped: who stands before it has lost something. */
   get dropped(): Place {
     return this.#dropped
+  }
+
+  /** Whether the channel has ended after a place, and nothing is kept of it. */
+  hasDroppedEndAfter(place: Place): boolean {
+    return this.newest === undefined && this.#endDropped > place
   }
 
   /** Whether nothing comes any more. */
@@ -192,6 +199,7 @@ export class Window implements Expiring {
     this.dropUntil(place)
     this.#dropped = Math.max(this.#dropped, place)
     this.#hasEnded = false
+    this.#endDropped = 0
     this.#follower?.windowOnAppend()
   }
 
@@ -199,6 +207,7 @@ export class Window implements Expiring {
   lose(place: Place): void {
     this.clear()
     this.#dropped = Math.max(this.#dropped, place)
+    this.#endDropped = 0
     this.#follower?.windowOnAppend()
   }
 
@@ -235,6 +244,7 @@ export class Window implements Expiring {
     this.#entries[this.#start] = undefined
     this.#start++
     if (entry.isKept) this.#dropped = entry.place
+    if (entry.isEnd) this.#endDropped = entry.place
     this.#forget(entry)
     if (this.#start * 2 > this.#entries.length) this.#compact()
     this.#tellIfIdle()

@@ -210,6 +210,21 @@ t.test('Subscription › a gap', async (t) => {
     t.ok((reader.ids[0] ?? '') > lost)
   })
 
+  t.test('in which its channel has ended is the last, unless the channel has begun anew', async (t) => {
+    for (const isNew of [false, true]) {
+      const { bench, channel, reader } = await blocked()
+      channel.publish('1')
+      channel.end('2')
+      bench.endTurn()
+      channel.window.expire(Number.MAX_VALUE)
+      if (isNew) channel.publish('3')
+      reader.unblock()
+      bench.endTurn()
+      t.same(reader.told, ['0', '!news slow', ...(isNew ? ['3'] : ['Closing the connection'])])
+      t.equal(reader.connection.state, isNew ? 'open' : 'closing')
+    }
+  })
+
   t.test('has the name that gapEvent gives it', async (t) => {
     const { bench, comeBack } = await withLost({ gapEvent: 'lost: some' })
     const reader = comeBack()

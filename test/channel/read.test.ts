@@ -108,6 +108,22 @@ t.test('Channel › read()', async (t) => {
     await reading.return?.()
   })
 
+  t.test('ends after the gap in which its channel has, unless the channel has begun anew', async (t) => {
+    for (const isNew of [false, true]) {
+      const bench = new ChannelBench()
+      const channel = bench.channel()
+      channel.publish('1')
+      const reading = channel.read()
+      t.same(await take(reading, 1), ['1'])
+      channel.publish('2')
+      channel.end('3')
+      bench.endTurn()
+      channel.window.expire(Number.MAX_VALUE)
+      if (isNew) channel.publish('4')
+      t.same(await take(reading, 2), isNew ? ['!slow', '4'] : ['!slow'])
+    }
+  })
+
   t.test('ends when its signal aborts, without an error', async (t) => {
     const bench = new ChannelBench()
     const abort = new AbortController()
