@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { checkFunction } from '../base/check.ts'
+import { checkFunction, invalid } from '../base/check.ts'
 import { Deferred } from '../base/deferred.ts'
 import {
   FST_ERR_EVENTSTREAM_CLOSING,
@@ -132,6 +132,7 @@ export class LiveRuns implements Runs, LiveRunHost {
   }
 
   async stop(name: string, channel: LiveChannel, reason: string | undefined): Promise<void> {
+    if (reason !== undefined && typeof reason !== 'string') throw invalid('the reason', 'a string', reason)
     const own = this.#own.get(name)
     if (own !== undefined) own.stop(reason)
     else if (this.#history.leases !== undefined)

@@ -79,7 +79,7 @@ export interface Run {
    *
    * @param reason for its signal and `info()`.
    * @returns a promise that resolves when its server is told, which is not yet the end: `ended` is.
-   * @throws FST_ERR_EVENTSTREAM_PUBLISH_FAILED
+   * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION or FST_ERR_EVENTSTREAM_PUBLISH_FAILED, as a rejection.
    */
   stop(reason?: string): Promise<void>
 

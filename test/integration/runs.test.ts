@@ -389,6 +389,13 @@ t.test('Run › in memory', async (t) => {
         message
       })
     }
+    const { run } = await app.sse.runs.start('a', waiting)
+    for (const reason of [null, ['a'], 1n]) {
+      const stopped = Reflect.apply(run.stop, run, [reason])
+      await t.rejects(stopped, { code: 'FST_ERR_EVENTSTREAM_INVALID_OPTION', message: /the reason/ })
+    }
+    t.match(await run.info(), { state: 'running' })
+    await run.stop()
     for (const name of ['maxBytes', 'keepEndedMs', 'leaseMs', 'max', 'maxPerKey']) {
       await t.rejects(build(t, { runs: { [name]: 0 } }), { message: new RegExp(`runs\\.${name}`) })
     }
