@@ -200,7 +200,7 @@ export class LiveRuns implements Runs, LiveRunHost {
   ): Promise<boolean> {
     const refusal = this.#refusal(options.key)
     if (refusal !== undefined) {
-      if ((await this.#find(channel)) === undefined) throw refusal
+      if (mayBegin(await this.#find(channel), options)) throw refusal
       return false
     }
     this.#count(options.key, 1)
@@ -227,23 +227,22 @@ export class LiveRuns implements Runs, LiveRunHost {
   async #take(
     channel: LiveChannel,
     token: string,
-    { restart = false, end }: GivenRunOptions
+    options: GivenRunOptions
   ): Promise<Place | undefined> {
     const { leases } = this.#history
     if (leases === undefined) {
-      const ended = await this.endOf(channel)
-      if (ended !== undefined && !(restart && isUnfinished(ended))) return undefined
-      return await this.#history.begin(channel.window, ended !== undefined)
+      const found = await this.#find(channel)
+      if (!mayBegin(found, options)) return undefined
+      return await this.#history.begin(channel.window, found !== undefined)
     }
     this.#stops.listen()
     const lost: EndedRun = { state: 'lost', begin: 0, reason: undefined }
-    const { text } = this.#outside(() => endFrame(this.channels, channel, lost, end, undefined, this.log))
+    const { text } = this.#outside(() => endFrame(this.channels, channel, lost, options.end, undefined, this.log))
     const lease = { token, ms: this.#options.leaseMs, note: text }
     const place = await leases.take(channel.name, lease, undefined)
     if (place !== undefined) return place
     const found = await this.#find(channel)
-    if (!restart || found?.end === undefined || !isUnfinished(found.end)) return undefined
-    return await leases.take(channel.name, lease, found.endPlace)
+    return mayBegin(found, options) ? await leases.take(channel.name, lease, found?.endPlace) : undefined
   }
 
   /** What is known of the run of a channel, which begins there from now on. */
@@ -362,6 +361,10 @@ export class LiveRuns implements Runs, LiveRunHost {
   #tell(run: string, state: RunInfo['state'], reason: string | undefined, error: unknown): void {
     if (runChannel.hasSubscribers) runChannel.publish({ run, state, reason, error })
   }
+}
+
+function mayBegin(found: Found | undefined, { restart = false }: GivenRunOptions): boolean {
+  return found === undefined || (restart && found.end !== undefined && isUnfinished(found.end))
 }
 
 function nameOf(channel: string): string {

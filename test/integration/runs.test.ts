@@ -299,12 +299,18 @@ t.test('Run › in memory', async (t) => {
   t.test('no more of them than the limits allow', async (t) => {
     const { app } = await serve(t, { drainMs: 1, runs: { max: 2, maxPerKey: 1 } })
     const { runs } = app.sse
+    const { run: failed } = await runs.start('failed', () => Promise.reject(new Error('it fails')))
+    await failed.ended
     const { run } = await runs.start('a', waiting, { key: 'ann' })
     const perKey = { code: 'FST_ERR_EVENTSTREAM_TOO_MANY_RUNS_PER_KEY', statusCode: 429 }
     await t.rejects(runs.start('b', waiting, { key: 'ann' }), perKey)
     t.equal((await runs.start('a', waiting, { key: 'ann' })).created, false, 'it is there')
     await runs.start('b', waiting)
     await t.rejects(runs.start('c', waiting), { code: 'FST_ERR_EVENTSTREAM_TOO_MANY_RUNS', statusCode: 503 })
+    t.equal((await runs.start('failed', waiting)).created, false, 'it is there')
+    await t.rejects(runs.start('failed', waiting, { restart: true }), {
+      code: 'FST_ERR_EVENTSTREAM_TOO_MANY_RUNS'
+    })
     await run.stop()
     await run.ended
     t.equal((await runs.start('c', waiting, { key: 'ann' })).created, true)
