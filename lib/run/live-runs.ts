@@ -28,7 +28,7 @@ import {
   type GivenRunOptions,
   type ResolvedRunsOptions
 } from './run-options.ts'
-import { StopNotices } from './stop-notices.ts'
+import { type StopNotice, StopNotices } from './stop-notices.ts'
 
 /** How often leases are renewed at the least, and those of others are looked at. */
 const MAX_BEAT_MS = 1_000
@@ -75,10 +75,7 @@ export class LiveRuns implements Runs, LiveRunHost {
     this.maxMessageBytes = maxMessageBytes
     this.#history = channels.shared.history
     this.log = channels.shared.log
-    this.#stops = new StopNotices(channels.ofRun(''), channels, ({ name, begin, reason }) => {
-      const run = this.#own.get(name)
-      if (run?.begin === begin) run.stop(reason)
-    })
+    this.#stops = new StopNotices(channels.ofRun(''), channels, (notice) => void this.#stopOwn(notice))
   }
 
   /** How many go on here. */
@@ -356,6 +353,13 @@ export class LiveRuns implements Runs, LiveRunHost {
     if (isEnded || isOwn) return
     this.#tell(name, 'lost', undefined, undefined)
     this.log.warn({ eventStream: { run: name, state: 'lost' } }, 'run lost')
+  }
+
+  /** A run that is being started may be known to others before it is to this server. */
+  async #stopOwn({ name, begin, reason }: StopNotice): Promise<void> {
+    await this.#starting.get(name)
+    const run = this.#own.get(name)
+    if (run?.begin === begin) run.stop(reason)
   }
 
   #tell(run: string, state: RunInfo['state'], reason: string | undefined, error: unknown): void {

@@ -3,7 +3,7 @@ import type { LiveChannel } from '../channel/live-channel.ts'
 import type { Place } from '../history/place.ts'
 
 /** What a run's server is told. */
-interface StopNotice {
+export interface StopNotice {
   readonly name: string
   /** Of the run that is meant, and not of another one of its name. */
   readonly begin: Place

@@ -128,6 +128,26 @@ t.test('Run › over several servers', async (t) => {
     t.match(await second.run.info(), { state: 'running' })
   })
 
+  t.test('is stopped by who knows of it before its own server does', async (t) => {
+    const store = redisStore({ url: redis.url })
+    const [one, other] = [await node(t, redis.url, { history: { store } }), await node(t, redis.url)]
+    const stop = async (name: string): Promise<void> => (await other.sse.runs.get(name))?.stop('early')
+    const { run: later } = await one.sse.runs.start('later', waiting)
+    const leases = store.leases as StoreLeases
+    const take = leases.take
+    leases.take = async (...args) => {
+      leases.take = take
+      const place = await leases.take(...args)
+      await stop('a')
+      await stop('later')
+      await later.ended
+      return place
+    }
+    const { run } = await one.sse.runs.start('a', waiting)
+    t.equal(await run.ended, 'stopped')
+    t.match(await run.info(), { reason: 'early' })
+  })
+
   t.test('is wanted if somebody reads it on another server', async (t) => {
     const runs = { leaseMs: 3_000 }
     const [one, other] = [await node(t, redis.url, { runs }), await node(t, redis.url, { runs })]
