@@ -16,7 +16,7 @@ import { type Channels, RUN_PREFIX } from '../channel/channels.ts'
 import type { LiveChannel } from '../channel/live-channel.ts'
 import type { History } from '../history/history.ts'
 import { type Place, timeOfPlace } from '../history/place.ts'
-import type { StoredMessage, TakenLease } from '../history/store.ts'
+import type { StoredMessage, StoreLeases, TakenLease } from '../history/store.ts'
 import { runChannel } from './diagnostics.ts'
 import { endFrame, LiveRun, type LiveRunHost } from './live-run.ts'
 import type { Run, RunEndState, RunInfo, RunSource, Runs, StartedRun } from './run.ts'
@@ -221,11 +221,7 @@ export class LiveRuns implements Runs, LiveRunHost {
   }
 
   /** Makes sure that nobody else has a run of the name. @returns the place after which it begins; `undefined`: there is one. */
-  async #take(
-    channel: LiveChannel,
-    token: string,
-    options: GivenRunOptions
-  ): Promise<Place | undefined> {
+  async #take(channel: LiveChannel, token: string, options: GivenRunOptions): Promise<Place | undefined> {
     const { leases } = this.#history
     if (leases === undefined) {
       const found = await this.#find(channel)
@@ -234,7 +230,9 @@ export class LiveRuns implements Runs, LiveRunHost {
     }
     this.#stops.listen()
     const lost: EndedRun = { state: 'lost', begin: 0, reason: undefined }
-    const { text } = this.#outside(() => endFrame(this.channels, channel, lost, options.end, undefined, this.log))
+    const { text } = this.#outside(() =>
+      endFrame(this.channels, channel, lost, options.end, undefined, this.log)
+    )
     const lease = { token, ms: this.#options.leaseMs, note: text }
     const place = await leases.take(channel.name, lease, undefined)
     if (place !== undefined) return place
@@ -324,11 +322,7 @@ export class LiveRuns implements Runs, LiveRunHost {
         if (count === undefined) run.lose()
         else run.noteWanted(count > 0)
       }
-      const token = randomBytes(TOKEN_BYTES).toString('hex')
-      const over = (await leases?.takeOver(token, this.#options.leaseMs)) ?? []
-      const isOwn = ({ channel, place }: TakenLease): boolean =>
-        own.some((run) => run.channel.name === channel && run.begin === place)
-      await Promise.all(over.map((lease) => this.#endLost(lease, token, isOwn(lease))))
+      if (leases !== undefined) await this.#endAllLost(leases, own)
       this.#hasFailed = false
     } catch (err) {
       if (!this.#hasFailed && !this.#history.closing.aborted)
@@ -337,6 +331,17 @@ export class LiveRuns implements Runs, LiveRunHost {
     } finally {
       this.#isBeating = false
     }
+  }
+
+  async #endAllLost(leases: StoreLeases, own: readonly LiveRun[]): Promise<void> {
+    const token = randomBytes(TOKEN_BYTES).toString('hex')
+    const isOwn = ({ channel, place }: TakenLease): boolean =>
+      own.some((run) => run.channel.name === channel && run.begin === place)
+    let over: readonly TakenLease[]
+    do {
+      over = await leases.takeOver(token, this.#options.leaseMs)
+      await Promise.all(over.map((lease) => this.#endLost(lease, token, isOwn(lease))))
+    } while (over.length > 0)
   }
 
   /**

@@ -6,7 +6,7 @@ import type { EventStreamOptions, Run, RunEvent, StoreLeases } from '../../lib/i
 import { runChannel } from '../../lib/run/diagnostics.ts'
 import { RedisServer } from '../helpers/programs/redis-server.ts'
 import { RawClient } from '../helpers/raw-client.ts'
-import { build, deferred, listen } from '../helpers/server.ts'
+import { build, deferred, listen, nextTurn } from '../helpers/server.ts'
 import { RunNode } from '../redis/runs/node.ts'
 
 /** Counts for ever. */
@@ -201,6 +201,31 @@ t.test('Run › over several servers', async (t) => {
     t.match(await handles[1]?.info(), { state: 'lost' })
     await nodes[0]?.sse.runs.start('b', () => [])
     t.equal((await told).length, 1)
+  })
+
+  t.test('all that a server had are told to be lost at once, however many there were', async (t) => {
+    const store = redisStore({ url: redis.url })
+    const app = await node(t, redis.url, { history: { store }, runs: { leaseMs: 3_000 } })
+    const { run } = await app.sse.runs.start('own', waiting)
+    const leases = store.leases as StoreLeases
+    const names = Array.from({ length: 600 }, (_, i) => `sse-run:${i}`)
+    for (const name of names) await leases.take(name, { token: 'dead', ms: 60_000, note: '\n' }, undefined)
+    const done: string[] = []
+    const { renew, takeOver } = leases
+    leases.renew = (...args) => {
+      done.push('renewed')
+      return renew.apply(leases, args)
+    }
+    leases.takeOver = async (...args) => {
+      const taken = await takeOver.apply(leases, args)
+      if (taken.length > 0) done.push('taken')
+      return taken
+    }
+    await redis.command('ZADD', 'eventstream:{0}:leases', ...names.flatMap((name) => ['0', name]))
+    while ((await app.sse.runs.list()).length > 1) await nextTurn()
+    t.same(done.slice(done.indexOf('taken'), done.lastIndexOf('taken') + 1), ['taken', 'taken', 'taken'])
+    t.match(await (await app.sse.runs.get('599'))?.info(), { state: 'lost' })
+    t.match(await run.info(), { state: 'running' })
   })
 
   t.test('a server that was paused for longer than its lease publishes nothing when it wakes', async (t) => {
