@@ -24,9 +24,9 @@ import { RedisPublisher } from './redis-publisher.ts'
 import { HEADS, PROBE, PROVE, PUBLISH, READ, type RedisScript } from './redis-scripts.ts'
 
 const EPOCH_BYTES = 5
-/** How often is looked whether Redis still answers and tells, and how long nothing may come back. */
+/** How often is looked whether Redis still answers and tells, and how often nothing may come back. */
 const PROBE_MS = 1_000
-const BROKEN_MS = 5_000
+const MAX_SILENT = 5
 /** How many channels are looked at with each probe, whether they end as was told. */
 const AUDITED = 1_000
 /** How many names one command has, and how many places one proof. */
@@ -73,7 +73,8 @@ class RedisStore implements Store, PairListener {
   #timer: NodeJS.Timeout | undefined
   #isProbing = false
   #isProbeDue = false
-  #heardAt = 0
+  /** How often was looked since something was told: of a server that stood still, time says nothing. */
+  #silent = 0
   #isOpening = false
 
   constructor(base: string, dial: ConstructorParameters<typeof RedisPair>[0]) {
@@ -248,7 +249,7 @@ class RedisStore implements Store, PairListener {
   }
 
   pairOnReady(): void {
-    this.#heardAt = performance.now()
+    this.#silent = 0
     const held = this.#held
     this.#isHolding = false
     this.#followed.confirm(this.#subscribed)
@@ -274,7 +275,7 @@ class RedisStore implements Store, PairListener {
       this.#held.push([name, body])
       return
     }
-    this.#heardAt = performance.now()
+    this.#silent = 0
     const start = epochName(this.#base, this.#epoch)
     if (name === start) {
       const [place = 0] = parseNumbers([body])
@@ -375,7 +376,7 @@ class RedisStore implements Store, PairListener {
 
   #tick(): void {
     if (this.#pair.links === undefined) return
-    if (performance.now() - this.#heardAt > BROKEN_MS) {
+    if (++this.#silent > MAX_SILENT) {
       this.#pair.reset(new Error('Redis does not tell what is published'))
       return
     }

@@ -186,6 +186,29 @@ t.test('redisStore() › a channel that ends before what was told is a loss', as
   t.same(losses, [['a']])
 })
 
+t.test('redisStore() › a connection that tells nothing any more is given up for another one', async (t) => {
+  const { redis, publish } = await start(t)
+  const proxy = await FaultProxy.start({ port: redis.port })
+  t.teardown(() => proxy.close())
+  const store = redisStore({ url: proxy.url })
+  t.teardown(() => store.close())
+  const here: string[] = []
+  await store.open({
+    storeOnMessages: (messages) => void here.push(...messages.map(({ text }) => text)),
+    storeOnLoss: () => t.fail('nothing was lost')
+  })
+  await store.follow?.('a')
+  await store.read('a', 0)
+  const { connections } = proxy
+  proxy.blackhole(true)
+  await publish('2')
+  await until(() => proxy.connections > connections)
+  t.same(here, [])
+  proxy.blackhole(false)
+  await until(() => here.length > 0)
+  t.same(here, ['2'])
+})
+
 t.test('redisStore() › a notice that does not follow the last one makes it look again', async (t) => {
   const { redis, store, told, publishSurely } = await start(t)
   const name = `eventstream:{0}:${store.epoch}:a`
