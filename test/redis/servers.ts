@@ -1,5 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { now } from '../checker/sockets/clock.ts'
 import { FaultProxy } from '../helpers/fault-proxy.ts'
 import { removeFolder, temporaryFolder } from '../helpers/guardian.ts'
@@ -11,6 +12,7 @@ const ARGS = ['--repl-diskless-sync-delay', '0', '--appendonly', 'yes', '--appen
 /** A port where nobody listens. */
 const NOWHERE = 1
 const STEP_US = 600_000_000
+const LOOK_MS = 5
 
 /** A primary and its replica, which is the next primary, and the lines that end at the primary. */
 export class Servers {
@@ -23,6 +25,7 @@ export class Servers {
   readonly #base: string
   readonly #folder: string
   #disks = 0
+  #marks = 0
   #replica: { readonly server: RedisServer; readonly line: FaultProxy } | undefined
 
   private constructor(
@@ -146,10 +149,13 @@ export class Servers {
     }
   }
 
-  /** Resolves when the replica has all that the primary had at this call. */
+  /** Resolves when the replica has all that the primary had at this call: WAIT also counts one that is still being sent it. */
   async catchUp(): Promise<void> {
-    await this.primary.command('SET', 'replica:mark', '')
-    await this.primary.command('WAIT', '1', '0')
+    const mark = `${++this.#marks}`
+    await this.primary.command('SET', 'replica:mark', mark)
+    const marked = async (): Promise<unknown> =>
+      await this.#replica?.server.command('GET', 'replica:mark').catch(() => 'it is loading')
+    while (this.#replica !== undefined && (await marked()) !== mark) await sleep(LOOK_MS)
   }
 
   async #promote(since: number, staying: readonly FaultProxy[] = []): Promise<Loss> {

@@ -6,8 +6,6 @@ interface State {
   head: Place | undefined
   /** All that came after this place was told, so that a reading must have what was at or before it; `undefined`: nothing was. */
   toldFrom: Place | undefined
-  /** Messages that were told by the notices of others of their channels, and not yet by its own. */
-  readonly others: Set<Place>
   /** Resolves when what is published is told. */
   confirmed: Deferred<void>
   /** Whether it is, so that nothing is missing between two notices. */
@@ -55,7 +53,6 @@ export class Followed {
     const state = {
       head: undefined,
       toldFrom: undefined,
-      others: new Set<Place>(),
       confirmed: new Deferred<void>(),
       isConfirmed: false
     }
@@ -89,23 +86,12 @@ export class Followed {
     if (state === undefined) return
     state.head = head
     state.toldFrom = head
-    state.others.clear()
-  }
-
-  /** Another channel's notice has told of a message that this one has, too. */
-  hearOther(name: string, place: Place): void {
-    this.#states.get(name)?.others.add(place)
-  }
-
-  hasHeardOther(name: string, place: Place): boolean {
-    return this.#states.get(name)?.others.has(place) ?? false
   }
 
   /** @returns whether a message comes after the one that was heard last, or was heard itself. */
   hearNext(name: string, previous: Place, place: Place): boolean {
     const state = this.#states.get(name)
     if (state === undefined) return true
-    state.others.delete(place)
     const { head = previous } = state
     state.toldFrom ??= previous
     if (previous === head) state.head = Math.max(head, place)

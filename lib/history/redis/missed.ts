@@ -52,7 +52,7 @@ export async function findMissed(
     const here = messages.filter(({ place }) => place <= until.place)
     ends.set(name, here.at(-1)?.place ?? previous ?? answer.head)
     const isChained = isLoaded ? previous === known : until.isKnown && dropped <= mark
-    const isPassed = here.some(({ place }) => place <= mark && !followed.hasHeardOther(name, place))
+    const isPassed = here.some(({ place }) => place <= mark)
     const isLost = isNew || !isChained || isPassed
     // A gap is told to those who stand before it.
     const lostUntil = isLost ? Math.min(Math.max(newest + 1, dropped), until.place) : 0

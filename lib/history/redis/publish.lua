@@ -81,14 +81,18 @@ for i = at, #ARGV, 2 do
   table.insert(places, place)
   if header == '' then header = '[""]' end
   local message = header .. '\n' .. body
-  for _, channel in ipairs(channels) do
-    local previous = '-'
+  local previous = {}
+  for j, channel in ipairs(channels) do
+    previous[j] = isKept and channel.head or '-'
     if isKept then
-      previous = channel.head
-      call('XADD', channel.log, 'MAXLEN', channel.maxMessages, place .. '-0', 'm', message, 'p', previous, 'c', channel.total)
+      call('XADD', channel.log, 'MAXLEN', channel.maxMessages, place .. '-0', 'm', message, 'p', channel.head, 'c', channel.total)
       channel.total, channel.head = channel.total + #body, place
     end
-    call('PUBLISH', channel.notices, place .. ' ' .. previous .. '\n' .. message)
+  end
+  -- Each tells of all of them, so that whoever hears the first knows whether anything is missing in any.
+  local all = #channels > 1 and ' ' .. table.concat(previous, ' ') or ''
+  for j, channel in ipairs(channels) do
+    call('PUBLISH', channel.notices, place .. ' ' .. previous[j] .. all .. '\n' .. message)
   end
 end
 

@@ -4,8 +4,8 @@ import type { StoredMessage, StorePast } from '../store.ts'
 /** A message as Redis tells it. */
 export interface Notice {
   readonly message: StoredMessage
-  /** The place of the one before it in the channel; `undefined`: it is not kept. */
-  readonly previous: Place | undefined
+  /** Its channels, that of the notice first, and the place of the message before it there; none if it is not kept. */
+  readonly previous: readonly (readonly [channel: string, place: Place])[]
 }
 
 /** Where a database stands. */
@@ -31,19 +31,28 @@ export function formatHeader(key: string, channels: readonly string[], isEnd: bo
   return key === '' ? '' : JSON.stringify([key])
 }
 
-/** `<place> <place before, or ->`, and on further lines the header and the text. @returns `undefined` for what is none. */
+/**
+ * `<place> <place before, or ->`, then those of all channels if there are several, and on further lines the header and the
+ * text.
+ *
+ * @returns `undefined` for what is none.
+ */
 export function parseNotice(channel: string, body: string): Notice | undefined {
   const end = body.indexOf('\n')
-  const [, place, previous] = /^(\d+) (\d+|-)$/.exec(body.slice(0, end)) ?? []
-  if (place === undefined || previous === undefined) return undefined
-  const message = parseMessage(
-    channel,
-    Number(place),
-    body.slice(end + 1),
-    previous !== '-',
-    Number(previous)
-  )
-  return message && { message, previous: previous === '-' ? undefined : Number(previous) }
+  const [, place, own, all = ''] = /^(\d+) (\d+|-)((?: (?:\d+|-))*)$/.exec(body.slice(0, end)) ?? []
+  if (place === undefined || own === undefined) return undefined
+  const isKept = own !== '-'
+  const message = parseMessage(channel, Number(place), body.slice(end + 1), isKept, Number(own))
+  if (message === undefined) return undefined
+  if (!isKept) return { message, previous: [] }
+  const previous: [string, Place][] = [[channel, Number(own)]]
+  if (all !== '') {
+    for (const [i, text] of all.slice(1).split(' ').entries()) {
+      const other = message.channels[i]
+      if (other !== undefined && other !== channel) previous.push([other, Number(text)])
+    }
+  }
+  return { message, previous }
 }
 
 /** @throws for what `READ` cannot have answered. */

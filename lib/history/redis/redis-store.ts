@@ -287,17 +287,20 @@ class RedisStore implements Store, PairListener {
     const notice = parseNotice(channel, body)
     if (notice === undefined || !this.#followed.isTold(channel)) return
     const { message, previous } = notice
-    const isOld = message.place <= (this.#followed.headOf(channel) ?? 0)
-    const isLate = !isOld && message.place < this.#mark
-    if (previous !== undefined && (isLate || !this.#followed.hearNext(channel, previous, message.place))) {
+    if (!previous.every(([name, before]) => this.#follows(name, before, message.place))) {
       this.#pair.reset(new Error('Redis has not told of all messages'))
       return
     }
     if (message.place <= this.#mark) return
-    for (const other of message.channels)
-      if (other !== channel) this.#followed.hearOther(other, message.place)
     this.#move(message.place)
     this.#listener?.storeOnMessages([message], this.#mark)
+  }
+
+  /** Whether nothing is missing before a message in one of its channels. */
+  #follows(name: string, previous: Place, place: Place): boolean {
+    if (!this.#followed.isTold(name)) return true
+    const isLate = place > (this.#followed.headOf(name) ?? 0) && place < this.#mark
+    return !isLate && this.#followed.hearNext(name, previous, place)
   }
 
   get #links(): Links {

@@ -147,22 +147,6 @@ t.test('hearNext() › whether anything is missing', async (t) => {
   t.equal(followed.headOf('a'), 3, 'from where on it is to be read')
 })
 
-t.test('hasHeardOther() › what was told by the notice of another of its channels', (t) => {
-  const followed = none()
-  void followed.add('a')
-  followed.hearOther('not followed', 2)
-  followed.hearOther('a', 2)
-  followed.hearOther('a', 3)
-  const heard = (): boolean[] => [1, 2, 3].map((place) => followed.hasHeardOther('a', place))
-  t.same(heard(), [false, true, true])
-  followed.hearNext('a', 1, 2)
-  t.same(heard(), [false, false, true], 'until its own comes')
-  followed.setHead('a', 9)
-  t.same(heard(), [false, false, false])
-  t.equal(followed.hasHeardOther('not followed', 2), false)
-  t.end()
-})
-
 t.test('begin() › whether a reading has what comes before what is told', async (t) => {
   const followed = none()
   followed.goOn()

@@ -15,7 +15,6 @@ function message(place: number): StoredMessage {
 interface Situation {
   /** Where the channel ended when it was told; none: it was not loaded yet. */
   readonly known?: number
-  readonly heardOther?: number
   readonly until?: Partial<typeof FOUND>
   /** What Redis has of it. */
   readonly places: readonly number[]
@@ -24,11 +23,10 @@ interface Situation {
 }
 
 /** What is told of one channel. */
-async function told({ known, heardOther, until, places, previous, dropped = 0 }: Situation) {
+async function told({ known, until, places, previous, dropped = 0 }: Situation) {
   const followed = new Followed(async () => {})
   void followed.add('a')
   if (known !== undefined) followed.setHead('a', known)
-  if (heardOther !== undefined) followed.hearOther('a', heardOther)
   const head = places.at(-1) ?? previous ?? 0
   const missed = await findMissed(
     ['a'],
@@ -80,7 +78,6 @@ t.test('findMissed() › of a channel that was loaded', async (t) => {
       'a lost until 13, 15',
       15
     ],
-    'but had it by another channel': [{ known: 5, heardOther: 7, places: [7, 15], previous: 5 }, '7, 15', 15],
     'the history is another one': [
       { known: 9, until: { epoch: 'other' }, places: [15], previous: 9 },
       'a lost until 13, 15',

@@ -223,6 +223,49 @@ t.test('redisStore() › a notice that does not follow the last one makes it loo
   )
 })
 
+t.test(
+  'redisStore() › what is missing in any channel of a message is found before that is told',
+  async (t) => {
+    const { redis, store, told, losses, publish } = await start(t)
+    await store.follow?.('b')
+    await store.read('b', 0)
+    const channels = ['a', 'b'].map((name) => ({ name, limits: LIMITS }))
+    const publishToBoth = (text: string): unknown =>
+      store.append({
+        channels,
+        messages: [{ text, key: '' }],
+        idempotencyKey: undefined,
+        isKept: true,
+        isEnd: false
+      })
+    await publishToBoth('2')
+    await until(() => told.length === 2)
+    // As if the server had not been told of a message that only b has.
+    const last = `${told[1]?.place}`
+    await redis.command(
+      'XADD',
+      'eventstream:{0}:log:b',
+      `${Number(last) + 1}-0`,
+      'm',
+      '[""]\nmissed',
+      'p',
+      last,
+      'c',
+      '0'
+    )
+    await redis.command('ZADD', 'eventstream:{0}:heads', `${Number(last) + 1}`, 'b')
+    await publishToBoth('3')
+    await until(() => told.some(({ text }) => text === '3'))
+    await publish('4')
+    await until(() => told.some(({ text }) => text === '4'))
+    t.same(
+      told.map(({ text }) => text),
+      ['1', '2', 'missed', '3', '4']
+    )
+    t.same(losses, [])
+  }
+)
+
 t.test('redisStore() › nobody can publish when it is closed', async (t) => {
   const { store, publish } = await start(t)
   await store.close()

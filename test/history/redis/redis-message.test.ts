@@ -18,14 +18,35 @@ t.test('formatHeader() › comes back with the notice', async (t) => {
     const header = formatHeader(key, channels, isEnd) || '[""]'
     t.match(parseNotice('a', `7 5\n${header}\ndata: 1\n\n`), {
       message: { place: 7, key, channels, isEnd, isKept: true, text: 'data: 1\n\n' },
-      previous: 5
+      previous: [['a', 5]]
     })
   }
-  t.match(parseNotice('a', '7 -\n[""]\n'), { message: { isKept: false }, previous: undefined })
+  t.match(parseNotice('a', '7 -\n[""]\n'), { message: { isKept: false }, previous: [] })
+})
+
+t.test('parseNotice() › what was before it in each of several channels', async (t) => {
+  const header = formatHeader('', ['b', 'a', 'c'], false)
+  t.same(parseNotice('a', `7 5 0 5 6\n${header}\n`)?.previous, [
+    ['a', 5],
+    ['b', 0],
+    ['c', 6]
+  ])
+  t.same(parseNotice('a', `7 - - - -\n${header}\n`)?.previous, [])
 })
 
 t.test('parseNotice() › what is none', async (t) => {
-  const none = ['', '7', '7 5', '7 5\n', '7\n[""]\n', '-1 5\n[""]\n', '7 5\n[""]', '7 5\n["]\n', '7 5\n[1]\n']
+  const none = [
+    '',
+    '7',
+    '7 5',
+    '7 5\n',
+    '7\n[""]\n',
+    '-1 5\n[""]\n',
+    '7 5\n[""]',
+    '7 5\n["]\n',
+    '7 5\n[1]\n',
+    '7 5 x\n[""]\n'
+  ]
   for (const body of [...none, '7 5\n["",1]\n', '7 5\n["",[1]]\n', '7 5\n{}\n', '7 5\nnull\n'])
     t.equal(parseNotice('a', body), undefined, body)
 })
