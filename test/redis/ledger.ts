@@ -119,7 +119,7 @@ export class Ledger {
 
   #take(reign: number, name: string, body: string): void {
     const [epoch = '', ...rest] = name.slice(this.#base.length).split(':')
-    const match = /^(\d+) [\d-]+\n(.*)\n/.exec(body)
+    const match = /^(\d+) [\d -]+\n(.*)\n/.exec(body)
     if (match === null) return
     const [head, place, header = ''] = match
     const [key, channels = [rest.join(':')], kind] = JSON.parse(header) as [string, string[]?, string?]

@@ -40,6 +40,9 @@ local now = time[1] * 1000000 + time[2]
 local newest = call('XREVRANGE', ids, '+', '-', 'COUNT', '1')[1]
 -- Without ids, as after DEL, channels still tell a place that what comes is after.
 local last = tonumber(newest and string.match(newest[1], '^%d+') or call('ZREVRANGE', heads, 0, 0, 'WITHSCORES')[2] or 0)
+-- Places that are ahead of a clock that was set back go on with a quarter of its pace, and say when they were given.
+local since = newest and tonumber(newest[2][2]) or now
+local step = math.floor(math.max(0, now - since) / 4)
 
 local function text(place) return string.format('%.0f', place) end
 
@@ -74,10 +77,10 @@ end
 local places = {}
 for i = at, #ARGV, 2 do
   local header, body = ARGV[i], ARGV[i + 1]
-  last = math.max(now, last + 1) + random % 256
-  random = (random * 69069 + 1) % 65536
+  last = math.max(now, last + 1 + step) + random % 256
+  step, random = 0, (random * 69069 + 1) % 65536
   local place = text(last)
-  call('XADD', ids, place .. '-0', 'i', '')
+  call('XADD', ids, place .. '-0', 'i', last > now + 255 and text(now) or '')
   table.insert(places, place)
   if header == '' then header = '[""]' end
   local message = header .. '\n' .. body

@@ -1,7 +1,7 @@
 import type { Place } from '../place.ts'
 import type { Lease, StoredMessage, StoreLeases, TakenLease } from '../store.ts'
 import { parseNumbers, parseRead, parseTexts } from './redis-message.ts'
-import { NEWEST, type RedisScript, script } from './redis-scripts.ts'
+import { GIVE, type RedisScript, script } from './redis-scripts.ts'
 
 // All of these have ARGV[1], what the history calls itself, and ARGV[2], a random integer. A lease is a field of the hash
 // `owners`: the token, the place after which the channel begins, and the note; in the sorted set `leases`, it has the time
@@ -21,11 +21,10 @@ local function over(ms) return string.format('%.0f', math.floor(now / 1000) + ms
 /** Its answer is the place of it: the head of the channel, so that who was not told finds that something is missing. */
 const FORGET = `
 local function forget(name)
-  ${NEWEST}
-  local place = string.format('%.0f', math.max(now, last + 1) + ARGV[2] % 256)
+  ${GIVE}
+  local place = give(ARGV[2])
   local previous = redis.call('ZSCORE', heads, name) or '0'
   local total, limits = string.match(redis.call('HGET', sizes, name) or '', '^(%d+) %d+ %d (.*)$')
-  redis.call('XADD', ids, place .. '-0', 'i', '')
   redis.call('DEL', base .. ':log:' .. name)
   redis.call('ZADD', heads, place, name)
   if total then redis.call('HSET', sizes, name, total .. ' ' .. total .. ' 0 ' .. limits) end

@@ -17,10 +17,20 @@ const NO_REPLICA = `redis.call('DEL', KEYS[1] .. ':none')`
 /** Says itself what it takes and returns. */
 export const PUBLISH: RedisScript = script(readFileSync(new URL('./publish.lua', import.meta.url), 'utf8'))
 
-/** Makes `newest` the newest id, if there is one, and `last` the place that what comes is after, as `publish.lua` does. */
-export const NEWEST = `
+/**
+ * Makes `last` the place that what comes is after, and a function that gives a new place, as `publish.lua` does. Needs `now`,
+ * in microseconds.
+ */
+export const GIVE = `
 local newest = redis.call('XREVRANGE', ids, '+', '-', 'COUNT', 1)[1]
 local last = tonumber(newest and string.match(newest[1], '^%d+') or redis.call('ZREVRANGE', heads, 0, 0, 'WITHSCORES')[2] or 0)
+local function give(random)
+  local since = newest and tonumber(newest[2][2]) or now
+  last = math.max(now, last + 1 + math.floor(math.max(0, now - since) / 4)) + random % 256
+  local place = string.format('%.0f', last)
+  redis.call('XADD', ids, place .. '-0', 'i', last > now + 255 and string.format('%.0f', now) or '')
+  return place
+end
 `
 
 /**
@@ -37,14 +47,14 @@ local base, least = KEYS[1], tonumber(ARGV[2])
 local ids, heads = base .. ':ids', base .. ':heads'
 redis.call('SET', base .. ':epoch', ARGV[1], 'NX')
 local epoch = redis.call('GET', base .. ':epoch')
-${NEWEST}
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
+${GIVE}
 local id = ARGV[2] .. '-0'
 local isKnown = (least == 0 or redis.call('XRANGE', ids, id, id)[1]) and 1 or 0
 if not newest or last < least or ARGV[6] == '0' or last < now - ARGV[6] * 1000 then
-  last = math.max(now, last, least) + 1 + tonumber(ARGV[3]) % 256
-  redis.call('XADD', ids, string.format('%.0f-0', last), 'i', '')
+  last = math.max(last, least)
+  give(ARGV[3])
 end
 local old = redis.call('ZRANGEBYSCORE', heads, 0, now - ARGV[5] * 1000, 'WITHSCORES', 'LIMIT', 0, 100)
 for i = 1, #old, 2 do
