@@ -7,6 +7,8 @@ export interface Break {
   readonly file: string
   readonly line: string
   readonly by: string
+  /** The only part that can find it, if there is one. */
+  readonly part?: 'runs'
 }
 
 export const BREAKS = {
@@ -99,6 +101,41 @@ export const BREAKS = {
     file: 'channel/selection.ts',
     line: 'return channel.window.newestOf(entry.key) !== entry',
     by: 'return channel.window.newestOf(entry.key) === entry'
+  },
+  unfenced: {
+    fault: 'a server that was paused publishes to its run although the lease is over',
+    part: 'runs',
+    file: 'history/redis/redis-scripts.ts',
+    line: "readFileSync(new URL('./publish.lua', import.meta.url), 'utf8')",
+    by: "readFileSync(new URL('./publish.lua', import.meta.url), 'utf8').replace(/if isOwned.*/, '').replace(/if ended == .1.*/, '')"
+  },
+  'ended-too-early': {
+    fault: 'the end of a run is told without the messages that wait to be written',
+    part: 'runs',
+    file: 'run/live-run.ts',
+    line: "state === 'lost' || this.#hasHole ? [] : waiting",
+    by: '[]'
+  },
+  'started-twice': {
+    fault: 'a run is started although another server has it',
+    part: 'runs',
+    file: 'history/redis/redis-leases.ts',
+    line: "if redis.call('HEXISTS', owners, name) == 1 then return '' end",
+    by: ''
+  },
+  'stop-dropped': {
+    fault: 'a stop does not reach the server of the run',
+    part: 'runs',
+    file: 'run/live-runs.ts',
+    line: 'if (run?.begin === begin) run.stop(reason)',
+    by: ''
+  },
+  'lost-not-told': {
+    fault: 'the runs of a server that was killed are never told to be lost',
+    part: 'runs',
+    file: 'run/live-runs.ts',
+    line: 'over = await leases.takeOver(token, this.#options.leaseMs)',
+    by: 'over = []'
   }
 } as const satisfies Record<string, Break>
 

@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { judge } from '../checker/judge.ts'
+import { judgeRuns } from '../checker/runs/judge-runs.ts'
 import { EVENTS, type RunLog } from '../checker/run-log.ts'
 import { presentLibrary } from '../checker/schedules/present-library.ts'
 import { noViolation, noViolationLate } from '../checker/schedules/properties.ts'
 import type { Step } from '../checker/schedules/steps.ts'
 import { runSockets } from '../checker/sockets/run-sockets.ts'
 import { textOf, type Violation } from '../checker/violation.ts'
+import { summaryOf } from '../redis/runs/summary.ts'
 import type { PROGRAMS } from '../helpers/programs.ts'
 
 /** What one part did, in words, and what the judge found. */
@@ -27,6 +29,8 @@ export interface Part {
 
 const isBroken = process.env.BREAK !== undefined
 const MAX_SHOWN = 10
+/** About how long a run takes, of all that go on at once. */
+const MS_PER_RUN = 100
 const WARM_UP_MESSAGES = 5_000
 /** How long clients are waited for that are to have all. A library that is broken on purpose may never give it to them. */
 const PATIENCE_MS = isBroken ? 15_000 : 60_000
@@ -35,20 +39,20 @@ export const PARTS: readonly Part[] = [
   {
     name: 'schedules',
     title: 'Random schedules, on an event loop and a clock of their own: each can be repeated exactly',
-    share: 0.35,
+    share: 0.3,
     try: (seed, ms) => trySchedules((onRun) => noViolation(presentLibrary, onRun), seed, ms)
   },
   {
     name: 'late store',
     title: 'The same with a store that is some turns away',
-    share: 0.2,
+    share: 0.15,
     try: (seed, ms) => trySchedules(noViolationLate, seed, ms)
   },
   {
     name: 'sockets',
     title:
       'A real server in a process of its own, and 48 clients over TCP and Unix sockets, that come, stop reading and go',
-    share: 0.25,
+    share: 0.2,
     try: trySockets
   },
   {
@@ -57,6 +61,14 @@ export const PARTS: readonly Part[] = [
     share: 0.2,
     needs: 'redis-server',
     try: tryRedis
+  },
+  {
+    name: 'runs',
+    title:
+      'Three real servers whose runs are started, read and stopped, and which are killed, paused and replaced',
+    share: 0.15,
+    needs: 'redis-server',
+    try: tryRuns
   }
 ]
 
@@ -103,11 +115,38 @@ function tryRedis(seed: number, ms: number): Promise<Outcome> {
     const { log, violations, summary } = await runSoak({ teardown }, ms / 1_000, seed, () =>
       patience(PATIENCE_MS)
     )
-    const faults = Object.entries(summary.faults as Record<string, number>)
-    return outcomeOf(log, violations, [
-      `faults: ${faults.map(([name, count]) => `${count} × ${name}`).join(', ')}`
-    ])
+    return outcomeOf(log, violations, [faultsIn(summary.faults as Record<string, number>)])
   })
+}
+
+function tryRuns(seed: number, ms: number): Promise<Outcome> {
+  return untilTornDown(async (teardown) => {
+    const { RunsWorld } = await import('../redis/runs/world.ts')
+    const world = await RunsWorld.start(
+      { teardown },
+      {
+        seed,
+        runs: Math.ceil(ms / MS_PER_RUN),
+        atOnce: 24,
+        runsPerFault: 12,
+        keepEndedMs: 60_000,
+        lateMs: Infinity
+      }
+    )
+    await world.play(() => patience(PATIENCE_MS))
+    const log = await world.log(() => patience(PATIENCE_MS), ['runs that are kept'])
+    const { names, messages, connections } = summaryOf(log)
+    const violations = judgeRuns(log)
+    return {
+      tried: [`${names} names; ${messages} messages; ${connections} connections`, faultsIn(world.counts)],
+      violations: textOf(violations.slice(0, MAX_SHOWN))
+    }
+  })
+}
+
+function faultsIn(counts: Readonly<Record<string, number>>): string {
+  const faults = Object.entries(counts).map(([name, count]) => `${count} × ${name}`)
+  return `faults: ${faults.join(', ')}`
 }
 
 function patience(ms: number): Promise<void> {
