@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/history/redis/redis-store.ts'
-import type { EventStreamOptions, Run, RunEvent, RunInfo } from '../../lib/index.ts'
+import type { EventStreamOptions, Run, RunEvent, RunInfo, Store, StoreLeases } from '../../lib/index.ts'
 import { readEvents } from '../../lib/testing/testing.ts'
 import { runChannel } from '../../lib/run/diagnostics.ts'
 import { RedisServer } from '../helpers/programs/redis-server.ts'
@@ -221,6 +221,23 @@ async function suite(t: Test, options: () => EventStreamOptions): Promise<void> 
     t.match(await none.info(), { state: 'done' })
   })
 
+  t.test('ends without a last message when that cannot be made', async (t) => {
+    const { app, log } = await serve(t, options())
+    const ends = [
+      () => {
+        throw new Error('secret')
+      },
+      () => ({ id: 'mine', data: 'bye' })
+    ]
+    for (const [i, end] of ends.entries()) {
+      const { run } = await app.sse.runs.start(`${i}`, () => ['1'], { end })
+      t.equal(await run.ended, 'done')
+      t.same(await allOf(run), ['1'])
+    }
+    const codes = log.lines.filter(({ level }) => level === 50).map(({ err }) => err?.code ?? err?.message)
+    t.same([...new Set(codes)], ['secret', 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE'])
+  })
+
   t.test('is limited by bytes, and not by messages', async (t) => {
     const { app } = await serve(t, { ...options(), runs: { maxBytes: 100_000 } })
     const long = await app.sse.runs.start('long', () => Array.from({ length: 5_000 }, (_, i) => `${i}`))
@@ -413,5 +430,94 @@ t.test('Run › in Redis', async (t) => {
   const redis = await RedisServer.start()
   t.teardown(() => redis.stop())
   let prefix = 0
-  await suite(t, () => ({ history: { store: redisStore({ url: redis.url, prefix: `${prefix++}:` }) } }))
+  const newStore = (): Store => redisStore({ url: redis.url, prefix: `${prefix++}:` })
+  await suite(t, () => ({ history: { store: newStore() } }))
+
+  /** A server whose store takes nothing as often as it is told to. */
+  async function withFailures(t: Test): Promise<{ app: FastifyInstance; failures: { left: number } }> {
+    const store = newStore()
+    const append = store.append
+    const failures = { left: 0 }
+    store.append = async (...args) => {
+      if (failures.left-- > 0) throw new Error('it is away')
+      return await append.apply(store, args)
+    }
+    const { app } = await serve(t, { drainMs: 10, history: { store } })
+    return { app, failures }
+  }
+
+  t.test('fails when a message is not taken, and tells that when its end is', async (t) => {
+    const { app, failures } = await withFailures(t)
+    const go = deferred()
+    const { run } = await app.sse.runs.start('a', async function* () {
+      yield 'one'
+      await go.promise
+      failures.left = 2
+      yield 'two'
+      await run.ended
+      yield 'three'
+    })
+    const reading = allOf(run)
+    await run.read().next()
+    go.resolve()
+    t.equal(await run.ended, 'failed')
+    t.same(await reading, ['one', 'end: {"state":"failed"}'])
+  })
+
+  t.test('is lost when its server closes and its end is not taken', async (t) => {
+    const { app, failures } = await withFailures(t)
+    const { run } = await app.sse.runs.start('a', waiting)
+    await run.read().next()
+    failures.left = Infinity
+    await app.close()
+    t.equal(await run.ended, 'lost')
+  })
+
+  t.test('counts for no limit when it could not be started', async (t) => {
+    const store = newStore()
+    const { app } = await serve(t, { history: { store }, runs: { max: 1 } })
+    const leases = store.leases as StoreLeases
+    const take = leases.take
+    leases.take = async () => {
+      throw new Error('it is away')
+    }
+    const start = (): Promise<unknown> => app.sse.runs.start('a', () => [])
+    for (const _ of [1, 2]) await t.rejects(start(), { code: 'FST_ERR_EVENTSTREAM_HISTORY_AWAY' })
+    leases.take = take
+    t.match(await start(), { created: true })
+  })
+
+  t.test('the log is told once that leases cannot be kept, until they can', async (t) => {
+    const store = newStore()
+    const { log } = await serve(t, { history: { store }, runs: { leaseMs: 30 } })
+    const leases = store.leases as StoreLeases
+    for (const outage of [1, 2]) {
+      for (const isAway of [true, true, false, false]) {
+        const isAsked = deferred()
+        leases.takeOver = async () => {
+          isAsked.resolve()
+          if (isAway) throw new Error('it is away')
+          return []
+        }
+        await isAsked.promise
+      }
+      t.equal(log.lines.filter(({ msg }) => msg === 'leases of runs could not be renewed').length, outage)
+    }
+  })
+
+  t.test('is none if it is not what has ended its channel', async (t) => {
+    const store = newStore()
+    const { app } = await serve(t, { history: { store } })
+    const limits = { maxMessages: 10, maxBytes: 1_000, maxAgeMs: 60_000, keepEndedMs: 60_000 }
+    for (const key of ['end', 'null', '["done","never"]']) {
+      await store.append({
+        channels: [{ name: `sse-run:${key}`, limits }],
+        messages: [{ text: 'data: 1\n\n', key }],
+        idempotencyKey: undefined,
+        isKept: true,
+        isEnd: true
+      })
+      t.equal(await app.sse.runs.get(key), undefined)
+    }
+  })
 })
