@@ -159,13 +159,14 @@ export class History implements WindowHost, StoreListener {
    *
    * @returns the place after which it begins.
    */
-  async begin(window: Window, isEnded: boolean): Promise<Place> {
+  async begin(window: Window): Promise<Place> {
     if (this.#link !== undefined) {
-      if (isEnded) await this.#link.clear(window.channel)
+      const { messages } = await this.#link.read(window.channel)
+      if (messages.length > 0) await this.#link.clear(window.channel)
       return await this.#link.now()
     }
     const place = this.stamp()
-    if (isEnded) {
+    if (window.length > 0) {
       window.lose(place)
       this.#forgotten.set(window.channel, place)
     }

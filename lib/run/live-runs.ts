@@ -226,7 +226,7 @@ export class LiveRuns implements Runs, LiveRunHost {
     if (leases === undefined) {
       const found = await this.#find(channel)
       if (!mayBegin(found, options)) return undefined
-      return await this.#history.begin(channel.window, found !== undefined)
+      return await this.#history.begin(channel.window)
     }
     this.#stops.listen()
     const lost: EndedRun = { state: 'lost', begin: 0, reason: undefined }

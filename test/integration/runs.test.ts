@@ -505,6 +505,35 @@ t.test('Run › in Redis', async (t) => {
     }
   })
 
+  t.test('without leases, who has a part of one whose server is gone is told a gap', async (t) => {
+    const shared = `${prefix++}:`
+    const options = (): EventStreamOptions => {
+      const store: Store = redisStore({ url: redis.url, prefix: shared })
+      const append = store.append
+      store.append = ({ token, ...given }) => append.call(store, given)
+      return { drainMs: 1, history: { store: Object.defineProperty(store, 'leases', { value: undefined }) } }
+    }
+    const { app: gone, url: goneUrl } = await serve(t, options())
+    const { run } = await gone.sse.runs.start('a', async function* ({ signal }) {
+      yield* ['half', 'of it']
+      await once(signal, 'abort')
+    })
+    const reading = run.read()
+    await reading.next()
+    await reading.next()
+    const events = readEvents(await fetch(`${goneUrl}/a`))
+    const { id } = await events.next('message')
+
+    const { app, url } = await serve(t, options())
+    const again = await app.sse.runs.start('a', () => ['whole'])
+    t.equal(again.created, true)
+    t.equal(await again.run.ended, 'done')
+    t.same((await streamOf(`${url}/a`)).data, ['whole', DONE])
+    const { data } = await streamOf(`${url}/a`, id)
+    t.match(data[0], /"reason":"expired"/)
+    t.same(data.slice(1), ['whole', DONE])
+  })
+
   t.test('is none if it is not what has ended its channel', async (t) => {
     const store = newStore()
     const { app } = await serve(t, { history: { store } })
