@@ -90,8 +90,9 @@ export class LiveRun implements Sink {
 
   async send(message: unknown): Promise<boolean> {
     const given = this.#hasForeignIds ? { ...(message as object), id: undefined } : message
-    await this.#writer.write(this.#host.channels.frameOf(this.channel, given as Publishable))
-    return true
+    const frame = this.#host.channels.frameOf(this.channel, given as Publishable)
+    if (!this.signal.aborted) await this.#writer.write(frame)
+    return !this.signal.aborted
   }
 
   sourceOnStopError(err: unknown): void {

@@ -162,6 +162,25 @@ async function suite(t: Test, options: () => EventStreamOptions): Promise<void> 
     )
   })
 
+  t.test('that its own map stops has what was before that, in order', async (t) => {
+    const { app } = await serve(t, options())
+    const stopping = deferred<() => void>()
+    const source = async function* (): AsyncGenerator<() => string> {
+      const stop = await stopping.promise
+      for (let number = 0; ; number++) {
+        if (number % 3 === 0) await nextTurn()
+        yield () => {
+          if (number === 100) stop()
+          return `${number}`
+        }
+      }
+    }
+    const { run } = await app.sse.runs.start('a', source, { map: (text) => text() })
+    stopping.resolve(() => void run.stop())
+    t.equal(await run.ended, 'stopped')
+    t.same(await allOf(run), [...Array(100).keys(), 'end: {"state":"stopped"}'].map(String))
+  })
+
   t.test('ends as failed with its source, whose error only the log has', async (t) => {
     const { app, log } = await serve(t, options())
     const sources: (() => unknown)[] = [
