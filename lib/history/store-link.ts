@@ -71,13 +71,15 @@ export class StoreLink {
     try {
       const appended = this.open().then(() => this.#store.append({ channels, messages, ...options }))
       const { places, isNew, isEnded } = await within(ANSWER_MS, appended)
+      // Before the epoch is another one.
+      const cursors = places.map((place): Cursor => formatCursor(place, this.epoch))
       const last = places.at(-1) ?? 0
       this.#appended = Math.max(this.#appended, last)
       for (const place of places) this.#note(place, true)
       // What was published is before what is sent afterwards.
       if (windows.some(({ isFollowed }) => isFollowed))
         await within(PATIENCE_MS, this.#arrival(last)).catch(() => {})
-      return { cursors: places.map((place): Cursor => formatCursor(place, this.epoch)), isNew, isEnded }
+      return { cursors, isNew, isEnded }
     } catch (cause) {
       throw new FST_ERR_EVENTSTREAM_PUBLISH_FAILED({ cause })
     }

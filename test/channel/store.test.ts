@@ -246,6 +246,19 @@ t.test('store › nobody waits for it for long', async (t) => {
 })
 
 t.test('store › publish()', async (t) => {
+  t.test('gives a cursor of the history that took the message', async (t) => {
+    const { bench, store } = await late({ a: 0 })
+    bench.subscribed(['a'])
+    await settle(bench)
+    store.hold('tell')
+    const { epoch } = store
+    const published = bench.channel('a').publish('1')
+    await nextTurn()
+    Object.assign(store.shelf, { epoch: '0000000000' })
+    store.release('tell')
+    t.ok((await published).endsWith(`-${epoch}`))
+  })
+
   t.test('resolves when it has come to those who are here', async (t) => {
     const { bench, store } = await late({ a: 0 })
     const reader = bench.subscribed(['a'])
