@@ -23,6 +23,8 @@ interface Reading {
 class Ear implements Readership, Reader {
   /** What came in the turn in which it was waited for: what is not kept of that is gone after it. */
   readonly heard: Entry[] = []
+  /** What the window had dropped then. */
+  dropped: Place = 0
   #news = new Deferred<void>()
   #window: Window | undefined
   #place: Place = 0
@@ -32,6 +34,7 @@ class Ear implements Readership, Reader {
   }
 
   readerOnNews(): void {
+    if (this.#window !== undefined) this.dropped = this.#window.dropped
     for (let entry = this.#next(); entry !== undefined; entry = this.#next()) {
       this.heard.push(entry)
       this.#place = entry.place
@@ -100,12 +103,13 @@ async function* readUntil(
     if (start.last !== undefined) place = window.placeBefore(start.last)
     let isIntact = window.dropped <= place
     while (!isOver()) {
-      if (gap !== undefined || (ear.heard.length === 0 && window.dropped > place)) {
+      const { dropped } = ear.heard.length === 0 ? window : ear
+      if (gap !== undefined || dropped > place) {
         const reason = gap ?? (isIntact ? 'slow' : 'expired')
         gap = undefined
         isIntact = true
-        const hasMissedEnd = window.hasDroppedEndAfter(place)
-        place = Math.max(place, window.dropped)
+        const hasMissedEnd = ear.heard.length === 0 && window.hasDroppedEndAfter(place)
+        place = Math.max(place, dropped)
         yield { type: 'gap', reason }
         if (hasMissedEnd && window.hasDroppedEndAfter(0)) return
         continue

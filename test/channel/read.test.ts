@@ -124,6 +124,20 @@ t.test('Channel › read()', async (t) => {
     }
   })
 
+  t.test('who waits is told of what was gone before the turn ended', async (t) => {
+    const bench = new ChannelBench()
+    const channel = bench.channel()
+    const reading = channel.read()
+    const items = take(reading, 3)
+    t.notOk(await hasSettled(items))
+    channel.publish('1')
+    channel.clear()
+    channel.publish(['2', '3'])
+    bench.endTurn()
+    t.same(await items, ['!slow', '2', '3'])
+    await reading.return?.()
+  })
+
   t.test('ends when its signal aborts, without an error', async (t) => {
     const bench = new ChannelBench()
     const abort = new AbortController()
