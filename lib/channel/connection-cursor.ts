@@ -126,7 +126,10 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     if (!subscription.active) return
     const { channel } = subscription
     const { dropped, newest } = channel.window
-    this.#list.end(subscription, subscription.isLoading ? this.head : Math.max(dropped, newest?.place ?? 0))
+    this.#list.end(
+      subscription,
+      subscription.isLoading ? this.shared.history.stampOwn() : Math.max(dropped, newest?.place ?? 0)
+    )
     this.#resumption?.leave(channel.name)
     channel.subscriptionOnEnd(subscription)
     this.list(subscription)

@@ -213,6 +213,17 @@ t.test('store › nobody waits for it for long', async (t) => {
     t.same(reader.told, ['a 1', 'a 2'])
   })
 
+  t.test('also if it has not come yet', async (t) => {
+    const { bench, store } = await late({ a: 2 })
+    store.hold('tell')
+    await bench.channel('a').publish('a 3')
+    const reader = bench.reader()
+    bench.channel('a').subscribe(reader.connection, { from: 'oldest' }).unsubscribe()
+    store.release('tell')
+    await settle(bench)
+    t.same(reader.told, ['a 1', 'a 2', 'a 3'])
+  })
+
   t.test('what a client brings that cannot be proved in a second is not known', async (t) => {
     const { bench, store, cursors } = await late({ a: 2 })
     const clock = FakeClock.install(t)
