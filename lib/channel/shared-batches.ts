@@ -28,7 +28,7 @@ export class SharedBatches {
     const first = window.entryAfter(place)?.place
     const last = window.entryUntil(upTo)?.place
     const known = this.#recent.get(window)?.find(first, last, upTo)
-    if (known !== undefined) return known
+    if (known !== undefined && isWhole(window, place, known)) return known
     const run = runAfter(window, place, upTo)
     this.#recentOf(window).keep(run)
     return run
@@ -70,6 +70,11 @@ class RecentRuns {
       this.#bytes -= batch.byteLength
     }
   }
+}
+
+/** Whether all that it has is still there: what is not kept may be gone from its midst. */
+function isWhole(window: Window, place: Place, { last, batch }: Run): boolean {
+  return window.indexAfter(last) - window.indexAfter(place) === batch.messages
 }
 
 function runAfter(window: Window, place: Place, upTo: Place): Run {

@@ -60,6 +60,19 @@ t.test('Batches › are one chunk in memory', async (t) => {
     t.equal(chunksOf(later as Reader)[0], chunksOf(first as Reader)[1])
   })
 
+  t.test('but not with what was not kept, for those who come back', async (t) => {
+    const bench = new ChannelBench()
+    const brought = bench.cursor()
+    const here = [bench.subscribed(['news']), bench.subscribed(['news'])]
+    bench.endTurn()
+    bench.channel().publish('1')
+    bench.channel().publish('typing', { keep: false })
+    bench.channel().publish('2')
+    bench.endTurn()
+    for (const { told } of here) t.same(told, ['1', 'typing', '2'])
+    t.same(bench.given(['news'], brought), ['1', '2'])
+  })
+
   t.test('of up to 64 KiB, and at least one message', async (t) => {
     const bench = new ChannelBench({ channels: { '*': { maxMessages: 10_000, maxBytes: 10_000_000 } } })
     const brought = bench.cursor()
