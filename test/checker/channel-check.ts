@@ -118,7 +118,8 @@ export class ChannelCheck {
     let { to } = this.#span
     for (; to < this.messages.sentUntil(this.#toldAt); to++) {
       const message = this.messages.all[to]
-      if (message !== undefined && isOwed(message, to) && !this.#received.has(to)) break
+      if (message === undefined || !isKept(message)) continue
+      if (isOwed(message, to) && !this.#received.has(to)) break
     }
     return {
       span: { from, to },
@@ -206,6 +207,7 @@ export class ChannelCheck {
       this.#violate('phantom', `${name} came, but was not subscribed to`)
     else if (!this.isWanted(message)) this.#violate('phantom', `${name} came in spite of the filter`)
     if (this.#isReplaced(index)) this.#violate('phantom', `${name} came in spite of a newer one`)
+    if (this.#wasGone(message, received.at)) this.#violate('phantom', `${name} came, but was not kept`)
     if (this.#isBeyondLoss(message, received.at)) {
       this.#violate('loss', `the place was lost, but it went on with ${name} without a gap`)
     }
@@ -355,8 +357,32 @@ export class ChannelCheck {
 
   #startSpan(place: Place | 'unknown' | undefined): Span | undefined {
     if (place === 'unknown') return undefined
-    if (place !== undefined) return this.#isForgotten(place) ? undefined : place.span
-    return this.#first.from === 'oldest' ? this.#oldestSpan(this.#start) : this.#liveSpan(this.#start)
+    if (place !== undefined) return this.#isForgotten(place) ? undefined : this.#withoutEarly(place.span)
+    return this.#withoutEarly(this.#ownSpan(this.#first))
+  }
+
+  /** Where a client begins that brought nothing. */
+  #ownSpan({ from, startedAt }: SubscriptionLog): Span {
+    if (from === 'oldest') return this.#oldestSpan(startedAt)
+    if (from === 'now' || from === 'end') return this.#liveSpan(startedAt)
+    const { from: oldest, to: kept } = this.#oldestSpan(startedAt)
+    if (from === 'first') return { from: oldest, to: oldest }
+    if (!this.#host.run.isExact) return this.#liveSpan(startedAt)
+    let place = this.messages.sentUntil(startedAt)
+    for (let left = from.last; left > 0 && place > oldest; place--) {
+      const message = this.messages.all[place - 1]
+      if (message !== undefined && isKept(message)) left--
+    }
+    return { from: place, to: Math.max(place, kept) }
+  }
+
+  /** What came too early for the client is nothing that it can lack. */
+  #withoutEarly(span: Span): Span {
+    const { isTooEarly } = this.#first
+    if (isTooEarly === undefined) return span
+    const first = this.messages.all.findIndex((message) => !isTooEarly(message))
+    const place = first < 0 ? this.messages.length : first
+    return { from: Math.max(span.from, place), to: Math.max(span.to, place) }
   }
 
   #isForgotten({ since }: Place): boolean {
@@ -390,7 +416,7 @@ export class ChannelCheck {
 
   #restart(at: Moment): void {
     // What nobody knows is still to be told.
-    if (this.#span !== undefined) this.#span = this.#oldestSpan(at)
+    if (this.#span !== undefined) this.#span = this.#withoutEarly(this.#oldestSpan(at))
     this.#outOfOrderUntil = at
     this.#isUntold = true
     this.#received.clear()
@@ -426,6 +452,8 @@ export class ChannelCheck {
 
   #isExcused(message: Published, index: number, by: Block): boolean {
     if (!this.isWanted(message) || mayBeLost(message, by.at)) return true
+    if (!isKept(message) && !(this.#host.run.retention.keepsUnoffered && this.#keptUp(message.sentAt, by)))
+      return true
     if (message.channels.length > 1 && this.#host.hasReceived(message)) return true
     return this.#isOutdated(message, index, by)
   }
@@ -438,7 +466,7 @@ export class ChannelCheck {
 
   /** Who is behind from the start is given by `latest` no message that was not the newest of its key when it came. */
   #isReplaced(index: number): boolean {
-    const isBehind = this.#isResumed || this.#first.from === 'oldest'
+    const isBehind = this.#isResumed || this.#first.from !== 'now'
     if (!this.#isExact || !isBehind || this.messages.log.slow !== 'latest') return false
     return this.messages.isSuperseded(index, this.#start, (newer) => this.isWanted(newer))
   }
@@ -493,14 +521,15 @@ export class ChannelCheck {
 
   #checkLoss(reason: string, by: Block): void {
     const place = this.#span?.from ?? 0
-    const isGone = [place, this.#nextKept(place, by.at)].some((index) => this.#mayBeDropped(index, by.at))
+    const gone = this.#nextGone(place, by.at)
+    const isGone = gone !== undefined
     // Of a place that another process's store has dropped it is not known whether it was lost before.
     if (reason === 'unknown' && (this.#host.run.isExact || !isGone)) {
       this.#violate('wrong-gap', `${reason} was told of a place of the channel`)
     }
     if (!isGone) {
       this.#violate('false-gap', `${reason}, but message ${place} was kept`)
-    } else if (this.#host.run.retention.keepsUnoffered && this.#keptUp(by.at, by)) {
+    } else if (this.#keepsUnoffered(gone, by.at) && this.#keptUp(by.at, by)) {
       this.#violate('false-gap', `${reason} was told to a reader that kept up`)
     }
     if (reason === 'slow' && this.messages.log.slow === 'disconnect') {
@@ -509,11 +538,19 @@ export class ChannelCheck {
     if (reason === 'expired') this.#checkExpired(place, by.at)
   }
 
-  /** What is lost with its place is no gap to who had not seen it. */
-  #nextKept(place: number, at: Moment): number {
+  /** What is lost with its place, or was not to be kept, is no gap to who had not seen it. */
+  #nextGone(place: number, at: Moment): number | undefined {
+    const mayBePassed = (message: Published | undefined): boolean =>
+      message !== undefined && (!isKept(message) || mayBeLost(message, at))
     let next = place
-    while (this.#isLostAt(next, at)) next++
-    return next
+    while (!this.#mayBeDropped(next, at) && mayBePassed(this.messages.all[next])) next++
+    return this.#mayBeDropped(next, at) ? next : undefined
+  }
+
+  /** Whether no limit takes the message from who keeps up: the application may, by `clear()`. */
+  #keepsUnoffered(index: number, by: Moment): boolean {
+    const message = this.messages.all[index]
+    return this.#host.run.retention.keepsUnoffered && !(message && this.#isCleared(message, by))
   }
 
   /** What is lost after a subscription stood at the head is lost because its reader was slow. */
@@ -523,7 +560,8 @@ export class ChannelCheck {
     const stood = this.#host.connection.stood.some(
       (standing) => standing.at >= this.#start && standing.at <= at
     )
-    if (!this.#isResumed || !this.#isFresh || stood) {
+    const beganBefore = this.#isResumed || this.#first.from === 'first'
+    if (!beganBefore || !this.#isFresh || stood) {
       this.#violate('wrong-gap', `expired instead of slow, for message ${place} was there to be taken`)
     }
   }
@@ -532,8 +570,8 @@ export class ChannelCheck {
   #spanAfterGap(unsure: Span | undefined, isLost: boolean, metAt: Moment, toldAt: Moment): Span {
     if (this.#span === undefined) {
       const begun = this.#subscriptions.slice(0, this.#begun)
-      if (begun.every(({ from }) => from !== 'oldest')) return this.#liveSpan(this.#start)
-      return { from: 0, to: this.#firstKept(0, Math.max(toldAt, this.#start)) }
+      if (begun.every(({ from }) => from !== 'oldest')) return this.#withoutEarly(this.#ownSpan(this.#first))
+      return this.#withoutEarly({ from: 0, to: this.#firstKept(0, Math.max(toldAt, this.#start)) })
     }
     const from = isLost ? 0 : this.#span.from
     if (this.messages.log.afterGap === 'now') {
@@ -565,12 +603,40 @@ export class ChannelCheck {
   #mayBeDropped(index: number, by: Moment): boolean {
     const message = this.messages.all[index]
     if (message === undefined || message.sentAt > by) return false
-    return this.#host.run.retention.mayHaveDropped(this.messages.log.name, message, by)
+    if (this.#isCleared(message, by)) return true
+    return isKept(message) && this.#host.run.retention.mayHaveDropped(this.messages.log.name, message, by)
+  }
+
+  /** Whether it was cleared away, while it was kept or still to be offered. */
+  #isCleared(message: Published, by: Moment): boolean {
+    const { clearedAt = [] } = this.messages.log
+    return clearedAt.some(
+      (at) => message.sentAt <= at && at <= by && (isKept(message) || !this.#hasRested(message.sentAt, at))
+    )
+  }
+
+  #hasRested(since: Moment, until: Moment): boolean {
+    const { restedAt = [] } = this.#host.run
+    return restedAt.some((at) => since <= at && at <= until)
+  }
+
+  /** Whether it was there no more for who came then, or, if all of it was of this channel, for anybody. */
+  #wasGone(message: Published, at: Moment): boolean {
+    if (message.channels.length > 1) return false
+    const { startedAt = at } = this.#coverOf(message) ?? {}
+    if (!isKept(message) && this.#hasRested(message.sentAt, startedAt)) return true
+    const { clearedAt = [] } = this.messages.log
+    const until = this.#host.connection.isReader ? startedAt : at
+    return clearedAt.some((moment) => message.sentAt < moment && moment <= until)
   }
 
   #violate(kind: ViolationKind, text: string): void {
     this.#host.violate(kind, `${this.messages.log.name}: ${text}`)
   }
+}
+
+function isKept({ isKept = true }: Published): boolean {
+  return isKept
 }
 
 function isLost({ lostAt }: Published, at: Moment): boolean {

@@ -37,7 +37,8 @@ export class ChannelMessages {
 }
 
 /** A filter that throws has not selected the message. */
-export function selects({ filter }: SubscriptionLog, message: Published): boolean {
+export function selects({ filter, isTooEarly }: SubscriptionLog, message: Published): boolean {
+  if (isTooEarly?.(message)) return false
   try {
     return filter === undefined || filter(message)
   } catch {
@@ -45,12 +46,13 @@ export function selects({ filter }: SubscriptionLog, message: Published): boolea
   }
 }
 
-/** For each message, the index of the next one of the same key. */
+/** For each message that is kept, the index of the next one of the same key. */
 function newerOfSameKey(messages: readonly Published[]): (number | undefined)[] {
   const newest = new Map<string, number>()
   const newer: (number | undefined)[] = []
   for (let index = messages.length - 1; index >= 0; index--) {
-    const { key = '' } = messages[index] ?? {}
+    const { key = '', isKept = true } = messages[index] ?? {}
+    if (!isKept) continue
     newer[index] = newest.get(key)
     newest.set(key, index)
   }

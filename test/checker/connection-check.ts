@@ -35,6 +35,8 @@ export interface Standpoint {
 export interface Knowledge {
   readonly run: RunLog
   readonly channels: ReadonlyMap<string, ChannelMessages>
+  /** The same for readers in the server's own process. */
+  readonly asRead: ReadonlyMap<string, ChannelMessages>
   messagesOf(data: string): readonly Published[]
   rankOf(message: Published): number
   /** How many messages had been sent by then, of all channels. */
@@ -107,11 +109,11 @@ export class ConnectionCheck implements ChannelCheckHost {
     return this.#received.has(message)
   }
 
-  #checksOf({ subscriptions, received }: ConnectionLog): ReadonlyMap<string, ChannelCheck> {
+  #checksOf({ subscriptions, received, isReader = false }: ConnectionLog): ReadonlyMap<string, ChannelCheck> {
     const [first] = received
     const checks = new Map<string, ChannelCheck>()
     for (const [name, own] of groupBy(subscriptions, ({ channel }) => channel)) {
-      const messages = this.#knowledge.channels.get(name)
+      const messages = this.#knowledge[isReader ? 'asRead' : 'channels'].get(name)
       const [subscription] = own
       if (messages === undefined || subscription === undefined)
         throw new Error(`no log of the channel ${name}`)

@@ -133,9 +133,33 @@ const behind = (received: Received, isPassed: boolean): Received => ({
   ...received,
   behind: new Map([['other', isPassed]])
 })
+/** The second message is for those who are here. */
+const PASSING: Story = {
+  messages: [published(1), { ...published(2), isKept: false }, published(3), published(4)],
+  run: { restedAt: [45] }
+}
 const refusing = (data: string) => (candidate: Published) => candidate.data !== data
 
 const good: Readonly<Record<string, Story>> = {
+  'who comes back is not given what was not kept': {
+    ...PASSING,
+    connection: CUT_AFTER_FIRST,
+    later: [back('1', [THIRD, FOURTH])]
+  },
+  'what was cleared is a gap': {
+    channel: { clearedAt: [25] },
+    connection: CUT_AFTER_FIRST,
+    later: [back('1', [gap('2'), THIRD, FOURTH], { gaps: [EXPIRED] })]
+  },
+  'the last two are counted before the filter': {
+    subscription: { from: { last: 2 }, startedAt: 45, filter: refusing('news 4') },
+    connection: { received: [at(46, THIRD)] }
+  },
+  'what came too early is no gap': {
+    dropped: ['news 1', 'news 2'],
+    subscription: { from: 'first', startedAt: 45, isTooEarly: ({ sentAt }) => sentAt < 30 },
+    connection: { received: [at(46, THIRD), at(46, FOURTH)] }
+  },
   'every message comes once, in order': {},
   'a client comes back to where it was': {
     connection: { received: [PLACE, FIRST, SECOND], hasCaughtUp: false },
@@ -1021,7 +1045,53 @@ const bad: readonly (readonly [ViolationKind, string, Story])[] = [
     'more messages are kept than allowed',
     { run: { samples: [{ name: 'messages', value: 11, bound: 10 }] } }
   ],
-  ['leftover', 'a connection is left after the end', { run: { leftovers: { connections: 1 } } }]
+  ['leftover', 'a connection is left after the end', { run: { leftovers: { connections: 1 } } }],
+  [
+    'phantom',
+    'what was not kept is given to who comes back',
+    { ...PASSING, connection: CUT_AFTER_FIRST, later: [back('1', [SECOND, THIRD, FOURTH])] }
+  ],
+  [
+    'loss',
+    'what is not kept does not come to who keeps up',
+    { ...PASSING, connection: { stood: [{ at: 15, bytes: 10 }], received: [PLACE, FIRST, THIRD, FOURTH] } }
+  ],
+  [
+    'false-gap',
+    'a gap is told for what was not kept',
+    {
+      ...PASSING,
+      dropped: ['news 1', 'news 2'],
+      connection: CUT_AFTER_FIRST,
+      later: [back('1', [gap('2'), THIRD, FOURTH], { gaps: [EXPIRED] })]
+    }
+  ],
+  [
+    'phantom',
+    'what was cleared comes',
+    {
+      channel: { clearedAt: [15] },
+      subscription: { from: 'oldest', startedAt: 45 },
+      connection: { received: [FIRST, SECOND, THIRD, FOURTH].map((one) => at(46, one)) }
+    }
+  ],
+  [
+    'order',
+    'who wants the last two is given three',
+    {
+      subscription: { from: { last: 2 }, startedAt: 45 },
+      connection: { received: [SECOND, THIRD, FOURTH].map((one) => at(46, one)) }
+    }
+  ],
+  [
+    'loss',
+    'who wants the first is not told that it is gone',
+    {
+      dropped: ['news 1'],
+      subscription: { from: 'first', startedAt: 45 },
+      connection: { received: [SECOND, THIRD, FOURTH].map((one) => at(46, one)) }
+    }
+  ]
 ]
 
 t.test('judge › has nothing to say of a run in which', async (t) => {
@@ -1045,6 +1115,12 @@ t.test('judge › sees a violation of a kind that is told with others', async (t
   }
   const kinds = judge(runOf(falseGap)).map(({ kind }) => kind)
   t.same(kinds, ['wrong-gap', 'false-gap'], 'a gap is told to a client that had not seen what was lost')
+  const early: Story = { subscription: { from: 'oldest', isTooEarly: ({ sentAt }) => sentAt < 20 } }
+  t.same(
+    judge(runOf(early)).map(({ kind }) => kind),
+    ['phantom', 'order'],
+    'what came too early is given'
+  )
 })
 
 t.test('judge › knows a run by each kind of violation', async (t) => {

@@ -72,6 +72,12 @@ function checkConnections(run: RunLog): Violation[] {
 function knowledgeOf(run: RunLog): Knowledge {
   const { messages, clients } = run
   const channels = new Map(run.channels.map((log) => [log.name, new ChannelMessages(log, messages)]))
+  const asRead = new Map(
+    run.channels.map((log) => [
+      log.name,
+      new ChannelMessages({ ...log, slow: 'gap', afterGap: 'oldest' }, messages)
+    ])
+  )
   const byData = groupBy(messages, ({ data }) => data)
   const ranks = new Map(messages.map((message, rank) => [message, rank]))
   const asked = new Set(clients.flat().map(({ resumedFrom }) => resumedFrom))
@@ -87,6 +93,7 @@ function knowledgeOf(run: RunLog): Knowledge {
   return {
     run,
     channels,
+    asRead,
     ends: new Map(),
     messagesOf: (data) => byData.get(data) ?? [],
     rankOf: (message) => ranks.get(message) ?? -1,

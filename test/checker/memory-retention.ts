@@ -44,7 +44,9 @@ export class MemoryRetention implements Retention {
   #of(channel: string): Succession {
     const known = this.#byChannel.get(channel)
     if (known !== undefined) return known
-    const own = new Succession(this.#all.messages.filter(({ channels }) => channels.includes(channel)))
+    const own = new Succession(
+      this.#all.messages.filter(({ channels, isKept = true }) => isKept && channels.includes(channel))
+    )
     this.#byChannel.set(channel, own)
     return own
   }

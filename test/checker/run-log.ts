@@ -17,6 +17,8 @@ export interface Published {
   readonly acknowledgedAt: Moment | undefined
   /** What `publish()` resolved with: compared with others, never read. `''` if it did not. */
   readonly id: string
+  /** Whether it is kept for those who come later. @defaultValue true */
+  readonly isKept?: boolean
   /** Whether its publisher was told that it was certainly not published. */
   readonly isRefused?: boolean
   /** When the store lost it together with the place after it: in a failover, a restart or by deletion. */
@@ -31,7 +33,12 @@ export interface ChannelLog {
   readonly afterGap: 'oldest' | 'now'
   /** When the store forgot all of it, so that no place of before is known. */
   readonly forgottenAt: readonly Moment[]
+  /** When the application cleared it. */
+  readonly clearedAt?: readonly Moment[]
 }
+
+/** Where a subscription begins: `last`, with the newest messages that are kept, whatever its filter. */
+export type LoggedFrom = 'oldest' | 'now' | 'first' | { readonly last: number }
 
 /** A block of the stream: an event, or an id that came by itself. */
 export interface Received {
@@ -59,13 +66,15 @@ export interface SubscriptionLog {
    * Where it starts if no cursor that the client brought counts. `'end'`: where the one before it ended, so that nothing lies
    * between.
    */
-  readonly from: 'oldest' | 'now' | 'end'
+  readonly from: LoggedFrom | 'end'
   /** Whether a cursor that the client brought counts. */
   readonly resumes: boolean
   readonly startedAt: Moment
   readonly endedAt: Moment | undefined
   /** Which messages it wants. One of which it throws is not wanted. */
   readonly filter: ((message: Published) => boolean) | undefined
+  /** Which messages came too early for its client, whatever that brings. */
+  readonly isTooEarly?: ((message: Published) => boolean) | undefined
 }
 
 export interface Standing {
@@ -90,6 +99,8 @@ export interface SentLog {
 export interface ConnectionLog {
   readonly client: string
   readonly resumedFrom: string | undefined
+  /** Whether it is a reader in the server's own process, for whom `slow` and `afterGap` do not count. @defaultValue false */
+  readonly isReader?: boolean
   /** In the order of their beginning. */
   readonly subscriptions: readonly SubscriptionLog[]
   /**
@@ -142,6 +153,8 @@ export interface RunLog {
   readonly retention: Retention
   /** Whether a message is in its history when `publish()` returns, so that all moments are exact. */
   readonly isExact: boolean
+  /** When everybody who keeps up had been offered everything, so that what is not kept was gone. */
+  readonly restedAt?: readonly Moment[]
   /**
    * When stores that were to have the same had not, and servers had not found out: what one of them was given may then be a
    * gap to clients of the others, although it is kept.

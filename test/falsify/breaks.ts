@@ -102,6 +102,60 @@ export const BREAKS = {
     line: 'return channel.window.newestOf(entry.key) !== entry',
     by: 'return channel.window.newestOf(entry.key) === entry'
   },
+  'one-too-many': {
+    fault: 'who wants the newest messages is given one more than that',
+    file: 'channel/live-subscription.ts',
+    line: 'window.placeBefore(this.#last)',
+    by: 'window.placeBefore(this.#last + 1)'
+  },
+  'first-is-oldest': {
+    fault: 'who wants the first message begins with the oldest that is kept, and is told no gap',
+    file: 'channel/live-channel.ts',
+    line: 'return startAt(this.first)',
+    by: 'return { ...FROM_THE_FIRST, isOldest: true }'
+  },
+  'read-before-admission': {
+    fault: 'who comes back with an older cursor is given what notBefore withholds',
+    file: 'channel/connection-cursor.ts',
+    line: 'const place = Math.max(start.place, notBefore)',
+    by: 'const place = Math.max(start.place, resumption ? 0 : notBefore)'
+  },
+  'kept-after-all': {
+    fault: 'what is published with keep: false is given to who comes later',
+    file: 'history/window.ts',
+    line: 'entry.isKept || (this.#follower',
+    by: 'true || (this.#follower'
+  },
+  'gap-for-what-passes': {
+    fault: 'who was slow is told a gap for what is published with keep: false',
+    file: 'history/window.ts',
+    line: 'if (this.#passing === 0) return',
+    by: 'if (this.#passing === 0) return; this.#dropped = Math.max(this.#dropped, this.newest.isKept ? 0 : this.newest.place)'
+  },
+  'reader-deaf': {
+    fault: 'channel.read() does not give what is gone at the end of the turn in which it came',
+    file: 'channel/read.ts',
+    line: 'this.heard.push(entry)',
+    by: ''
+  },
+  'not-cleared': {
+    fault: 'clear() clears nothing',
+    file: 'history/history.ts',
+    line: 'else window.forget(window.newest?.place ?? 0)',
+    by: 'else void window'
+  },
+  'cleared-in-silence': {
+    fault: 'who is behind is not told that a channel was cleared',
+    file: 'history/window.ts',
+    line: 'this.dropUntil(place)',
+    by: 'const before = this.#dropped; this.dropUntil(place); this.#dropped = before; place = before'
+  },
+  'wrong-pattern': {
+    fault: 'of the patterns that a name fits, the shortest counts',
+    file: 'channel/channel-options.ts',
+    line: 'fitting.sort(byLength)',
+    by: 'fitting.sort(byLength).reverse()'
+  },
   unfenced: {
     fault: 'a server that was paused publishes to its run although the lease is over',
     part: 'runs',

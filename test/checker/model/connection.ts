@@ -315,10 +315,10 @@ export class ModelConnection implements TriedConnection {
     subscription.at = Math.max(at, place) < (this.#cursor ?? 0) ? Math.max(at, place) : undefined
   }
 
-  #startOf(channel: Kept, from: string): Place {
+  #startOf(channel: Kept, from: TriedSubscribeOptions['from']): Place {
     const { epoch, head } = this.#host.order
     if (from === 'now') return head
-    return from === 'oldest' ? channel.dropped : (parseId(epoch, head, from)?.cursor ?? head)
+    return from === 'oldest' ? channel.dropped : (parseId(epoch, head, String(from))?.cursor ?? head)
   }
 
   /** Settles where subscriptions start that were made since. */

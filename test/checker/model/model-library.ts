@@ -13,7 +13,7 @@ export function modelLibrary(rules: Partial<Rules> = {}): Library {
   const all = { ...RULES, ...rules }
   // Schedules have three channels.
   const isVague = all.maxNames < CHANNEL_NAMES.length
-  return { isVague, start: (setup, listener) => new ModelServer(setup, all, listener) }
+  return { isVague, isPlain: true, start: (setup, listener) => new ModelServer(setup, all, listener) }
 }
 
 class ModelServer implements TriedServer, ConnectionHost {

@@ -1,6 +1,6 @@
 import type { ClientSetup } from './setup.ts'
 import type { Resume } from './steps.ts'
-import type { Stream } from './stream.ts'
+import type { Admission, Stream } from './stream.ts'
 
 const GARBAGE = ['<b>', '-', 'a=b=c', 'x-1', '%'] as const
 
@@ -8,6 +8,7 @@ const GARBAGE = ['<b>', '-', 'a=b=c', 'x-1', '%'] as const
 export class Client {
   readonly setup: ClientSetup
   readonly streams: Stream[] = []
+  admission: Admission | undefined
 
   constructor(setup: ClientSetup) {
     this.setup = setup

@@ -1,5 +1,5 @@
 import type { Transport } from '../../../lib/connection/transport/transport.ts'
-import type { Published } from '../run-log.ts'
+import type { LoggedFrom, Published } from '../run-log.ts'
 import type { Setup } from './setup.ts'
 
 /** What random schedules need of a library that they try: a server with fake transports. */
@@ -8,6 +8,8 @@ export interface Library {
   readonly isVague?: boolean
   /** Whether what is published is there at once. @defaultValue true */
   readonly isExact?: boolean
+  /** Whether it has only what the model has, and is tried with that. @defaultValue false */
+  readonly isPlain?: boolean
 
   start(setup: Setup, listener: LibraryListener): TriedServer
 }
@@ -26,14 +28,32 @@ export interface TriedServer {
   connect(lastEventId: string | undefined, transport: Transport): TriedConnection
 
   /** Publishes to all of these channels. @returns what `publish()` does. */
-  publish(channels: readonly string[], message: Pick<Published, 'event' | 'data' | 'key'>): Promise<string>
+  publish(
+    channels: readonly string[],
+    message: Pick<Published, 'event' | 'data' | 'key' | 'isKept'>
+  ): Promise<string>
 
   /** How many messages of a channel are kept. */
   keptOf(channel: string): number
 
+  /** All but a plain library's. */
+  readonly more?: MoreOfServer
+
   stats(): { readonly subscriptions: number; readonly channels: number }
   close(): void
 }
+
+export interface MoreOfServer {
+  clear(channel: string): void
+  /** Where the history stands now. */
+  cursor(): string
+  /** @param from as `TriedSubscribeOptions.from` */
+  read(channel: string, from: LoggedFrom | string): AsyncIterableIterator<TriedItem>
+}
+
+export type TriedItem =
+  | { readonly type: 'message'; readonly id: string; readonly event: string; readonly data: string }
+  | { readonly type: 'gap'; readonly reason: string }
 
 export interface TriedConnection {
   readonly state: 'opening' | 'open' | 'closing' | 'closed'
@@ -54,9 +74,10 @@ export interface TriedConnection {
 }
 
 export interface TriedSubscribeOptions {
-  /** `'oldest'`, `'now'` or a cursor. */
-  readonly from: string
+  /** A string may be a cursor. */
+  readonly from: LoggedFrom | string
   readonly resume: boolean
+  readonly notBefore?: string | Date
   readonly filter?: (message: Pick<Published, 'data' | 'key'>) => boolean
 }
 

@@ -18,6 +18,7 @@ import { LateStore } from './late-store.ts'
 import type {
   Library,
   LibraryListener,
+  MoreOfServer,
   TriedConnection,
   TriedServer,
   TriedSubscribeOptions,
@@ -45,7 +46,11 @@ class PresentServer implements TriedServer {
   readonly #listener: LibraryListener
   readonly #onGap = (event: unknown): void => this.#tellGap(event as GapEvent)
 
-  constructor({ channels, maxBufferedBytes, limits }: Setup, listener: LibraryListener, store?: Store) {
+  constructor(
+    { channels, maxBufferedBytes, limits, patterns }: Setup,
+    listener: LibraryListener,
+    store?: Store
+  ) {
     const instance = {
       server: new EventEmitter(),
       initialConfig: {},
@@ -55,7 +60,7 @@ class PresentServer implements TriedServer {
     const { maxTotalBytes, ...own } = limits
     const options = resolveOptions({
       history: { maxTotalBytes, ...(store && { store }) },
-      channels: { '*': own },
+      channels: { ...patterns, '*': own },
       maxBufferedBytes,
       heartbeatMs: 1_000,
       stallMs: false
@@ -82,9 +87,16 @@ class PresentServer implements TriedServer {
 
   publish(
     channels: readonly string[],
-    { event, data, key }: Pick<Published, 'event' | 'data' | 'key'>
+    { event, data, key, isKept = true }: Pick<Published, 'event' | 'data' | 'key' | 'isKept'>
   ): Promise<string> {
-    return this.#hub.publish(channels, event === 'message' ? { data } : { event, data }, { key })
+    const message = event === 'message' ? { data } : { event, data }
+    return this.#hub.publish(channels, message, { key, keep: isKept })
+  }
+
+  readonly more: MoreOfServer = {
+    clear: (channel) => void this.#hub.channel(channel).clear(),
+    cursor: () => this.#hub.shared.history.cursorAt(this.#hub.shared.history.stamp()),
+    read: (channel, from) => this.#hub.channel(channel).read({ from })
   }
 
   keptOf(channel: string): number {

@@ -6,8 +6,8 @@ import { textOf } from '../violation.ts'
 import type { Library } from './library.ts'
 import { storedLibrary } from './present-library.ts'
 import { runSchedule } from './run-schedule.ts'
-import { setups } from './setup.ts'
-import { type Step, schedules } from './steps.ts'
+import { plainSetups, type Setup, setups } from './setup.ts'
+import { plainSchedules, type Step, schedules } from './steps.ts'
 
 /** What is told of each schedule, be it right or wrong. */
 type OnRun = (run: RunLog, steps: readonly Step[]) => void
@@ -21,11 +21,14 @@ const numbers = fc.infiniteStream(fc.double({ min: 0, max: 1, maxExcluded: true,
 
 /** No schedule has a violation. */
 export function noViolation(library: Library, onRun: OnRun = () => {}): fc.IAsyncProperty<unknown> {
-  return fc.asyncProperty(setups, schedules, async (setup, steps) => {
+  const check = async (setup: Setup, steps: readonly Step[]): Promise<void> => {
     const run = await runSchedule(library, setup, steps)
     onRun(run, steps)
     assertNone(run)
-  })
+  }
+  return library.isPlain
+    ? fc.asyncProperty(plainSetups, plainSchedules, check)
+    : fc.asyncProperty(setups, schedules, check)
 }
 
 /** Nor with a store that answers late. */

@@ -48,6 +48,16 @@ async function take(world: World, step: Step): Promise<void> {
       return world.wait(step.ms)
     case 'restart':
       return world.restart()
+    case 'clear':
+      return world.clear(step.channel)
+    case 'admit':
+      return world.admit(step.client)
+    case 'read channel':
+      return world.readChannel(step)
+    case 'ask':
+      return world.ask(step)
+    case 'give up':
+      return world.giveUp(step.reader)
     case 'pace':
       world.loop.paceMs = step.ms
       return

@@ -1,6 +1,9 @@
 import fc from 'fast-check'
 import type { FilterName } from '../filters.ts'
 import type { MemoryLimits } from '../memory-retention.ts'
+import type { LoggedFrom } from '../run-log.ts'
+
+type ChannelLimits = Partial<Omit<MemoryLimits, 'maxTotalBytes'>>
 
 export const CHANNEL_NAMES: readonly string[] = ['news', 'news&=', 'ü']
 
@@ -13,9 +16,11 @@ export interface ChannelSetup {
 
 export interface SubscriptionSetup {
   readonly channel: number
-  readonly from: 'oldest' | 'now'
+  readonly from: LoggedFrom
   readonly resume: boolean
   readonly filter: FilterName
+  /** How `notBefore` says since when its client may read, if it was admitted. @defaultValue not at all */
+  readonly notBefore?: 'cursor' | 'date' | undefined
 }
 
 export interface ClientSetup {
@@ -24,9 +29,19 @@ export interface ClientSetup {
   readonly highWaterBytes: number
 }
 
+/** Patterns of names, and which channels they fit. Of those that fit one, the last counts. */
+export const PATTERNS = [
+  ['*', [0, 1, 2]],
+  ['*w*', [0, 1]],
+  ['*&=', [1]],
+  ['news', [0]]
+] as const satisfies readonly (readonly [string, readonly number[]])[]
+
 /** What a schedule runs on. */
 export interface Setup {
   readonly limits: MemoryLimits
+  /** Limits of channels whose names fit one of `PATTERNS` but the first. */
+  readonly patterns?: Readonly<Partial<Record<string, ChannelLimits>>>
   readonly maxBufferedBytes: number
   readonly channels: readonly ChannelSetup[]
   readonly clients: readonly ClientSetup[]
@@ -36,9 +51,12 @@ export interface Setup {
 
 const often = <T>(value: T, weight: number) => ({ arbitrary: fc.constant(value), weight })
 
+const maxMessages = fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constant(1_000))
+const maxBytes = fc.oneof(fc.integer({ min: 1, max: 1_500 }), fc.constantFrom(70_000, 1_048_576))
+
 const limits: fc.Arbitrary<MemoryLimits> = fc.record({
-  maxMessages: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constant(1_000)),
-  maxBytes: fc.oneof(fc.integer({ min: 1, max: 1_500 }), fc.constantFrom(70_000, 1_048_576)),
+  maxMessages,
+  maxBytes,
   maxAgeMs: fc.oneof(often<number | false>(false, 3), {
     arbitrary: fc.integer({ min: 200, max: 2_000 }),
     weight: 1
@@ -63,9 +81,32 @@ const channel: fc.Arbitrary<ChannelSetup> = fc.record({
   })
 })
 
-const subscription: fc.Arbitrary<SubscriptionSetup> = fc.record({
+const patterns: fc.Arbitrary<NonNullable<Setup['patterns']>> = fc.oneof(often({}, 3), {
+  arbitrary: fc.record(
+    Object.fromEntries(
+      PATTERNS.slice(1).map(([pattern]) => [
+        pattern,
+        fc.record({ maxMessages, maxBytes }, { requiredKeys: [] })
+      ])
+    ),
+    { requiredKeys: [] }
+  ),
+  weight: 1
+})
+
+/** Where subscriptions begin. */
+export const plainFrom: fc.Arbitrary<'oldest' | 'now'> = fc.constantFrom('oldest', 'now')
+export const from: fc.Arbitrary<LoggedFrom> = fc.oneof(
+  { arbitrary: plainFrom, weight: 4 },
+  {
+    arbitrary: fc.oneof(fc.constant<LoggedFrom>('first'), fc.record({ last: fc.nat({ max: 5 }) })),
+    weight: 1
+  }
+)
+
+const plainSubscription: fc.Arbitrary<SubscriptionSetup> = fc.record({
   channel: fc.nat({ max: CHANNEL_NAMES.length - 1 }),
-  from: fc.constantFrom('oldest', 'now'),
+  from: plainFrom,
   resume: fc.oneof(often(true, 7), often(false, 1)),
   filter: fc.oneof(often<FilterName>('all', 5), {
     arbitrary: fc.constantFrom<FilterName[]>('even', 'key', 'nothing', 'throws'),
@@ -73,20 +114,32 @@ const subscription: fc.Arbitrary<SubscriptionSetup> = fc.record({
   })
 })
 
-const client: fc.Arbitrary<ClientSetup> = fc.record({
-  subscriptions: fc.uniqueArray(subscription, {
-    minLength: 1,
-    maxLength: 3,
-    selector: ({ channel }) => channel
-  }),
-  kernelBytes: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 300 }), fc.constant(100_000)),
-  highWaterBytes: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 300 }), fc.constant(65_536))
-})
+const subscription: fc.Arbitrary<SubscriptionSetup> = fc
+  .tuple(plainSubscription, from, fc.constantFrom('cursor', 'date', undefined))
+  .map(([plain, from, notBefore]) => ({ ...plain, from, notBefore }))
 
-export const setups: fc.Arbitrary<Setup> = fc.record({
-  limits,
-  maxBufferedBytes: fc.oneof(often(1_048_576, 3), often(3_000, 1)),
-  channels: fc.tuple(channel, channel, channel),
-  clients: fc.array(client, { minLength: 1, maxLength: 4 }),
-  probes: fc.constantFrom(0, 0, 2)
-})
+/** What the library does. */
+export const setups: fc.Arbitrary<Setup> = fc
+  .tuple(setupsOf(subscription), patterns)
+  .map(([setup, patterns]) => ({ ...setup, patterns }))
+/** What the model does, too. */
+export const plainSetups: fc.Arbitrary<Setup> = setupsOf(plainSubscription)
+
+function setupsOf(subscription: fc.Arbitrary<SubscriptionSetup>): fc.Arbitrary<Setup> {
+  const client: fc.Arbitrary<ClientSetup> = fc.record({
+    subscriptions: fc.uniqueArray(subscription, {
+      minLength: 1,
+      maxLength: 3,
+      selector: ({ channel }) => channel
+    }),
+    kernelBytes: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 300 }), fc.constant(100_000)),
+    highWaterBytes: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 300 }), fc.constant(65_536))
+  })
+  return fc.record({
+    limits,
+    maxBufferedBytes: fc.oneof(often(1_048_576, 3), often(3_000, 1)),
+    channels: fc.tuple(channel, channel, channel),
+    clients: fc.array(client, { minLength: 1, maxLength: 4 }),
+    probes: fc.constantFrom(0, 0, 2)
+  })
+}

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import type { FilterName } from '../filters.ts'
 import { PACE_MS } from './event-loop.ts'
-import { CHANNEL_NAMES } from './setup.ts'
+import type { LoggedFrom } from '../run-log.ts'
+import { CHANNEL_NAMES, from, plainFrom } from './setup.ts'
 
 /** What an id is that a client comes back with. */
 export type Resume = 'own' | 'none' | 'garbage' | 'future' | 'foreign' | "another's"
@@ -18,7 +19,22 @@ export type Step =
        * channel gave what it has since dropped or replaced cannot be known.
        */
       readonly also?: number | undefined
+      /** @defaultValue true */
+      readonly keep?: boolean
     }
+  | { readonly do: 'clear'; readonly channel: number }
+  /** From now on the client may read what comes, where it subscribes with `notBefore`. */
+  | { readonly do: 'admit'; readonly client: number }
+  /** `channel.read()` begins: after what the reader was given last, if `from` is `'own'`. */
+  | {
+      readonly do: 'read channel'
+      readonly reader: number
+      readonly channel: number
+      readonly from: LoggedFrom | 'own'
+    }
+  /** The reader asks for so many items more, one after the other, unless it is given up. `null`: for all. */
+  | { readonly do: 'ask'; readonly reader: number; readonly items: number | null }
+  | { readonly do: 'give up'; readonly reader: number }
   | {
       readonly do: 'connect'
       readonly client: number
@@ -37,7 +53,7 @@ export type Step =
       readonly do: 'join'
       readonly client: number
       readonly channel: number
-      readonly from: 'oldest' | 'now'
+      readonly from: LoggedFrom
       readonly filter: FilterName
       /** Whether what the client brought may count. @defaultValue false */
       readonly resume?: boolean
@@ -89,13 +105,14 @@ function step<Name extends Step['do']>(
   return { arbitrary, weight }
 }
 
-const anyStep: fc.Arbitrary<Step> = fc.oneof(
-  step(14, 'publish', {
-    channel: channelNumber,
-    key: fc.nat({ max: 2 }),
-    sizes: fc.array(size, { minLength: 1, maxLength: 9 }),
-    also: fc.option(channelNumber, { nil: undefined, freq: 4 })
-  }),
+const publication = {
+  channel: channelNumber,
+  key: fc.nat({ max: 2 }),
+  sizes: fc.array(size, { minLength: 1, maxLength: 9 }),
+  also: fc.option(channelNumber, { nil: undefined, freq: 4 })
+}
+
+const commonSteps: readonly fc.WeightedArbitrary<Step>[] = [
   step(9, 'connect', {
     client: clientNumber,
     resume,
@@ -119,13 +136,6 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
     index: fc.nat({ max: 2 }),
     from: fc.constantFrom('end', 'now', 'oldest')
   }),
-  step(3, 'join', {
-    client: clientNumber,
-    channel: channelNumber,
-    from: fc.constantFrom('oldest', 'now'),
-    filter: fc.constantFrom('all', 'all', 'even'),
-    resume: fc.boolean()
-  }),
   step(1, 'close', { client: clientNumber }),
   step(1, 'destroy', { client: clientNumber }),
   step(9, 'end turn', {}),
@@ -133,16 +143,50 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   step(2, 'pace', { ms: fc.constantFrom(PACE_MS, 1, 5) }),
   step(3, 'wait', { ms: fc.integer({ min: 1, max: 1_500 }) }),
   step(1, 'restart', {})
-)
+]
+
+const joining = {
+  client: clientNumber,
+  channel: channelNumber,
+  filter: fc.constantFrom<FilterName[]>('all', 'all', 'even'),
+  resume: fc.boolean()
+}
+const readerNumber = fc.nat({ max: 1 })
+
+const plainSteps: readonly fc.WeightedArbitrary<Step>[] = [
+  step(14, 'publish', publication),
+  step(3, 'join', { ...joining, from: plainFrom })
+]
+const allSteps: readonly fc.WeightedArbitrary<Step>[] = [
+  step(14, 'publish', { ...publication, keep: fc.constantFrom(true, true, true, false) }),
+  step(3, 'join', { ...joining, from }),
+  step(1, 'clear', { channel: channelNumber }),
+  step(1, 'admit', { client: clientNumber }),
+  step(2, 'read channel', {
+    reader: readerNumber,
+    channel: channelNumber,
+    from: fc.oneof(from, fc.constant<'own'>('own'))
+  }),
+  step(3, 'ask', { reader: readerNumber, items: fc.option(fc.nat({ max: 5 }), { freq: 2 }) }),
+  step(1, 'give up', { reader: readerNumber })
+]
 
 const connectAll = [0, 1, 2, 3].map(
   (client): Step => ({ do: 'connect', client, resume: 'none', isLate: false })
 )
 
+/** What the library does. */
+export const schedules = schedulesOf(allSteps)
+/** What the model does, too. */
+export const plainSchedules = schedulesOf(plainSteps)
+
 /** Most begin with everybody there. */
-export const schedules: fc.Arbitrary<Step[]> = fc
-  .tuple(
-    fc.constantFrom([], connectAll, connectAll),
-    fc.array(anyStep, { minLength: 1, maxLength: 80, size: 'max' })
-  )
-  .map((parts) => parts.flat())
+function schedulesOf(steps: readonly fc.WeightedArbitrary<Step>[]): fc.Arbitrary<Step[]> {
+  const anyStep = fc.oneof(...steps, ...commonSteps)
+  return fc
+    .tuple(
+      fc.constantFrom([], connectAll, connectAll),
+      fc.array(anyStep, { minLength: 1, maxLength: 80, size: 'max' })
+    )
+    .map((parts) => parts.flat())
+}

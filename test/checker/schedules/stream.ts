@@ -1,5 +1,4 @@
 import { PIECE_BYTES } from '../../../lib/wire/batch.ts'
-import type { FilterName } from '../filters.ts'
 import { bytesOnWire } from '../payload.ts'
 import { Receiver } from '../receiver.ts'
 import {
@@ -18,10 +17,13 @@ import type { ClientSetup, SubscriptionSetup } from './setup.ts'
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
 
+/** A moment, as `notBefore` tells it. */
+export type Admission = { readonly cursor: string; readonly date: Date }
+
 /** A channel of a connection: all its memberships, and the last one as the library has it. */
 export interface Membership {
   readonly channel: string
-  readonly filter: FilterName
+  readonly setup: SubscriptionSetup
   readonly logs: Mutable<SubscriptionLog>[]
   live: TriedSubscription
   /** Where the last one ended. */
@@ -34,6 +36,8 @@ export class Stream {
   readonly pipe: Pipe
   readonly receiver: Receiver
   readonly memberships: Membership[] = []
+  /** Since when its client may read, where it is subscribed with `notBefore`. */
+  readonly admission: Admission | undefined
   /** What its handler still has to subscribe to, after something that it awaits. */
   readonly awaiting: SubscriptionSetup[] = []
   settledAt: Moment | undefined
@@ -66,10 +70,12 @@ export class Stream {
     client: string,
     { kernelBytes, highWaterBytes }: ClientSetup,
     resumedFrom: string | undefined,
+    admission: Admission | undefined,
     server: TriedServer,
     now: () => Moment
   ) {
     this.client = client
+    this.admission = admission
     this.#resumedFrom = resumedFrom
     this.#beforeHead = new Pipe(0, 1, now)
     this.pipe = new Pipe(kernelBytes, highWaterBytes, now)
@@ -168,7 +174,7 @@ export class Stream {
 
   log(): ConnectionLog {
     const [first] = this.memberships.flatMap(({ logs }) => logs)
-    const isOfThePast = (this.#resumedFrom ?? '') !== '' || first?.from === 'oldest'
+    const isOfThePast = (this.#resumedFrom ?? '') !== '' || (first?.from ?? 'now') !== 'now'
     return {
       client: this.client,
       resumedFrom: this.#resumedFrom,

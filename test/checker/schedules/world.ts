@@ -1,5 +1,5 @@
 import { FILTERS } from '../filters.ts'
-import { MemoryRetention, memoryBytes } from '../memory-retention.ts'
+import { type MemoryLimits, MemoryRetention, memoryBytes } from '../memory-retention.ts'
 import { bytesOnWire, payloadOf } from '../payload.ts'
 import {
   type ChannelLog,
@@ -14,10 +14,17 @@ import {
 import { filterOption } from './channel-options.ts'
 import { Client } from './client.ts'
 import { type EventLoop, microtasks, PACE_MS } from './event-loop.ts'
-import type { Library, LibraryListener, TriedConnection, TriedServer } from './library.ts'
-import { CHANNEL_NAMES, type ClientSetup, type Setup, type SubscriptionSetup } from './setup.ts'
+import type {
+  Library,
+  LibraryListener,
+  TriedConnection,
+  TriedServer,
+  TriedSubscribeOptions
+} from './library.ts'
+import { Reading } from './reading.ts'
+import { CHANNEL_NAMES, type ClientSetup, PATTERNS, type Setup, type SubscriptionSetup } from './setup.ts'
 import type { Step } from './steps.ts'
-import { Stream } from './stream.ts'
+import { type Admission, Stream } from './stream.ts'
 
 /** How long a handler that awaits something is waited for. */
 const HOLD_MS = 250
@@ -26,7 +33,7 @@ const MAX_TURNS = 10_000
 const FAST = { kernelBytes: 1_000_000, highWaterBytes: 65_536 } as const
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
-type WritableChannelLog = ChannelLog & { readonly forgottenAt: Moment[] }
+type WritableChannelLog = ChannelLog & { readonly forgottenAt: Moment[]; readonly clearedAt: Moment[] }
 type Of<Name extends Step['do']> = Extract<Step, { do: Name }>
 
 /** A server, its clients, and everything that is written down of them. */
@@ -38,6 +45,10 @@ export class World implements LibraryListener {
   readonly clients: readonly Client[]
   readonly samples: Sample[] = []
   readonly #probes: Stream[] = []
+  /** Of each reader. */
+  readonly #readings: readonly Reading[][] = [[], []]
+  /** When nothing was held for anybody. */
+  readonly #restedAt: Moment[] = []
   #moment = 0
   /** The clock at the end of each moment. */
   readonly #msAt: number[] = []
@@ -57,7 +68,8 @@ export class World implements LibraryListener {
       name: CHANNEL_NAMES[number] ?? '',
       slow,
       afterGap,
-      forgottenAt: []
+      forgottenAt: [],
+      clearedAt: []
     }))
     this.clients = setup.clients.map((client) => new Client(client))
     this.#server = library.start(setup, this)
@@ -72,7 +84,7 @@ export class World implements LibraryListener {
     return this.clients[client]?.stream
   }
 
-  publish({ channel, also, key, sizes }: Of<'publish'>): void {
+  publish({ channel, also, key, sizes, keep = true }: Of<'publish'>): void {
     const channels = this.#namesOf(channel, also)
     for (const size of sizes) {
       const data = payloadOf(channels.join('+'), this.#published++, size)
@@ -84,6 +96,7 @@ export class World implements LibraryListener {
         data,
         key: `key ${key}`,
         byteLength: bytesOnWire(event, data),
+        isKept: keep,
         sentAt: this.tick(),
         acknowledgedAt: undefined
       }
@@ -100,7 +113,7 @@ export class World implements LibraryListener {
     const other = this.clients[(client + 1) % this.clients.length]
     const lastEventId = back.idFor(resume, other, this.#moment)
     if (lastEventId !== undefined) await this.#server.prepare?.(lastEventId)
-    const stream = this.#connect(`client ${client}`, setup, lastEventId)
+    const stream = this.#connect(`client ${client}`, setup, lastEventId, back.admission)
     back.streams.push(stream)
     stream.awaiting.push(...setup.subscriptions.filter((_, number) => only?.includes(number) ?? true))
     this.#subscribeNext(stream)
@@ -122,7 +135,8 @@ export class World implements LibraryListener {
     if (stream.awaiting.some((awaited) => awaited.channel === channel)) return
     // A client wants the same of a channel whenever it comes.
     const own = this.clients[client]?.setup.subscriptions.find((wanted) => wanted.channel === channel)
-    this.#subscribe(stream, { channel, from, resume, filter: own?.filter ?? filter })
+    const { notBefore } = own ?? {}
+    this.#subscribe(stream, { channel, from, resume, filter: own?.filter ?? filter, notBefore })
   }
 
   async unsubscribe(client: number, index: number): Promise<void> {
@@ -151,8 +165,50 @@ export class World implements LibraryListener {
     membership.live = stream.connection.subscribe(membership.channel, {
       resume: true,
       from: isAtEnd ? membership.end : from,
-      ...filterOption(membership.filter)
+      ...filterOption(membership.setup.filter),
+      ...notBeforeOption(membership.setup, stream)
     })
+  }
+
+  /** What the store has not told yet may be cleared or not. */
+  clear(channel: number): void {
+    const log = this.channels[channel]
+    if (log === undefined || !this.#isExact) return
+    log.clearedAt.push(this.tick())
+    this.#server.more?.clear(log.name)
+    this.tick()
+  }
+
+  admit(client: number): void {
+    const admitted = this.clients[client]
+    const { more } = this.#server
+    // A time to come is none of the cursors that there are.
+    const date = new Date(Date.now() + (this.#moment % 2))
+    if (admitted !== undefined && more !== undefined) admitted.admission = { cursor: more.cursor(), date }
+  }
+
+  readChannel({ reader, channel, from }: Of<'read channel'>): void {
+    const readings = this.#readings[reader]
+    const last = readings?.at(-1)
+    const { more } = this.#server
+    if (readings === undefined || more === undefined || last?.isOver === false) return
+    const resumedFrom = from === 'own' ? last?.lastId : undefined
+    const name = (resumedFrom === undefined ? CHANNEL_NAMES[channel] : last?.channel) ?? ''
+    const begin = from === 'own' ? 'oldest' : from
+    const start = { channel: name, from: begin, resumedFrom }
+    this.tick()
+    const items = more.read(name, resumedFrom ?? begin)
+    const reading = new Reading(`reader ${reader}`, start, items, () => this.#moment)
+    readings.push(reading)
+    void reading.ask(1)
+  }
+
+  ask({ reader, items }: Of<'ask'>): void {
+    void this.#readings[reader]?.at(-1)?.ask(items ?? Infinity)
+  }
+
+  giveUp(reader: number): void {
+    void this.#readings[reader]?.at(-1)?.giveUp()
   }
 
   send(client: number, size: number): void {
@@ -166,6 +222,7 @@ export class World implements LibraryListener {
     await microtasks()
     await this.loop.runImmediates()
     for (const stream of this.streams) stream.runIo()
+    await this.#readOn()
     if (this.loop.immediates > 0) return
     this.#noteStanding()
     this.#takeSamples()
@@ -191,6 +248,7 @@ export class World implements LibraryListener {
   /** The process ends, and with it what it alone kept; another takes its place. */
   async restart(): Promise<void> {
     for (const stream of this.streams) stream.destroy()
+    for (const readings of this.#readings) void readings.at(-1)?.giveUp()
     this.#server.close()
     await this.settle()
     const at = this.tick()
@@ -204,8 +262,15 @@ export class World implements LibraryListener {
   /** Everything is read, everybody comes back, and then all leave. @returns what was written down. */
   async finish(): Promise<RunLog> {
     this.loop.paceMs = PACE_MS
+    for (const readings of this.#readings) void readings.at(-1)?.ask(Infinity)
     await this.#catchUp()
     await this.#probe()
+    for (const readings of this.#readings) {
+      const reading = readings.at(-1)
+      if (reading === undefined) continue
+      reading.hasCaughtUp = reading.isAtEnd
+      void reading.giveUp()
+    }
     for (const [client, { streams }] of this.clients.entries()) {
       const stream = streams.at(-1)
       if (stream === undefined) continue
@@ -239,12 +304,20 @@ export class World implements LibraryListener {
 
   /** The channels that a message is published to: two only if neither drops or replaces any. */
   #namesOf(channel: number, also: number | undefined): string[] {
-    const { maxMessages, maxBytes, maxAgeMs, maxTotalBytes } = this.setup.limits
-    const isWide = maxMessages >= 100 && maxBytes > 1_000_000 && maxTotalBytes > 10_000 && maxAgeMs === false
-    const chosen = [channel, ...(also === undefined || also === channel || !isWide ? [] : [also])]
-    const logs = chosen.map((number) => this.channels[number]).filter((log) => log !== undefined)
+    const chosen = [channel, ...(also === undefined || also === channel ? [] : [also])]
+    const isWide = chosen.every((number) => isWideEnough(this.#limitsOf(number)))
+    const logs = chosen
+      .slice(0, isWide ? 2 : 1)
+      .map((number) => this.channels[number])
+      .filter((log) => log !== undefined)
     const isLatest = logs.some(({ slow }) => slow === 'latest')
     return (isLatest ? logs.slice(0, 1) : logs).map(({ name }) => name)
+  }
+
+  #limitsOf(channel: number): MemoryLimits {
+    const { limits, patterns = {} } = this.setup
+    const fitting = PATTERNS.filter(([, channels]) => (channels as readonly number[]).includes(channel))
+    return Object.assign({}, limits, ...fitting.map(([pattern]) => patterns[pattern]))
   }
 
   #publish(channels: readonly string[], message: Writable<Published>): void {
@@ -256,8 +329,13 @@ export class World implements LibraryListener {
     })
   }
 
-  #connect(name: string, setup: ClientSetup, lastEventId: string | undefined): Stream {
-    const stream = new Stream(name, setup, lastEventId, this.#server, () => this.#moment)
+  #connect(
+    name: string,
+    setup: ClientSetup,
+    lastEventId: string | undefined,
+    admission: Admission | undefined
+  ): Stream {
+    const stream = new Stream(name, setup, lastEventId, admission, this.#server, () => this.#moment)
     stream.waitsUntilMs = this.loop.now + HOLD_MS
     return stream
   }
@@ -272,7 +350,9 @@ export class World implements LibraryListener {
     if (stream.awaiting.length === 0) stream.settle(this.tick(), this.loop.now)
   }
 
-  #subscribe(stream: Stream, { channel, from, resume, filter }: SubscriptionSetup): void {
+  #subscribe(stream: Stream, setup: SubscriptionSetup): void {
+    const { channel, from, resume, filter } = setup
+    const notBefore = notBeforeOption(setup, stream)
     const isSettled = stream.settledAt !== undefined
     const [first] = stream.memberships
     const { at = 0 } = stream.stood.at(-1) ?? {}
@@ -285,18 +365,28 @@ export class World implements LibraryListener {
       resumes: resume && !isSettled,
       startedAt: this.tick(),
       endedAt: undefined,
-      filter: FILTERS[filter]
+      filter: FILTERS[filter],
+      isTooEarly: isTooEarly(notBefore)
     }
     const live = stream.connection.subscribe(name, {
       from,
       resume: resume && (!isSettled || isUsedUp),
-      ...filterOption(filter)
+      ...filterOption(filter),
+      ...notBefore
     })
-    stream.memberships.push({ channel: name, filter, logs: [log], live, end: '' })
+    stream.memberships.push({ channel: name, setup, logs: [log], live, end: '' })
+  }
+
+  /** Readers are given all that they ask for before the turn ends. */
+  async #readOn(): Promise<void> {
+    const last = this.#readings.map((readings) => readings.at(-1)).filter((reading) => reading !== undefined)
+    const count = (): number => last.reduce((sum, reading) => sum + reading.count, 0)
+    for (let before = -1; before < count(); await microtasks()) before = count()
   }
 
   #noteStanding(): void {
     const at = this.tick()
+    for (const readings of this.#readings) readings.at(-1)?.rest(at)
     for (const stream of this.streams) {
       const isOpen = stream.isOpen && stream.connection.state === 'open'
       stream.isHeadDue ||= isOpen
@@ -316,12 +406,14 @@ export class World implements LibraryListener {
     const isHolding = ({ connection, settledAt }: Stream): boolean =>
       connection.state !== 'closed' && settledAt === undefined
     if (!this.#isExact || this.streams.some(isHolding)) return
-    const { maxMessages, maxBytes, maxTotalBytes } = this.setup.limits
+    this.#restedAt.push(this.#moment)
+    const { maxTotalBytes } = this.setup.limits
     let total = 0
     let totalCount = 0
-    for (const log of this.channels) {
+    for (const [number, log] of this.channels.entries()) {
+      const { maxMessages, maxBytes } = this.#limitsOf(number)
       const count = this.#server.keptOf(log.name)
-      const own = this.messages.filter(({ channels }) => channels.includes(log.name))
+      const own = this.messages.filter(({ channels, isKept }) => isKept && channels.includes(log.name))
       const kept = own.slice(own.length - count)
       const bytes = kept.reduce((sum, { byteLength }) => sum + byteLength, 0)
       total += memoryBytes(kept)
@@ -377,8 +469,8 @@ export class World implements LibraryListener {
   }
 
   async #probeIdOf(
-    { receiver: { received }, memberships, client }: Stream,
-    setup: ClientSetup,
+    { receiver: { received }, memberships, client, admission }: Stream,
+    fast: ClientSetup,
     number: number
   ): Promise<void> {
     // Those that come with messages are tried by clients that are cut, too.
@@ -388,19 +480,16 @@ export class World implements LibraryListener {
     const blocks = number % 2 === 0 && rare.length > 0 ? rare : received
     const block = blocks[(number * 7_919 + this.#moment) % blocks.length]
     if (block === undefined || block.id === '') return
-    const had = memberships.flatMap(({ logs, filter }) =>
+    const had = memberships.flatMap(({ logs, setup }) =>
       logs
         .filter(({ startedAt, endedAt = Infinity }) => startedAt <= block.at && block.at < endedAt)
-        .map(({ channel, from }) => ({ channel, from: from === 'end' ? ('now' as const) : from, filter }))
+        .map(({ from }) => ({ ...setup, from: from === 'end' ? ('now' as const) : from, resume: true }))
     )
     if (had.length === 0) return
     await this.#server.prepare?.(block.id)
-    const probe = this.#connect(client, setup, block.id)
+    const probe = this.#connect(client, fast, block.id, admission)
     this.#probes.push(probe)
-    for (const { channel, from, filter } of had) {
-      const index = CHANNEL_NAMES.indexOf(channel)
-      this.#subscribe(probe, { channel: index, from, resume: true, filter })
-    }
+    for (const setup of had) this.#subscribe(probe, setup)
     probe.settle(this.tick(), this.loop.now)
     probe.open()
   }
@@ -431,6 +520,7 @@ export class World implements LibraryListener {
         ({ connection, hasSentAny }) => connection.reason === 'slow' && !hasSentAny
       ).length,
       'unsettled publishes': this.#unsettled,
+      'readers that never catch up': this.#readings.flat().filter(({ isOver }) => !isOver).length,
       immediates: this.loop.immediates
     }
   }
@@ -460,10 +550,14 @@ export class World implements LibraryListener {
     return {
       channels: this.channels,
       messages,
-      clients: this.clients.map(logsOf),
+      clients: [
+        ...this.clients.map(logsOf),
+        ...this.#readings.map((readings) => readings.map((reading) => reading.log()))
+      ],
+      restedAt: this.#restedAt,
       retention: new MemoryRetention(
         messages,
-        () => limits,
+        (name) => this.#limitsOf(CHANNEL_NAMES.indexOf(name)),
         msAt,
         this.#isExact && limits.maxTotalBytes > 10_000
       ),
@@ -477,6 +571,29 @@ export class World implements LibraryListener {
 
 function isAccepting({ connection: { state } }: Stream): boolean {
   return state === 'opening' || state === 'open'
+}
+
+function isWideEnough({ maxMessages, maxBytes, maxAgeMs, maxTotalBytes }: MemoryLimits): boolean {
+  return maxMessages >= 100 && maxBytes > 1_000_000 && maxTotalBytes > 10_000 && maxAgeMs === false
+}
+
+function notBeforeOption(
+  { notBefore }: SubscriptionSetup,
+  { admission }: Stream
+): Pick<TriedSubscribeOptions, 'notBefore'> {
+  return notBefore === undefined || admission === undefined ? {} : { notBefore: admission[notBefore] }
+}
+
+/** Ids are in order as strings. */
+function isTooEarly({ notBefore }: Pick<TriedSubscribeOptions, 'notBefore'>): SubscriptionLog['isTooEarly'] {
+  if (notBefore === undefined) return undefined
+  const bound = typeof notBefore === 'string' ? notBefore : idUntil(notBefore)
+  return ({ id }) => id !== '' && id <= bound
+}
+
+/** What is in order after all ids of that time or before, in microseconds. */
+function idUntil(date: Date): string {
+  return `${(date.getTime() * 1_000).toString(36).padStart(10, '0')}~`
 }
 
 function byId(one: Published, other: Published): number {
