@@ -11,8 +11,8 @@ import { noViolation } from './schedules/properties.ts'
 import { runSchedule } from './schedules/run-schedule.ts'
 import { textOf } from './violation.ts'
 
-/** FC_SEED=… repeats a run. */
-const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || Math.floor(Math.random() * 2 ** 31)
+/** FC_SEED=… tries others. They are the same each time, for it is the library that must stand what nobody has thought of. */
+const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || 7
 /** SCHEDULES=… makes it longer. */
 const numRuns = Number.parseInt(process.env.SCHEDULES ?? '', 10) || 3_000
 
