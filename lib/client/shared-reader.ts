@@ -149,8 +149,8 @@ export class SharedReader {
       }
     }
     await new StreamReader(this.#url, { ...this.#options, lastEventId: this.#lastEventId }, host).run()
-    // Others hear that it has ended before they could lead: a first timer may come before what was told, a second one does not.
-    if (delivery.signal.aborted) await new Promise((resolve) => setTimeout(() => setTimeout(resolve)))
+    // Others hear that it has ended before they could lead. Of a page that stood still, the first timer may fire before that.
+    if (delivery.signal.aborted) await new Promise((resolve) => setTimeout(() => setTimeout(resolve), 99))
   }
 
   /** To the others first: what they were not told, the next leader asks for again. */
