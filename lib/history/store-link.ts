@@ -123,6 +123,8 @@ export class StoreLink {
 
   /** Asks the store whether it knows a place. In bounded time, after which it may not be known yet. */
   prove(place: Place): Promise<void> {
+    // What this server has not heard of may be lost by now, as long as it hears nothing.
+    if (place > this.#host.head) this.#proofs.delete(place)
     const proven = this.open()
       .then(() => this.#store.prove([place]))
       .then(([isKnown = false]) => this.#note(place, isKnown))

@@ -440,6 +440,23 @@ t.test('store › what is told of it', async (t) => {
     t.same(reader.told, ['a 3'])
   })
 
+  t.test(
+    'who has published is believed when the store is away, but not what has not come since',
+    async (t) => {
+      const { bench, store } = await late({ a: 0 })
+      store.hold('tell')
+      const cursor = await bench.channel('a').publish('1')
+      store.fail('prove')
+      await bench.history.prove(cursor)
+      t.equal(bench.history.placeOf(cursor), undefined)
+      store.release('tell')
+      await settle(bench)
+      const told = await bench.channel('a').publish('2')
+      await bench.history.prove(told)
+      t.ok(bench.history.placeOf(told))
+    }
+  )
+
   t.test('places of which many were proved are forgotten', async (t) => {
     const { bench, cursors } = await late({ a: 1 })
     await bench.history.prove(String(cursors[0]))
