@@ -1,3 +1,5 @@
+import { Heap } from '../base/heap.ts'
+import type { Place } from './place.ts'
 import type { Entry, Window } from './window.ts'
 
 /** What a message takes in memory besides its text and its keys, and what a channel takes that has any. About. */
@@ -7,77 +9,80 @@ const WINDOW_BYTES = 768
 const CHANNEL_BYTES = 32
 const CURSOR_BYTES = 48
 
-/** An entry in the list of all entries of a history. */
-export interface ListedEntry extends Entry {
+/** An entry that counts what it takes. */
+export interface CountedEntry extends Entry {
   /** What it can be found by, when it is published again, and how many messages were published with it. */
   readonly once: { readonly scoped: string; readonly count: number } | undefined
   /** How many windows have it. */
   keepers: number
-  older: ListedEntry | undefined
-  newer: ListedEntry | undefined
 }
 
-/** All messages that a history has in memory, from the oldest to the newest, and what they take. */
+/** What all messages take that a history has in memory, of which the oldest go when it is too much. */
 export class Budget {
   readonly #maxBytes: number
-  #oldest: ListedEntry | undefined
-  #newest: ListedEntry | undefined
+  readonly #windows: ReadonlyMap<string, Window>
+  /** By the places of their oldest messages, or of some that were older; `undefined`: it was not too much lately. */
+  #queue: Heap<Window> | undefined
+  #newest: Place = 0
   #bytes = 0
 
-  constructor(maxBytes: number) {
+  /** @param windows all that have messages, and perhaps others. */
+  constructor(maxBytes: number, windows: ReadonlyMap<string, Window>) {
     this.#maxBytes = maxBytes
+    this.#windows = windows
   }
 
-  /** The entry comes into its windows. @param empty how many of them have none yet. */
-  add(entry: ListedEntry, empty: number = entry.windows.filter(({ length }) => length === 0).length): void {
-    const older = this.#olderThan(entry)
-    const newer = older === undefined ? this.#oldest : older.newer
-    entry.older = older
-    entry.newer = newer
-    if (older === undefined) this.#oldest = entry
-    else older.newer = entry
-    if (newer === undefined) this.#newest = entry
-    else newer.older = entry
+  /** The entry is about to come into its windows. @param begins those of them that have no older one. */
+  add(
+    entry: CountedEntry,
+    begins: readonly Window[] = entry.windows.filter(({ length }) => length === 0)
+  ): void {
+    this.#newest = Math.max(this.#newest, entry.place)
     this.#bytes += memoryBytesOf(entry)
-    this.#bytes += empty * WINDOW_BYTES
+    // Those that are there twice, or empty by now, go only when they are the first.
+    if ((this.#queue?.size ?? 0) > 2 * this.#windows.size) this.#queue = undefined
+    for (const window of begins) {
+      if (window.length === 0) this.#bytes += WINDOW_BYTES
+      this.#queue?.add(window, entry.place)
+    }
   }
 
   /** The entry has left one of its windows. @returns whether that was the last one. */
-  remove(entry: ListedEntry, { length }: Window): boolean {
+  remove(entry: CountedEntry, { length }: Window): boolean {
     if (length === 0) this.#bytes -= WINDOW_BYTES
     if (--entry.keepers > 0) return false
-    const { older, newer } = entry
-    if (older === undefined) this.#oldest = newer
-    else older.newer = newer
-    if (newer === undefined) this.#newest = older
-    else newer.older = older
-    entry.older = undefined
-    entry.newer = undefined
     this.#bytes -= memoryBytesOf(entry)
     return true
   }
 
   /** Drops the oldest messages as long as there are too many bytes, held or not, but not the newest one. */
   trim(): void {
-    for (;;) {
-      const oldest = this.#oldest
-      if (oldest === undefined || oldest === this.#newest || this.#bytes <= this.#maxBytes) return
+    while (this.#bytes > this.#maxBytes) {
+      const oldest = this.#oldest()
+      if (oldest === undefined || oldest.place >= this.#newest) return
       for (const window of oldest.windows) window.dropUntil(oldest.place)
     }
   }
 
-  /** Looks from both ends, for most are newer than all, and those that are loaded older than most. */
-  #olderThan({ place }: ListedEntry): ListedEntry | undefined {
-    let older = this.#newest
-    for (let newer = this.#oldest; older !== undefined && older.place > place; newer = newer?.newer) {
-      if (newer === undefined || newer.place > place) return newer?.older
-      older = older.older
+  #oldest(): Entry | undefined {
+    this.#queue ??= this.#queued()
+    for (;;) {
+      const { first: window, firstRank } = this.#queue
+      if (window === undefined || window.oldest?.place === firstRank) return window?.oldest
+      this.#queue.removeFirst()
+      if (window.oldest !== undefined) this.#queue.add(window, window.oldest.place)
     }
-    return older
+  }
+
+  #queued(): Heap<Window> {
+    const queue = new Heap<Window>()
+    for (const window of this.#windows.values())
+      if (window.oldest !== undefined) queue.add(window, window.oldest.place)
+    return queue
   }
 }
 
-function memoryBytesOf({ text, byteLength, key, once, channels }: ListedEntry): number {
+function memoryBytesOf({ text, byteLength, key, once, channels }: CountedEntry): number {
   const onceBytes = once === undefined ? 0 : once.scoped.length + once.count * CURSOR_BYTES
   return (
     textBytesOf(text, byteLength) +

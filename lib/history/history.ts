@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { FST_ERR_EVENTSTREAM_HISTORY_CLOSED } from '../base/errors.ts'
 import { ownText } from '../base/own-text.ts'
 import type { Appendable, Appended, AppendOptions } from './append.ts'
-import { Budget, type ListedEntry } from './budget.ts'
+import { Budget, type CountedEntry } from './budget.ts'
 import { Expiry } from './expiry.ts'
 import { Forgotten } from './forgotten.ts'
 import { type Cursor, formatCursor, type Place, parseCursor, placeAfter, timeOfPlace } from './place.ts'
@@ -40,7 +40,7 @@ export class History implements WindowHost, StoreListener {
    * @param store where they are kept; none: in memory.
    */
   constructor(maxTotalBytes: number, store?: Store, log?: FastifyBaseLogger) {
-    this.#budget = new Budget(maxTotalBytes)
+    this.#budget = new Budget(maxTotalBytes, this.#windows)
     this.#link = store && new StoreLink(store, this, log)
     // Each reader listens to it.
     setMaxListeners(0, this.closing)
@@ -234,17 +234,16 @@ export class History implements WindowHost, StoreListener {
   load(window: Window, { messages, dropped, isEnded }: StorePast, since: Place, toldAfter: Place): void {
     const lacking = messages.filter(({ place }) => window.lacks(place))
     const entries = lacking.map((message) => this.#entryOf(message, [window], undefined))
-    for (const [i, entry] of entries.entries())
-      this.#budget.add(entry, i === 0 && window.length === 0 ? 1 : 0)
+    for (const [i, entry] of entries.entries()) this.#budget.add(entry, i === 0 ? [window] : [])
     window.load(entries, dropped, since, isEnded, toldAfter)
     if (window.isOverfull) this.#overfull.add(window)
     this.#budget.trim()
   }
 
   windowOnDrop(window: Window, entry: Entry): void {
-    const listed = entry as ListedEntry
-    if (!this.#budget.remove(listed, window) || listed.once === undefined) return
-    this.#cursors.delete(listed.once.scoped)
+    const counted = entry as CountedEntry
+    if (!this.#budget.remove(counted, window) || counted.once === undefined) return
+    this.#cursors.delete(counted.once.scoped)
   }
 
   windowOnUse(window: Window): void {
@@ -282,8 +281,8 @@ export class History implements WindowHost, StoreListener {
       byteLength = Buffer.byteLength(text)
     }: StoredMessage & Partial<Appendable>,
     windows: readonly Window[],
-    once: ListedEntry['once']
-  ): ListedEntry {
+    once: CountedEntry['once']
+  ): CountedEntry {
     const keepers = isKept ? windows : windows.filter(({ isFollowed }) => isFollowed)
     const ageMs = this.#link === undefined ? 0 : Math.max(0, Date.now() - timeOfPlace(place))
     return {
@@ -298,13 +297,11 @@ export class History implements WindowHost, StoreListener {
       windows: keepers,
       channels,
       once,
-      keepers: keepers.length,
-      older: undefined,
-      newer: undefined
+      keepers: keepers.length
     }
   }
 
-  #append(entry: ListedEntry): Cursor {
+  #append(entry: CountedEntry): Cursor {
     if (entry.keepers === 0) return entry.cursor
     if (entry.once !== undefined) this.#cursors.set(entry.once.scoped, [])
     this.#budget.add(entry)

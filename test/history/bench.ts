@@ -3,7 +3,12 @@ import { History } from '../../lib/history/history.ts'
 import type { Cursor, Place } from '../../lib/history/place.ts'
 import type { Entry, Follower, Limits, Window } from '../../lib/history/window.ts'
 
-const UNLIMITED: Limits = { maxMessages: Infinity, maxBytes: Infinity, maxAgeMs: false, keepEndedMs: 300_000 }
+export const UNLIMITED: Limits = {
+  maxMessages: Infinity,
+  maxBytes: Infinity,
+  maxAgeMs: false,
+  keepEndedMs: 300_000
+}
 
 export interface BenchOptions extends Partial<Limits> {
   readonly maxTotalBytes?: number

@@ -1,5 +1,9 @@
+import fc from 'fast-check'
 import t from 'tap'
-import { Bench } from './bench.ts'
+import { History } from '../../lib/history/history.ts'
+import { placeOfTime } from '../../lib/history/place.ts'
+import type { Store, StoredMessage } from '../../lib/history/store.ts'
+import { Bench, Ear, UNLIMITED } from './bench.ts'
 
 /** What counts besides the text: for each message, and for each channel that has any. */
 const MESSAGE = 256
@@ -134,5 +138,133 @@ t.test('maxTotalBytes', async (t) => {
       )
       t.equal(bench.history.lengthOf('a'), 5, name)
     }
+  })
+})
+
+t.test(
+  'maxTotalBytes: all that is there is the newest that fits, whatever came and went before',
+  async () => {
+    const channels = ['a', 'b', 'c', 'd']
+    const step = fc.oneof(
+      {
+        weight: 5,
+        arbitrary: fc.record({
+          to: fc.subarray(channels, { minLength: 1 }),
+          size: fc.integer({ max: 900, min: 1 })
+        })
+      },
+      { weight: 1, arbitrary: fc.record({ clears: fc.constantFrom(...channels) }) }
+    )
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { maxLength: 60 }),
+        fc.integer({ min: 2_000, max: 9_000 }),
+        async (steps, max) => {
+          const bench = new Bench({ maxTotalBytes: max })
+          let expected: { readonly text: string; readonly in: readonly string[]; readonly of: number }[] = []
+          const bytes = (): number =>
+            CHANNEL * new Set(expected.flatMap((message) => message.in)).size +
+            expected.reduce((sum, { text, of }) => sum + MESSAGE + text.length + FURTHER * (of - 1), 0)
+          for (const [i, step] of steps.entries()) {
+            if ('clears' in step) {
+              await bench.history.clear(bench.window(step.clears))
+              expected = expected
+                .map((message) => ({ ...message, in: message.in.filter((name) => name !== step.clears) }))
+                .filter((message) => message.in.length > 0)
+            } else {
+              const text = `${i}`.padEnd(step.size, '.')
+              bench.publish(step.to, text)
+              expected.push({ text, in: step.to, of: step.to.length })
+            }
+            while (bytes() > max && expected.length > 1) expected.shift()
+            for (const channel of channels) {
+              const kept = expected.filter((message) => message.in.includes(channel)).map(({ text }) => text)
+              if (bench.texts(channel).join() !== kept.join())
+                throw new Error(`${channel} has ${bench.texts(channel)}`)
+            }
+          }
+        }
+      )
+    )
+  }
+)
+
+/** A store in which channels have had messages, by turns or one channel after the other. */
+class FullStore implements Store {
+  static readonly channels = Array.from({ length: 300 }, (_, i) => `${i}`)
+  static readonly each = 200
+  readonly epoch = 'full'
+  readonly #isByTurns: boolean
+  readonly #begin = placeOfTime(Date.now())
+  readonly #end = this.#begin + FullStore.channels.length * FullStore.each
+
+  constructor(isByTurns: boolean) {
+    this.#isByTurns = isByTurns
+  }
+
+  async open() {
+    return this.#end
+  }
+
+  async read(channel: string) {
+    const { channels, each } = FullStore
+    const own = channels.indexOf(channel)
+    const messages = Array.from({ length: each }, (_, i): StoredMessage => {
+      const turn = this.#isByTurns ? i * channels.length + own : own * each + i
+      return {
+        place: this.#begin + turn,
+        channels: [channel],
+        text: '.',
+        key: '',
+        isKept: true,
+        isEnd: false
+      }
+    })
+    return { messages, dropped: 0, isEnded: false }
+  }
+
+  async head() {
+    return this.#end
+  }
+
+  async prove() {
+    return []
+  }
+
+  async append() {
+    return { places: [], isNew: false, isEnded: false }
+  }
+
+  async close() {}
+}
+
+/** Loads all that is kept of all channels. @returns the history, and the CPU time that it took in microseconds. */
+async function load(isByTurns: boolean, maxTotalBytes: number) {
+  const history = new History(maxTotalBytes, new FullStore(isByTurns))
+  await history.open()
+  const start = process.cpuUsage()
+  const loading = FullStore.channels.map((channel) => {
+    const window = history.window(channel, UNLIMITED)
+    return new Promise<void>((resolve) => {
+      window.follow(Object.assign(new Ear(), { windowOnLoad: resolve }))
+      window.want(0)
+    })
+  })
+  await Promise.all(loading)
+  const { user, system } = process.cpuUsage(start)
+  return { history, spent: user + system }
+}
+
+t.test('maxTotalBytes: what is loaded takes its place among the others', async (t) => {
+  const { channels, each } = FullStore
+  t.test('the oldest go', async (t) => {
+    const { history } = await load(true, 10 * (channels.length * (MESSAGE + 1)) + channels.length * CHANNEL)
+    t.same(new Set(channels.map((channel) => history.lengthOf(channel))), new Set([10]))
+  })
+
+  t.test('it costs the same, however the messages of channels took turns', async (t) => {
+    await load(false, Infinity)
+    const ratio = (await load(true, Infinity)).spent / (await load(false, Infinity)).spent
+    t.ok(ratio < 5, `${ratio} times, for ${channels.length * each} messages`)
   })
 })
