@@ -23,6 +23,7 @@ export class RefusedError extends Error {}
 const MIN_DELAY_MS = 50
 const MAX_DELAY_MS = 1_000
 const PREPARE_TIMEOUT_MS = 5_000
+const BROKE = 'The connection to Redis broke'
 
 /**
  * A connection for commands and one for Pub/Sub. A break of either remakes both: a primary that was made a replica may keep
@@ -129,13 +130,14 @@ export class RedisPair implements LinkListener {
     await Promise.all(SCRIPTS.map(({ source }) => commands.call(['SCRIPT', 'LOAD', source])))
     await this.#listener.pairOnConnect(links)
     clearTimeout(this.#timeout)
-    if (!this.#making.has(commands) || !this.#making.has(notices))
-      throw new Error('The connection to Redis broke')
+    if (!this.#making.has(commands) || !this.#making.has(notices)) throw new Error(BROKE)
     this.#making.clear()
     this.#links = links
     this.#isLost = false
     this.#readyAt = performance.now()
     this.#listener.pairOnReady()
+    // The listener has found that it lacks something, and given them up.
+    if (this.#links !== links) throw new Error(BROKE)
   }
 
   async #make(): Promise<RedisLink> {

@@ -20,6 +20,7 @@ class Bench implements PairListener {
   destroyed = 0
   dial: () => Promise<void> = async () => {}
   prepare: (links: Links) => Promise<void> = async () => {}
+  onReady: () => void = () => {}
   call: (args: readonly string[]) => Promise<unknown> = async () => 'OK'
 
   constructor(t: Test) {
@@ -34,6 +35,7 @@ class Bench implements PairListener {
 
   pairOnReady(): void {
     this.told.push('ready')
+    this.onReady()
   }
 
   pairOnLost({ message }: Error): void {
@@ -120,6 +122,17 @@ t.test('connect() › a break while connections are prepared', async (t) => {
   bench.prepare = async () => {}
   await bench.again()
   t.same(bench.told, ['broken', 'ready'])
+})
+
+t.test('connect() › again when they are given up as soon as they are ready', async (t) => {
+  const bench = new Bench(t)
+  bench.onReady = () => bench.pair.reset(BROKEN)
+  await bench.pair.connect()
+  t.equal(bench.pair.links, undefined)
+  bench.onReady = () => {}
+  await bench.again()
+  t.same(bench.told, ['ready', 'broken', 'ready'])
+  t.ok(bench.pair.links)
 })
 
 t.test('connect() › gives up what is not prepared within 5 s', async (t) => {
