@@ -193,7 +193,7 @@ export class StoreLink {
 
   async #follow(window: Window): Promise<Place> {
     await this.open()
-    await this.#store.follow?.(window.channel)
+    if (this.#followed.has(window)) await this.#store.follow?.(window.channel)
     return this.#host.head
   }
 

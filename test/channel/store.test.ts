@@ -342,6 +342,16 @@ t.test('store › memory', async (t) => {
     )
   })
 
+  t.test('a channel that is given up in the turn in which it was followed stays so', async (t) => {
+    const { bench, store } = await late({ a: 1 })
+    bench.subscribed(['a']).leave()
+    await settle(bench)
+    t.same(
+      store.asked.filter((asked) => /follow/.test(asked)),
+      ['unfollow a']
+    )
+  })
+
   t.test('a window that has some gets only what it lacks', async (t) => {
     const { bench } = await late({ a: 3 })
     const now = bench.subscribed(['a'])
