@@ -123,12 +123,14 @@ export class StoreLink {
 
   /** Asks the store whether it knows a place. In bounded time, after which it may not be known yet. */
   prove(place: Place): Promise<void> {
-    // What this server has not heard of may be lost by now, as long as it hears nothing.
-    if (place > this.#host.head) this.#proofs.delete(place)
     const proven = this.open()
       .then(() => this.#store.prove([place]))
       .then(([isKnown = false]) => this.#note(place, isKnown))
-    return within(PATIENCE_MS, proven).catch((err) => this.#fail(err))
+    return within(PATIENCE_MS, proven).catch((err) => {
+      // What this server has not heard of may be lost by now.
+      if (place > this.#host.head) this.#proofs.delete(place)
+      this.#fail(err)
+    })
   }
 
   /** The store may not know any more what it knew. */

@@ -467,6 +467,19 @@ t.test('store › what is told of it', async (t) => {
     }
   )
 
+  t.test('a place that was proved stays so while others ask for it', async (t) => {
+    const { bench, store, first } = await late({ a: 0 })
+    store.hold('tell')
+    const cursor = await first.channel('a').publish('1')
+    await bench.history.prove(cursor)
+    store.hold('prove')
+    const proven = bench.history.prove(cursor)
+    t.ok(bench.history.placeOf(cursor))
+    store.release('prove')
+    await proven
+    t.ok(bench.history.placeOf(cursor))
+  })
+
   t.test('places of which many were proved are forgotten', async (t) => {
     const { bench, cursors } = await late({ a: 1 })
     await bench.history.prove(String(cursors[0]))
