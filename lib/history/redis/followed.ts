@@ -12,6 +12,19 @@ interface State {
   isConfirmed: boolean
 }
 
+/** Redis forgets channels that have got nothing for a day. In microseconds, and half of it, as places may lag behind the clock. */
+export const FORGOTTEN_AFTER = 43_200_000_000
+
+/**
+ * Whether a channel ends where it did.
+ *
+ * @param found where it ends now; `0`: Redis knows nothing of it.
+ * @param mark until where all that it got was told.
+ */
+export function endsAt(known: Place, found: Place, mark: Place): boolean {
+  return found === known || (found === 0 && mark - known > FORGOTTEN_AFTER)
+}
+
 /** The channels of which Redis is to tell, and where they end. */
 export class Followed {
   readonly #states = new Map<string, State>()
@@ -69,15 +82,16 @@ export class Followed {
    * To be called when a reading is asked for: it counts if its channel is told by then, and until it is given up. What comes
    * after the first one is told: a later one must not stand for that.
    *
-   * @returns takes where the channel ended, and says whether nothing is missing between what was read and what is told.
+   * @returns takes where the channel ended, and the mark, and says whether nothing is missing between what was read and what
+   * is told.
    */
-  begin(name: string): (head: Place) => boolean {
+  begin(name: string): (head: Place, mark: Place) => boolean {
     const state = this.#states.get(name)
     if (!state?.isConfirmed) return () => true
-    return (head) => {
+    return (head, mark) => {
       state.head ??= head
       state.toldFrom ??= head
-      return head >= state.toldFrom
+      return head >= state.toldFrom || endsAt(state.toldFrom, head, mark)
     }
   }
 
@@ -94,8 +108,9 @@ export class Followed {
     if (state === undefined) return true
     const { head = previous } = state
     state.toldFrom ??= previous
-    if (previous === head) state.head = Math.max(head, place)
-    return previous === head || place <= head
+    const isNext = endsAt(head, previous, place)
+    if (isNext) state.head = Math.max(head, place)
+    return isNext || place <= head
   }
 
   /** A new connection has these. What it tells of them counts, also if one was given up and followed again meanwhile. */

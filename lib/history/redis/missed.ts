@@ -1,6 +1,6 @@
 import type { Place } from '../place.ts'
 import type { StoredMessage, StoreListener } from '../store.ts'
-import type { Followed } from './followed.ts'
+import { endsAt, FORGOTTEN_AFTER, type Followed } from './followed.ts'
 import type { Found, ReadAnswer } from './redis-message.ts'
 
 /** How far a server had come when there was a connection. */
@@ -41,17 +41,21 @@ export async function findMissed(
   const losses = new Map<string, Place>()
   const ends = new Map<string, Place>()
   const heads = await past.heads(names)
+  // Who was away for long may have missed what a channel got before it was forgotten.
+  const toldUntil = until.place - mark < FORGOTTEN_AFTER ? mark : 0
 
   const meet = async (name: string, head: Place): Promise<void> => {
     const known = followed.headOf(name)
     const isLoaded = known !== undefined
-    const hasAll = isLoaded ? head === known : until.isKnown && head <= mark
+    const hasAll = isLoaded ? endsAt(known, head, toldUntil) : until.isKnown && head <= mark
     if (!isNew && hasAll) return
     const { messages, previous, dropped, ...answer } = await past.read(name, known ?? mark)
     // What is later comes with the notices that are held.
     const here = messages.filter(({ place }) => place <= until.place)
     ends.set(name, here.at(-1)?.place ?? previous ?? answer.head)
-    const isChained = isLoaded ? previous === known : until.isKnown && dropped <= mark
+    const isChained = isLoaded
+      ? previous !== undefined && endsAt(known, previous, toldUntil)
+      : until.isKnown && dropped <= mark
     const isPassed = here.some(({ place }) => place <= mark)
     const isLost = isNew || !isChained || isPassed
     // A gap is told to those who stand before it.

@@ -5,7 +5,7 @@ import { Deferred } from '../../base/deferred.ts'
 import type { Place } from '../place.ts'
 import type { Store, StoreAppend, StoreAppended, StoreListener, StorePast } from '../store.ts'
 import { Batcher } from './batcher.ts'
-import { Followed } from './followed.ts'
+import { endsAt, Followed } from './followed.ts'
 import { findMissed, tellMissed } from './missed.ts'
 import { CLEAR, RedisLeases } from './redis-leases.ts'
 import { dialClient, dialUrl, keyPrefixOf, type RedisLink, RedisReplyError } from './redis-link.ts'
@@ -172,7 +172,7 @@ class RedisStore implements Store, PairListener {
   async read(channel: string, after: Place): Promise<StorePast> {
     const begin = this.#followed.begin(channel)
     const answer = await this.#read(channel, after)
-    if (!begin(answer.head)) {
+    if (!begin(answer.head, this.#mark)) {
       const error = new Error('Redis has read less than it has told')
       this.#pair.reset(error)
       throw error
@@ -418,7 +418,8 @@ class RedisStore implements Store, PairListener {
       const head = heads[i] as number
       const told = before[i]
       // What is newer than was told at the time may be on its way.
-      return told !== undefined && this.#followed.has(name) && head < told
+      const isShort = told !== undefined && head < told && !endsAt(told, head, this.#mark)
+      return isShort && this.#followed.has(name)
     })
     if (isWrong) this.#pair.reset(new Error('Redis has lost messages'))
   }

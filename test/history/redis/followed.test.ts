@@ -136,7 +136,7 @@ t.test('a connection that breaks before it has answered keeps the next one from 
 t.test('hearNext() › whether anything is missing', async (t) => {
   const followed = none()
   t.equal(followed.hearNext('a', 1, 2), true, 'not followed')
-  t.equal(followed.begin('a')(1), true)
+  t.equal(followed.begin('a')(1, 1), true)
   followed.setHead('a', 9)
   t.equal(followed.headOf('a'), undefined)
   void followed.add('a')
@@ -153,11 +153,11 @@ t.test('begin() › whether a reading has what comes before what is told', async
   await followed.add('a')
   followed.hearNext('a', 5, 6)
   const begin = followed.begin('a')
-  t.equal(begin(4), false)
-  t.equal(begin(5), true)
+  t.equal(begin(4, 6), false)
+  t.equal(begin(5, 6), true)
   t.equal(followed.headOf('a'), 6)
   followed.setHead('a', 9)
-  t.equal(begin(8), false)
+  t.equal(begin(8, 9), false)
   t.equal(followed.headOf('a'), 9)
 })
 
@@ -168,13 +168,26 @@ t.test('begin() › a reading that was asked for before the channel was told cou
   const added = followed.add('a')
   const notTold = followed.begin('a')
   await added
-  for (const begin of [notFollowed, notTold]) t.equal(begin(1), true)
+  for (const begin of [notFollowed, notTold]) t.equal(begin(1, 1), true)
   t.equal(followed.headOf('a'), undefined)
   const givenUp = followed.begin('a')
   followed.remove('a')
   await followed.add('a')
-  t.equal(givenUp(1), true)
+  t.equal(givenUp(1, 1), true)
   t.equal(followed.headOf('a'), undefined)
+})
+
+t.test('a channel that got nothing for long may have been forgotten', async (t) => {
+  const followed = none()
+  followed.goOn()
+  await followed.add('a')
+  followed.setHead('a', 1)
+  const day = 86_400_000_000
+  t.equal(followed.hearNext('a', 0, 2), false)
+  t.equal(followed.begin('a')(0, 2), false)
+  t.equal(followed.begin('a')(0, day), true)
+  t.equal(followed.hearNext('a', 0, day), true)
+  t.equal(followed.headOf('a'), day)
 })
 
 t.test('next() › all in turn, but for those that are not followed any more', async (t) => {

@@ -6,6 +6,7 @@ import type { StoredMessage } from '../../../lib/history/store.ts'
 const EPOCH = 'epoch'
 /** All was told until here, and clients stand there at most. */
 const TOLD = { epoch: EPOCH, mark: 10, newest: 12 }
+const DAY = 86_400_000_000
 const FOUND = { epoch: EPOCH, place: 30, isKnown: true }
 
 function message(place: number): StoredMessage {
@@ -13,6 +14,7 @@ function message(place: number): StoredMessage {
 }
 
 interface Situation {
+  readonly mark?: number
   /** Where the channel ended when it was told; none: it was not loaded yet. */
   readonly known?: number
   readonly until?: Partial<typeof FOUND>
@@ -23,7 +25,7 @@ interface Situation {
 }
 
 /** What is told of one channel. */
-async function told({ known, until, places, previous, dropped = 0 }: Situation) {
+async function told({ mark = TOLD.mark, known, until, places, previous, dropped = 0 }: Situation) {
   const followed = new Followed(async () => {})
   void followed.add('a')
   if (known !== undefined) followed.setHead('a', known)
@@ -31,7 +33,7 @@ async function told({ known, until, places, previous, dropped = 0 }: Situation) 
   const missed = await findMissed(
     ['a'],
     followed,
-    TOLD,
+    { ...TOLD, mark, newest: mark + 2 },
     { ...FOUND, ...until },
     {
       heads: async () => [head],
@@ -82,6 +84,27 @@ t.test('findMissed() › of a channel that was loaded', async (t) => {
       { known: 9, until: { epoch: 'other' }, places: [15], previous: 9 },
       'a lost until 13, 15',
       15
+    ]
+  }
+  for (const [title, [situation, events, end]] of Object.entries(cases))
+    t.same(await told(situation), { events, end }, title)
+})
+
+t.test('findMissed() › of a channel that may have been forgotten', async (t) => {
+  const mark = 10 * DAY
+  const until = { place: mark + 30 }
+  const cases: Record<string, [Situation, string, number | undefined]> = {
+    'it got nothing for a day': [{ mark, until, known: 9, places: [] }, '', undefined],
+    'and then something': [
+      { mark, until, known: 9, places: [mark + 15], previous: 0 },
+      `${mark + 15}`,
+      mark + 15
+    ],
+    'it got something lately': [{ mark, until, known: mark - 1, places: [] }, `a lost until ${mark + 3}`, 0],
+    'this server was away for as long': [
+      { mark, until: { place: mark + DAY }, known: 9, places: [] },
+      `a lost until ${mark + 3}`,
+      0
     ]
   }
   for (const [title, [situation, events, end]] of Object.entries(cases))

@@ -1,12 +1,12 @@
 import t, { type Test } from 'tap'
-import { PROVE, READ } from '../../../lib/history/redis/redis-scripts.ts'
+import { PROBE, PROVE, READ } from '../../../lib/history/redis/redis-scripts.ts'
 import type { StoredMessage, StoreListener } from '../../../lib/history/store.ts'
 import { redisStore } from '../../../lib/index.ts'
 import { Child } from '../../helpers/child.ts'
 import { FaultProxy } from '../../helpers/fault-proxy.ts'
 import { freePort } from '../../helpers/free-port.ts'
 import { RedisServer } from '../../helpers/programs/redis-server.ts'
-import { until } from '../../helpers/server.ts'
+import { nextTurn, until } from '../../helpers/server.ts'
 
 const LIMITS = { maxMessages: 9, maxBytes: 1_000_000, maxAgeMs: false, keepEndedMs: 1_000 } as const
 
@@ -183,6 +183,35 @@ t.test('redisStore() › a channel that ends before what was told is a loss', as
   await redis.command('ZADD', 'eventstream:{0}:heads', '1', 'a')
   await until(() => losses.length > 0)
   t.same(losses, [['a']])
+})
+
+t.test('redisStore() › a channel that is forgotten while it is followed has lost nothing', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  const base = 'eventstream:{0}'
+  const hour = 3_600_000
+  const old = `${(Date.now() - 20 * hour) * 1_000}`
+  await redis.command('XADD', `${base}:ids`, `${old}-0`, 'i', '')
+  await redis.command('ZADD', `${base}:heads`, old, 'a')
+  const { other, heard } = await startBehindLine(t, redis)
+  await other.follow?.('a')
+  await other.read('a', 0)
+  const audits = async (): Promise<number> =>
+    Number(/zmscore:calls=(\d+)/.exec(String(await redis.command('INFO', 'commandstats')))?.[1] ?? 0)
+  await redis.command('EVAL', PROBE.source, '1', base, '', '0', '7', '', `${12 * hour}`, '60000')
+  t.equal(await redis.command('ZSCORE', `${base}:heads`, 'a'), null)
+  const before = await audits()
+  while ((await audits()) < before + 2) await nextTurn()
+  await other.read('a', 0)
+  await other.append({
+    channels: [{ name: 'a', limits: LIMITS }],
+    messages: [{ text: '1', key: '' }],
+    idempotencyKey: undefined,
+    isKept: true,
+    isEnd: false
+  })
+  await until(() => heard.length > 0)
+  t.same(heard, ['1'])
 })
 
 t.test('redisStore() › a connection that tells nothing any more is given up for another one', async (t) => {
