@@ -278,8 +278,8 @@ class RedisStore implements Store, PairListener {
     this.#silent = 0
     const start = epochName(this.#base, this.#epoch)
     if (name === start) {
-      const [place = 0] = parseNumbers([body])
-      this.#move(place)
+      if (!/^\d+$/.test(body)) return
+      this.#move(Number(body))
       this.#listener?.storeOnMessages([], this.#mark)
       return
     }

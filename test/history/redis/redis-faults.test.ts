@@ -54,6 +54,11 @@ async function startBehindLine(t: Test, redis: RedisServer) {
   return { line, other, heard }
 }
 
+/** Those to which is told what is published. */
+async function connectionsOf(redis: RedisServer): Promise<readonly string[]> {
+  return String(await redis.command('CLIENT', 'LIST', 'TYPE', 'pubsub')).match(/^id=\d+/gm) ?? []
+}
+
 t.test('redisStore() › what was published while its connections were cut comes, in order', async (t) => {
   const { redis, told, losses, publishSurely } = await start(t)
   for (const type of ['normal', 'pubsub'])
@@ -129,9 +134,7 @@ t.test(
   async (t) => {
     const { redis, told, publish } = await start(t)
     const { line, other, heard } = await startBehindLine(t, redis)
-    const connections = async (): Promise<readonly string[]> =>
-      String(await redis.command('CLIENT', 'LIST', 'TYPE', 'pubsub')).match(/^id=\d+/gm) ?? []
-    const before = await connections()
+    const before = await connectionsOf(redis)
     await other.follow?.('a')
     line.hold('toClient', true)
     const old = other.read('a', 0)
@@ -156,7 +159,7 @@ t.test(
     await publish('3')
     await until(() => heard.includes('3'))
     t.notOk(heard.some((text) => text.startsWith('lost')))
-    t.same(await connections(), before, 'there was no need for others')
+    t.same(await connectionsOf(redis), before, 'there was no need for others')
   }
 )
 
@@ -227,6 +230,16 @@ t.test('redisStore() › a connection that tells nothing any more is given up fo
   line.blackhole(false)
   await until(() => heard.length > 0)
   t.same(heard, ['2'])
+})
+
+t.test('redisStore() › what others publish where places are told, and is none, is passed over', async (t) => {
+  const { redis, store, told, publish } = await start(t)
+  const before = await connectionsOf(redis)
+  for (const body of ['', '-1', '1.5', 'no place'])
+    await redis.command('PUBLISH', `eventstream:{0}:${store.epoch}`, body)
+  await publish('2')
+  await until(() => told.length === 2)
+  t.same(await connectionsOf(redis), before)
 })
 
 t.test('redisStore() › a notice that does not follow the last one makes it look again', async (t) => {
