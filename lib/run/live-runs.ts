@@ -131,7 +131,7 @@ export class LiveRuns implements Runs, LiveRunHost {
   async stop(name: string, channel: LiveChannel, reason: string | undefined): Promise<void> {
     if (reason !== undefined && typeof reason !== 'string') throw invalid('the reason', 'a string', reason)
     const own = this.#own.get(name)
-    if (own !== undefined) own.stop(reason)
+    if (own !== undefined) this.#outside(() => own.stop(reason))
     else if (this.#history.leases !== undefined)
       await this.#stops.tell({ name, begin: channel.first, reason })
   }
@@ -228,7 +228,7 @@ export class LiveRuns implements Runs, LiveRunHost {
       if (!mayBegin(found, options)) return undefined
       return await this.#history.begin(channel.window)
     }
-    this.#stops.listen()
+    this.#outside(() => this.#stops.listen())
     const lost: EndedRun = { state: 'lost', begin: 0, reason: undefined }
     const { text } = this.#outside(() =>
       endFrame(this.channels, channel, lost, options.end, undefined, this.log)
@@ -300,7 +300,7 @@ export class LiveRuns implements Runs, LiveRunHost {
 
   #startBeat(): void {
     const ms = Math.min(MAX_BEAT_MS, Math.ceil(this.#options.leaseMs / 3))
-    this.#timer ??= setInterval(() => void this.#beat(), ms).unref()
+    this.#timer ??= this.#outside(() => setInterval(() => void this.#beat(), ms).unref())
   }
 
   /** Keeps the leases of those that go on, and ends the runs of servers that are gone. */

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { once } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
@@ -106,6 +107,20 @@ t.test('Run › over several servers', async (t) => {
     for (const app of [one, other])
       t.match(await (await app.sse.runs.get('a'))?.info(), { state: 'stopped', reason: 'enough' })
     t.same(await one.sse.runs.list(), [])
+  })
+
+  t.test('has nothing of the request that has started another when any of them stops it', async (t) => {
+    const [one, other] = [await node(t, redis.url), await node(t, redis.url)]
+    const storage = new AsyncLocalStorage<string>()
+    const seen: unknown[] = []
+    await storage.run('starts another', () => one.sse.runs.start('another', waiting))
+    const { run } = await one.sse.runs.start('a', ({ signal }) => {
+      signal.addEventListener('abort', () => seen.push(storage.getStore()))
+      return waiting({ signal })
+    })
+    await (await other.sse.runs.get('a'))?.stop()
+    t.equal(await run.ended, 'stopped')
+    t.same(seen, [undefined])
   })
 
   t.test('a stop that comes late concerns no other run of the name', async (t) => {

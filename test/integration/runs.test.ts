@@ -4,7 +4,15 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/history/redis/redis-store.ts'
-import type { EventStreamOptions, Run, RunEvent, RunInfo, Store, StoreLeases } from '../../lib/index.ts'
+import type {
+  EventStreamOptions,
+  Run,
+  RunEvent,
+  RunInfo,
+  StartedRun,
+  Store,
+  StoreLeases
+} from '../../lib/index.ts'
 import { readEvents } from '../../lib/testing/testing.ts'
 import { runChannel } from '../../lib/run/diagnostics.ts'
 import { RedisServer } from '../helpers/programs/redis-server.ts'
@@ -286,6 +294,27 @@ async function suite(t: Test, options: () => EventStreamOptions): Promise<void> 
       )
     )
     await run.ended
+    t.same(new Set(seen), new Set([undefined]))
+  })
+
+  t.test('has nothing of the request that stops it, nor of one that has started another', async (t) => {
+    const { app } = await serve(t, { ...options(), runs: { leaseMs: 3_000 } })
+    const storage = new AsyncLocalStorage<string>()
+    const seen: unknown[] = []
+    const start = (name: string, abandonMs: number): Promise<StartedRun> =>
+      app.sse.runs.start(
+        name,
+        ({ signal }) => {
+          signal.addEventListener('abort', () => seen.push(storage.getStore()))
+          return new Promise<string[]>(() => {})
+        },
+        { abandonMs, end: (state) => String(seen.push(storage.getStore()) && state) }
+      )
+    await storage.run('starts another', () => start('another', 60_000))
+    const { run: abandoned } = await start('abandoned', 1)
+    const { run: stopped } = await start('stopped', 60_000)
+    await storage.run('stops it', () => stopped.stop())
+    t.same(await Promise.all([abandoned.ended, stopped.ended]), ['stopped', 'stopped'])
     t.same(new Set(seen), new Set([undefined]))
   })
 
