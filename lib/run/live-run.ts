@@ -75,6 +75,11 @@ export class LiveRun implements Sink {
     return this.#ended.promise
   }
 
+  /** Whether it has been decided how it ends, which others may not have been told. */
+  get isEnding(): boolean {
+    return this.#end !== undefined
+  }
+
   /** Resolves when it has ended. */
   async run(source: RunSource<unknown>): Promise<void> {
     const { map } = this.options

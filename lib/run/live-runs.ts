@@ -97,7 +97,7 @@ export class LiveRuns implements Runs, LiveRunHost {
     while (this.#starting.has(name)) await this.#starting.get(name)
     const channel = this.channels.ofRun(name)
     const handle = new RunHandle(this, name, channel)
-    if (this.#own.has(name)) return { run: handle, created: false }
+    if (this.#own.get(name)?.isEnding === false) return { run: handle, created: false }
     const settled = new Deferred<void>()
     this.#starting.set(name, settled.promise)
     try {
@@ -164,7 +164,7 @@ export class LiveRuns implements Runs, LiveRunHost {
   }
 
   runOnEnd(run: LiveRun, { state, reason }: EndedRun, error: unknown): void {
-    this.#own.delete(run.name)
+    if (this.#own.get(run.name) === run) this.#own.delete(run.name)
     this.#count(run.options.key, -1)
     const { name, startedMs } = run
     this.#tell(name, state, reason, error)
@@ -240,17 +240,21 @@ export class LiveRuns implements Runs, LiveRunHost {
     return mayBegin(found, options) ? await leases.take(channel.name, lease, found?.endPlace) : undefined
   }
 
-  /** What is known of the run of a channel, which begins there from now on. */
+  /**
+   * What is known of the run of a channel, which begins there from now on. Others may know that one of here has ended before
+   * it does.
+   */
   async #find(channel: LiveChannel): Promise<Found | undefined> {
     const own = this.#own.get(nameOf(channel.name))
-    if (own !== undefined) return { begin: own.begin, end: undefined, endPlace: undefined }
+    const here = own && { begin: own.begin, end: undefined, endPlace: undefined }
+    if (own?.isEnding === false) return here
     const { lease, end: message } = await this.#look(channel)
     if (lease !== undefined) {
       channel.first = lease.place
       return { begin: lease.place, end: undefined, endPlace: undefined }
     }
     const end = message && parseEnd(message.key)
-    if (end === undefined) return undefined
+    if (end === undefined) return here
     channel.first = end.begin
     return { begin: end.begin, end, endPlace: message?.place }
   }

@@ -287,6 +287,28 @@ t.test('Run › over several servers', async (t) => {
     t.not(await one.sse.runs.get('a'), undefined)
   })
 
+  t.test('that others were told has ended is known to have, by its server too', async (t) => {
+    const store = redisStore({ url: redis.url })
+    const [one, other] = [await node(t, redis.url, { history: { store } }), await node(t, redis.url)]
+    const answer = deferred()
+    const append = store.append
+    store.append = async (given) => {
+      const appended = await append.call(store, given)
+      if (given.isEnd) await answer.promise
+      return appended
+    }
+    const { run } = await one.sse.runs.start('a', () => Promise.reject(new Error('it fails')))
+    const { ended } = run
+    t.equal(await ((await other.sse.runs.get('a')) as Run).ended, 'failed')
+    t.match(await run.info(), { state: 'failed' })
+    const again = await one.sse.runs.start('a', waiting, { restart: true })
+    t.equal(again.created, true)
+    answer.resolve()
+    t.equal(await ended, 'failed')
+    t.equal((await one.sse.runs.start('a', waiting)).created, false)
+    t.equal(one.sse.stats().runs, 1)
+  })
+
   t.test('tells once that it is lost when its server finds that by itself', async (t) => {
     const app = await node(t, redis.url, { runs: { leaseMs: 500 } })
     const { run } = await app.sse.runs.start('a', waiting)

@@ -230,6 +230,16 @@ async function suite(t: Test, options: () => EventStreamOptions): Promise<void> 
     t.match((await streamOf(`${url}/a`, id)).data[0], /"reason":"expired"/, 'who has the half of it is')
   })
 
+  t.test('is started again as soon as somebody was told its end', async (t) => {
+    const { app } = await serve(t, options())
+    const end = (): string => 'x'.repeat(100_000)
+    const first = await app.sse.runs.start('a', () => Promise.reject(new Error('it fails')), { end })
+    t.same(await allOf(first.run), [end()])
+    const second = await app.sse.runs.start('a', () => ['whole'], { restart: true })
+    t.equal(second.created, true)
+    t.same(await allOf(second.run), ['whole', `end: ${DONE}`])
+  })
+
   t.test('ends with the message that its option makes, or with none', async (t) => {
     const { app } = await serve(t, options())
     const { run } = await app.sse.runs.start('a', () => ['1'], {
