@@ -96,13 +96,14 @@ export class LiveRuns implements Runs, LiveRunHost {
     await this.#history.open()
     while (this.#starting.has(name)) await this.#starting.get(name)
     const channel = this.channels.ofRun(name)
-    const handle = new RunHandle(this, name, channel)
-    if (this.#own.get(name)?.isEnding === false) return { run: handle, created: false }
+    const known = this.#own.get(name)
+    if (known?.isEnding === false)
+      return { run: new RunHandle(this, name, channel, known.ended), created: false }
     const settled = new Deferred<void>()
     this.#starting.set(name, settled.promise)
     try {
-      const created = await this.#create(name, channel, options, source)
-      return { run: handle, created }
+      const run = await this.#create(name, channel, options, source)
+      return { run: new RunHandle(this, name, channel, run?.ended), created: run !== undefined }
     } finally {
       this.#starting.delete(name)
       settled.resolve()
@@ -188,17 +189,17 @@ export class LiveRuns implements Runs, LiveRunHost {
     for (const run of this.#own.values()) run.lose()
   }
 
-  /** @returns whether a run begins. */
+  /** @returns the run, if one begins. */
   async #create(
     name: string,
     channel: LiveChannel,
     options: GivenRunOptions,
     source: RunSource<never>
-  ): Promise<boolean> {
+  ): Promise<LiveRun | undefined> {
     const refusal = this.#refusal(options.key)
     if (refusal !== undefined) {
       if (mayBegin(await this.#find(channel), options)) throw refusal
-      return false
+      return undefined
     }
     this.#count(options.key, 1)
     const token = randomBytes(TOKEN_BYTES).toString('hex')
@@ -208,7 +209,7 @@ export class LiveRuns implements Runs, LiveRunHost {
     })
     if (begin === undefined) {
       this.#count(options.key, -1)
-      return false
+      return undefined
     }
     channel.first = begin
     const run = new LiveRun(this, name, channel, begin, token, options)
@@ -217,7 +218,7 @@ export class LiveRuns implements Runs, LiveRunHost {
     this.#tell(name, 'running', undefined, undefined)
     this.log.info({ eventStream: { run: name } }, 'run started')
     this.#outside(() => void run.run(source))
-    return true
+    return run
   }
 
   /** Makes sure that nobody else has a run of the name. @returns the place after which it begins; `undefined`: there is one. */

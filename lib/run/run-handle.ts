@@ -18,10 +18,12 @@ export class RunHandle implements Run {
   readonly #channel: LiveChannel
   #ended: Promise<RunEndState> | undefined
 
-  constructor(host: RunHandleHost, name: string, channel: LiveChannel) {
+  /** @param ended of a run whose source is here: known for as long as the handle lasts. */
+  constructor(host: RunHandleHost, name: string, channel: LiveChannel, ended?: Promise<RunEndState>) {
     this.#host = host
     this.name = name
     this.#channel = channel
+    this.#ended = ended
   }
 
   get ended(): Promise<RunEndState> {

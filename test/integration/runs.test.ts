@@ -394,12 +394,11 @@ t.test('Run › in memory', async (t) => {
   t.test('is gone when its time has come, and its name is free', async (t) => {
     const { app } = await serve(t, { runs: { keepEndedMs: 1 } })
     const { run } = await app.sse.runs.start('a', () => ['1'])
-    const forgotten = await app.sse.runs.start('b', () => ['1'])
-    t.equal(await run.ended, 'done')
-    for (const name of ['a', 'b']) while ((await app.sse.runs.get(name)) !== undefined) await nextTurn()
+    const found = (await app.sse.runs.get('a')) as Run
+    while ((await app.sse.runs.get('a')) !== undefined) await nextTurn()
     t.equal(await run.info(), undefined)
-    t.equal(await run.ended, 'done')
-    t.equal(await forgotten.run.ended, 'lost', 'nothing is known of it any more')
+    t.equal(await run.ended, 'done', 'who has started it knows')
+    t.equal(await found.ended, 'lost', 'nothing is known of it any more')
     const again = await app.sse.runs.start('a', () => ['2'])
     t.equal(again.created, true)
     t.same(await allOf(again.run), ['2', `end: ${DONE}`])
@@ -436,10 +435,12 @@ t.test('Run › in memory', async (t) => {
     const { run: never } = await app.sse.runs.start('never', waiting)
     const { run: deaf } = await app.sse.runs.start('deaf', () => new Promise<string[]>(() => {}))
     const reading = Promise.all([allOf(run), allOf(never)])
+    const { run: short } = await app.sse.runs.start('short', () => [])
     const closing = app.close()
     isClosing = true
     t.same(await Promise.all([run.ended, never.ended, deaf.ended]), ['done', 'stopped', 'stopped'])
     await closing
+    t.equal(await short.ended, 'done')
     t.same(await reading, [
       ['one', 'two', `end: ${DONE}`],
       ['waiting', 'end: {"state":"stopped"}']
