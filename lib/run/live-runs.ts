@@ -211,6 +211,8 @@ export class LiveRuns implements Runs, LiveRunHost {
       this.#count(options.key, -1)
       return undefined
     }
+    // Nobody would end it.
+    if (this.#history.closing.aborted) throw new FST_ERR_EVENTSTREAM_CLOSING()
     channel.first = begin
     const run = new LiveRun(this, name, channel, begin, token, options)
     this.#own.set(name, run)

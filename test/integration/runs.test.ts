@@ -546,6 +546,28 @@ t.test('Run › in Redis', async (t) => {
     t.match(await start(), { created: true })
   })
 
+  t.test('is none if its server has closed when its lease comes', async (t) => {
+    const store = newStore()
+    const { app } = await serve(t, { drainMs: 1, history: { store } })
+    const leases = store.leases as StoreLeases
+    const [isAsked, lease] = [deferred(), deferred()]
+    const take = leases.take
+    leases.take = async (...args) => {
+      const place = await take.apply(leases, args)
+      isAsked.resolve()
+      await lease.promise
+      return place
+    }
+    let calls = 0
+    const starting = app.sse.runs.start('a', () => [`${++calls}`])
+    await isAsked.promise
+    const closed = t.rejects(starting, { code: 'FST_ERR_EVENTSTREAM_CLOSING' })
+    await app.close()
+    lease.resolve()
+    await closed
+    t.same([calls, app.sse.stats().runs], [0, 0])
+  })
+
   t.test('the log is told once that leases cannot be kept, until they can', async (t) => {
     const store = newStore()
     const { log } = await serve(t, { history: { store }, runs: { leaseMs: 30 } })
