@@ -1,10 +1,11 @@
+import { Heap } from '../base/heap.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Feed } from '../connection/feed.ts'
 import type { Place } from '../history/place.ts'
 import { END_TEXT, type Entry } from '../history/window.ts'
 import { Batch, ID_LINE_BYTES, idBatch, PIECE_BYTES, withId } from '../wire/batch.ts'
 import type { SubscribeOptions } from './channel.ts'
-import { formatId, hashOf } from './last-event-id.ts'
+import { ALL, formatId, hashOf, MAX_EXCEPTIONS } from './last-event-id.ts'
 import {
   FIRST,
   type Item,
@@ -454,7 +455,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   /** Messages until there is a gap, or enough. @returns `undefined` if none of those that could be given was chosen. */
   #takeMessages(
-    items: Item[],
+    items: readonly Item[],
     upTo: Place,
     selection: Selection,
     isOver: () => boolean
@@ -463,8 +464,11 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     let bytes = 0
     let count = 0
     let isLater = false
-    for (let place = lowest(items); place <= upTo && !isLater; place = lowest(items)) {
-      const here = items.filter((item) => item.place === place)
+    const queue = new Heap<Item>()
+    for (const item of items) queue.add(item, item.place)
+    for (let place = queue.firstRank; place <= upTo && !isLater; place = queue.firstRank) {
+      const here: Item[] = []
+      for (; queue.firstRank === place; queue.removeFirst()) here.push(queue.first as Item)
       const entry = here[0]?.entry
       if (entry === undefined || here.some((item) => item.entry === undefined)) break
       const isGiven = selection.gives(here, entry, this.#isBehind, isOver)
@@ -481,7 +485,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
         this.#passedBytes += entry.byteLength + id.length + ID_LINE_BYTES
       }
       if (bytes >= PIECE_BYTES || this.#passedBytes >= PIECE_BYTES) break
-      this.#list.refresh(items, here, this.#place)
+      this.#list.refresh(queue, here, this.#place)
       isLater = isOver()
     }
     if (count > 0) {
@@ -588,15 +592,16 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     return formatId(cursor, new Map([...unused, ...(exceptions ?? [])]), resumption?.uncertaintyWith(names))
   }
 
-  /** The places of those that have not caught up with the connection's. */
+  /** Where those stand that have not caught up with the connection's place. */
   #exceptions(): Map<string, Place> | undefined {
-    let exceptions: Map<string, Place> | undefined
-    for (const { at = Infinity, start, channel } of this.#list.hasListed ? this.#list : []) {
-      const place = Math.max(at, start)
-      if (place >= this.#place) continue
-      exceptions ??= new Map()
+    const behind = this.#list.behind(this.#place)
+    if (behind.length === 0) return undefined
+    if (behind.length > MAX_EXCEPTIONS)
+      return new Map([[ALL, behind.reduce((lowest, { standsAt }) => Math.min(lowest, standsAt), Infinity)]])
+    const exceptions = new Map<string, Place>()
+    for (const { standsAt, channel } of behind) {
       const hash = hashOf(channel.name)
-      exceptions.set(hash, Math.min(place, exceptions.get(hash) ?? place))
+      exceptions.set(hash, Math.min(standsAt, exceptions.get(hash) ?? standsAt))
     }
     return exceptions
   }

@@ -1,13 +1,16 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { History } from '../history/history.ts'
 import { type Cursor, formatPlace, type Place } from '../history/place.ts'
 
 /** Longer ids throw (`message.id`), and are more than some servers take as a header. */
 const MAX_ID_LENGTH = 1_024
 const HASH_BYTES = 6
+const HASH_LENGTH = 8
 const PART = /^(~|[\w-]{8})=([0-9a-z]{10})(?:\.([\w-]{8}))?$/
 /** Stands for all channels. */
-const ALL = '~'
+export const ALL = '~'
+/** More places of channels are never in an id. */
+export const MAX_EXCEPTIONS = 50
 
 /** From when on it is not known which channels' messages a client was given. */
 export interface Uncertainty {
@@ -53,7 +56,7 @@ export function cursorIn(id: string): string {
   return id.split('&', 1)[0] as string
 }
 
-/** @param exceptions hashes of the names of channels that have not caught up, and their places. */
+/** @param exceptions hashes of the names of channels that have not caught up, and their places; or one of `ALL`. */
 export function formatId(
   cursor: Cursor,
   exceptions: ReadonlyMap<string, Place>,
@@ -61,21 +64,22 @@ export function formatId(
 ): string {
   const parts = [...exceptions].map(([hash, place]) => `&${hash}=${formatPlace(place)}`)
   const id = `${cursor}${parts.join('')}${formatUncertainty(uncertainty)}`
-  if (id.length <= MAX_ID_LENGTH) return id
+  if (id.length <= MAX_ID_LENGTH && !exceptions.has(ALL)) return id
   const lowest = Math.min(uncertainty?.since ?? Infinity, ...exceptions.values())
   return `${cursor}${formatUncertainty({ since: lowest, sum: '' })}`
 }
 
 /** A name as it is in ids. */
 export function hashOf(name: string): string {
-  return digestOf(name).toString('base64url')
+  return hash('sha256', name, 'base64url').slice(0, HASH_LENGTH)
 }
 
 /** The same for the same names in whatever order. */
 export function sumOf(names: Iterable<string>): string {
   const sum = Buffer.alloc(HASH_BYTES)
   for (const name of names) {
-    for (const [i, byte] of digestOf(name).entries()) sum.writeUInt8(sum.readUInt8(i) ^ byte, i)
+    const own = Buffer.from(hashOf(name), 'base64url')
+    for (const [i, byte] of own.entries()) sum.writeUInt8(sum.readUInt8(i) ^ byte, i)
   }
   return sum.toString('base64url')
 }
@@ -84,8 +88,4 @@ function formatUncertainty(uncertainty: Uncertainty | undefined): string {
   if (uncertainty === undefined) return ''
   const { since, sum } = uncertainty
   return `&${ALL}=${formatPlace(since)}${sum === '' ? '' : `.${sum}`}`
-}
-
-function digestOf(name: string): Buffer {
-  return createHash('sha256').update(name).digest().subarray(0, HASH_BYTES)
 }

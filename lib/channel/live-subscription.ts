@@ -105,8 +105,9 @@ export class LiveSubscription implements Subscription, Readership {
   readonly #openedMs = monotonicMs()
   readonly #given: SubscribeOptions
   #last: number | undefined
-  /** Whether it is among those that may have something to give, and which comes next there. */
+  /** Whether it is among those that may have something to give, and which are beside it there. */
   isListed = false
+  previousListed: LiveSubscription | undefined
   nextListed: LiveSubscription | undefined
   /** Of its connection, in the order in which they began. */
   older: LiveSubscription | undefined
@@ -139,6 +140,7 @@ export class LiveSubscription implements Subscription, Readership {
     this.#last = last
     this.filter = given.filter
     this.#given = given
+    this.previousListed = undefined
     this.nextListed = undefined
     this.older = undefined
     this.newer = undefined
@@ -156,6 +158,11 @@ export class LiveSubscription implements Subscription, Readership {
 
   get active(): boolean {
     return this.end === Infinity
+  }
+
+  /** Where it stands while that is behind the connection's place; `Infinity`: it is not. */
+  get standsAt(): Place {
+    return Math.max(this.at ?? Infinity, this.start)
   }
 
   /** It is known now where it begins. */

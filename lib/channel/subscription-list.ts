@@ -1,3 +1,4 @@
+import type { Heap } from '../base/heap.ts'
 import type { Place } from '../history/place.ts'
 import { FIRST, type Item, type LiveSubscription } from './live-subscription.ts'
 
@@ -77,23 +78,21 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
     if (subscription.isListed) return
     subscription.isListed = true
     subscription.nextListed = this.#listed
+    if (this.#listed !== undefined) this.#listed.previousListed = subscription
     this.#listed = subscription
   }
 
   unlist(subscription: LiveSubscription): void {
     if (!subscription.isListed) return
-    const { nextListed } = subscription
+    const { previousListed, nextListed } = subscription
     subscription.isListed = false
     subscription.isBehind = false
     subscription.newest = undefined
+    if (previousListed === undefined) this.#listed = nextListed
+    else previousListed.nextListed = nextListed
+    if (nextListed !== undefined) nextListed.previousListed = previousListed
+    subscription.previousListed = undefined
     subscription.nextListed = undefined
-    if (this.#listed === subscription) {
-      this.#listed = nextListed
-      return
-    }
-    for (let other = this.#listed; other !== undefined; other = other.nextListed) {
-      if (other.nextListed === subscription) other.nextListed = nextListed
-    }
   }
 
   /** What has ended is remembered as long as others catch up with what it may have given. */
@@ -110,6 +109,15 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
       if (next.filter !== undefined) return true
     }
     return false
+  }
+
+  /** Those that have not caught up with the connection's place, all of which may have something to give. */
+  behind(place: Place): LiveSubscription[] {
+    const behind: LiveSubscription[] = []
+    for (let next = this.#listed; next !== undefined; next = next.nextListed) {
+      if (next.standsAt < place) behind.push(next)
+    }
+    return behind
   }
 
   /**
@@ -138,13 +146,13 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
     return items.filter((item) => item.place <= place || item.place === FIRST)
   }
 
-  /** Replaces what was passed by what comes next; not by what does not belong to those that are behind any more. */
-  refresh(items: Item[], passed: readonly Item[], place: Place): void {
-    for (const item of passed) {
-      const wasBehind = item.subscription.at !== undefined
-      const next = this.#nextOf(item.subscription, place)
+  /** Adds what comes after what was passed; not what does not belong to those that are behind any more. */
+  refresh(items: Heap<Item>, passed: readonly Item[], place: Place): void {
+    for (const { subscription } of passed) {
+      const wasBehind = subscription.at !== undefined
+      const next = this.#nextOf(subscription, place)
       const isOut = next === undefined || (wasBehind && next.place > place)
-      items.splice(items.indexOf(item), 1, ...(isOut ? [] : [next]))
+      if (!isOut) items.add(next, next.place)
     }
   }
 

@@ -1,0 +1,30 @@
+import t from 'tap'
+import { ChannelBench } from '../helpers/channel-bench.ts'
+import { cpuTime } from '../helpers/cpu-time.ts'
+
+const MESSAGES = 4_000
+
+/** What it takes to give so many messages to an open stream that is subscribed to as many channels as have them. */
+async function takenByJoining(count: number): Promise<number> {
+  const bench = new ChannelBench()
+  const channels = Array.from({ length: count }, (_, i) => `${i}`)
+  const reader = bench.subscribed(['first'])
+  for (let i = 0; i < MESSAGES; i++) void bench.channel(channels[i % count]).publish('.')
+  await bench.publishEach('first')
+  bench.endTurn()
+  const spent = await cpuTime(() => {
+    bench.channels.subscribe(reader.connection, channels, { from: 'oldest' })
+    bench.endTurn()
+  })
+  t.equal(reader.events.length, MESSAGES + 1)
+  return spent
+}
+
+t.test(
+  'An open stream gets what channels have: it is the messages that count, not how many channels',
+  async (t) => {
+    await takenByJoining(60)
+    const ratio = (await takenByJoining(1_200)) / (await takenByJoining(60))
+    t.ok(ratio < 8, `${ratio} times`)
+  }
+)
