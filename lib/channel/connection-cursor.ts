@@ -418,14 +418,15 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     const { channel, start, end, active } = subscription
     const { window } = channel
     const place = Math.max(this.#place, start)
-    const next = window.entryAfter(place)?.place ?? Infinity
-    if (next > end || next === Infinity) {
-      this.#list.unlist(subscription)
-      this.#list.forgetEnded()
+    const run = this.shared.batches.after(window, place, Math.min(upTo, end), channel.size > 1)
+    if (run === undefined) {
+      const next = window.entryAfter(place)?.place ?? Infinity
+      if (next > end || next === Infinity) {
+        this.#list.unlist(subscription)
+        this.#list.forgetEnded()
+      }
       return undefined
     }
-    if (next > upTo) return undefined
-    const run = this.shared.batches.after(window, place, Math.min(upTo, end), channel.size > 1)
     this.#place = run.last
     this.#noteTold(run.last)
     this.#mayBeOver ||= window.isEnded

@@ -82,7 +82,7 @@ export class Rounds implements Work {
   leave(round: Round, wasWaiting: boolean): void {
     round.pending--
     if (wasWaiting) round.waiting--
-    this.#settle()
+    if (round.pending === round.waiting) this.#settle()
   }
 
   /** A reader waits for the application before it takes more of a round, which is held for it. */

@@ -9,6 +9,14 @@ export interface Run {
   readonly batch: Batch
 }
 
+interface Answer {
+  readonly window: Window
+  readonly place: Place
+  readonly upTo: Place
+  readonly changes: number
+  readonly run: Run
+}
+
 /** What is kept of one channel, at most, and of how many channels. */
 const MAX_RUNS = 16
 const MAX_BYTES = 4 * PIECE_BYTES
@@ -17,25 +25,43 @@ const MAX_WINDOWS = 16
 /** The batches of those who come to the same places: the last few, of the last few channels that any were built for. */
 export class SharedBatches {
   readonly #recent = new Map<Window, RecentRuns>()
+  /** What was given last: most come for that. */
+  #last: Answer | undefined
 
   /**
-   * What comes after a place, up to another and to 64 KiB. There must be something.
+   * What comes after a place, up to another and to 64 KiB.
    *
    * @param isShared whether others may come for it.
    */
-  after(window: Window, place: Place, upTo: Place, isShared: boolean): Run {
-    if (!isShared) return runAfter(window, place, upTo)
+  after(window: Window, place: Place, upTo: Place, isShared: boolean): Run | undefined {
+    const last = this.#last
+    if (
+      last?.window === window &&
+      last.place === place &&
+      last.upTo === upTo &&
+      last.changes === window.changes
+    )
+      return last.run
     const first = window.entryAfter(place)?.place
+    if (first === undefined || first > upTo) return undefined
+    if (!isShared) return runAfter(window, place, upTo)
+    const run = this.#find(window, place, first, upTo)
+    this.#last = { window, place, upTo, changes: window.changes, run }
+    return run
+  }
+
+  drop(window: Window): void {
+    this.#recent.delete(window)
+    if (this.#last?.window === window) this.#last = undefined
+  }
+
+  #find(window: Window, place: Place, first: Place, upTo: Place): Run {
     const last = window.entryUntil(upTo)?.place
     const known = this.#recent.get(window)?.find(first, last, upTo)
     if (known !== undefined && isWhole(window, place, known)) return known
     const run = runAfter(window, place, upTo)
     this.#recentOf(window).keep(run)
     return run
-  }
-
-  drop(window: Window): void {
-    this.#recent.delete(window)
   }
 
   #recentOf(window: Window): RecentRuns {
@@ -55,7 +81,7 @@ class RecentRuns {
   #bytes = 0
 
   /** One that begins there and ends there, or before because it is full. */
-  find(first: Place | undefined, last: Place | undefined, upTo: Place): Run | undefined {
+  find(first: Place, last: Place | undefined, upTo: Place): Run | undefined {
     const isFit = (run: Run): boolean =>
       run.first === first && (run.last === last || (run.last < upTo && run.batch.byteLength >= PIECE_BYTES))
     return this.#runs.findLast(isFit)

@@ -83,6 +83,7 @@ export class Window implements Expiring {
   /** How many entries are there only for those who are here. They do not count for the limits. */
   #passing = 0
   bucket: number | undefined
+  #changes = 0
   #follower: Follower | undefined
   /** The newest entry of each key, once somebody has asked. */
   #latest: Map<string, Entry> | undefined
@@ -120,6 +121,11 @@ export class Window implements Expiring {
   /** Whether nothing comes any more. */
   get isEnded(): boolean {
     return this.newest?.isEnd ?? this.#hasEnded
+  }
+
+  /** Another number whenever an entry came or went. */
+  get changes(): number {
+    return this.#changes
   }
 
   get oldest(): Entry | undefined {
@@ -177,6 +183,7 @@ export class Window implements Expiring {
    */
   load(entries: readonly Entry[], dropped: Place, since: Place, isEnded: boolean, toldAfter: Place): void {
     this.#hasEnded = isEnded
+    this.#changes++
     // What has come since is held for those who follow, be it kept elsewhere or not.
     const own = this.#since === Infinity ? this.entryAfter(toldAfter) : this.oldest
     const gone = Math.min(dropped, (own?.place ?? Infinity) - 1)
@@ -213,6 +220,7 @@ export class Window implements Expiring {
 
   append(entry: Entry): void {
     this.#tellIfNew()
+    this.#changes++
     this.#entries.push(entry)
     if (entry.isKept) this.#bytes += entry.byteLength
     else this.#passing++
@@ -359,6 +367,7 @@ export class Window implements Expiring {
   }
 
   #forget(entry: Entry): void {
+    this.#changes++
     if (entry.isKept) this.#bytes -= entry.byteLength
     else this.#passing--
     if (this.#latest?.get(entry.key) === entry) this.#latest = undefined
