@@ -11,7 +11,7 @@ import { CHANNEL_CHECKS, CHANNEL_DEFAULTS, LIMITS } from '../lib/channel/channel
 import { openEventStream } from '../lib/client/client.ts'
 import type { StreamOptions } from '../lib/client/options.ts'
 import { openSharedEventStream } from '../lib/client/shared.ts'
-import { ENDLESS_DEFAULTS, resolveOptions } from '../lib/fastify/options.ts'
+import { ENDLESS_DEFAULTS, resolveOptions } from '../lib/fastify/resolved-options.ts'
 import { RUNS_CHECKS, RUNS_DEFAULTS } from '../lib/run/run-options.ts'
 import {
   ARCHITECTURE_FILE,

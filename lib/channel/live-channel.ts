@@ -1,4 +1,4 @@
-import { type Check, checkBoolean, checked, checkFunction, invalid } from '../base/check.ts'
+import { checked, invalid } from '../base/check.ts'
 import { FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED } from '../base/errors.ts'
 import { ObservedPromise } from '../base/observed-promise.ts'
 import { isThenable } from '../base/thenable.ts'
@@ -35,6 +35,7 @@ import {
 import { read } from './read.ts'
 import type { NewsSource, Readership } from './rounds.ts'
 import { gapText, type Shared } from './shared.ts'
+import { READ_CHECKS, SUBSCRIBE_CHECKS } from './subscribe-checks.ts'
 
 /** What a channel needs of all of them. */
 export interface ChannelHost {
@@ -50,13 +51,6 @@ export interface ChannelHost {
   channelOnIdle(channel: LiveChannel): void
 }
 
-const SUBSCRIBE_CHECKS: Readonly<Record<keyof SubscribeOptions, Check>> = {
-  from: checkFrom,
-  resume: checkBoolean,
-  notBefore: checkNotBefore,
-  filter: checkFilter
-}
-const READ_CHECKS: Readonly<Record<keyof ReadOptions, Check>> = { from: checkFrom, signal: checkSignal }
 const NO_OPTIONS: Readonly<object> = Object.freeze({})
 /** How long a connection waits for what `onGap` promises. */
 const GAP_WAIT_MS = 5_000
@@ -364,32 +358,4 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
 /** What `subscribe()` returns for a connection that has ended. */
 function endedSubscription(channel: LiveChannel, connection: Connection): Subscription {
   return Object.freeze({ channel, connection, openedAt: Date.now(), active: false, unsubscribe() {} })
-}
-
-function checkFrom(name: string, value: unknown): void {
-  if (value === 'now' || value === 'oldest' || value === 'first') return
-  // What a client brings may be anything, but a word is a slip of the pen.
-  if (typeof value === 'string' && value !== '' && !/^[A-Za-z]+$/.test(value)) return
-  const { last, ...others } = typeof value === 'object' ? ({ ...value } as { last?: unknown }) : {}
-  if (!Number.isSafeInteger(last) || Number(last) < 0 || Object.keys(others).length > 0) {
-    throw invalid(name, "'now', 'oldest', 'first', { last: an integer } or a cursor", value)
-  }
-}
-
-function checkNotBefore(name: string, value: unknown): void {
-  const isTime = value instanceof Date && !Number.isNaN(value.getTime())
-  if (!isTime && !(typeof value === 'string' && timeOfCursor(value) !== undefined)) {
-    throw invalid(name, 'a cursor or a valid Date', value)
-  }
-}
-
-function checkFilter(name: string, value: unknown): void {
-  checkFunction(name, value)
-  if (Object.prototype.toString.call(value) === '[object AsyncFunction]') {
-    throw invalid(name, 'a function that returns true or false, not a promise', value)
-  }
-}
-
-function checkSignal(name: string, value: unknown): void {
-  if (!(value instanceof AbortSignal)) throw invalid(name, 'an AbortSignal', value)
 }

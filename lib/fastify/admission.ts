@@ -9,8 +9,8 @@ import {
 } from '../base/errors.ts'
 import type { Connection } from '../connection/connection.ts'
 import { admit, type Limit } from './limit.ts'
-import type { ResolvedOptions } from './options.ts'
 import { around, retryOnThrow, sendRetry } from './refusal.ts'
+import type { ResolvedOptions } from './resolved-options.ts'
 import { optionsOfRoute } from './route-options.ts'
 
 /** Who may start a stream, and what the others are told. */

@@ -46,15 +46,11 @@ import { closeChannel, openChannel } from './diagnostics.ts'
 import { Drainer } from './drainer.ts'
 import type { EventStreamStats, EventStreams } from './event-streams.ts'
 import { watchHandler } from './handler.ts'
-import {
-  type ResolvedOptions,
-  type ResolvedStartOptions,
-  resolveStartOptions,
-  type StartOptions
-} from './options.ts'
 import { hasLeft } from './leaving.ts'
+import type { StartOptions } from './options.ts'
 import { connectionOf, type RawResponse } from './raw-response.ts'
 import { requestLogging } from './request-logging.ts'
+import { type ResolvedOptions, type ResolvedStartOptions, resolveStartOptions } from './resolved-options.ts'
 import { optionsOfRoute } from './route-options.ts'
 import { type Registration, Servers } from './servers.ts'
 import { assertNotPipelined, sendHead, sendNoContent, takeOver, transportBeforeHead } from './takeover.ts'

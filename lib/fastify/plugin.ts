@@ -22,16 +22,10 @@ import type { EventStreams } from './event-streams.ts'
 import { decorateReplies, watched } from './handler.ts'
 import { unwatchHandlers, watchHandlers } from './handler-errors.ts'
 import { Hub } from './hub.ts'
-import {
-  type EventStreamOptions,
-  type ResolvedOptions,
-  type RouteStreamOptions,
-  resolveOptions,
-  resolveRouteOptions,
-  type StartOptions
-} from './options.ts'
+import type { EventStreamOptions, RouteStreamOptions, StartOptions } from './options.ts'
 import { carriesStream } from './raw-response.ts'
 import { abortWithAnswer, requestSignal } from './request-signal.ts'
+import { type ResolvedOptions, resolveOptions, resolveRouteOptions } from './resolved-options.ts'
 import { setRouteOptions } from './route-options.ts'
 import { giveBack } from './takeover.ts'
 import './typed-routes.ts'

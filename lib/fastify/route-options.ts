@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import { jsonSchemaOf } from '../wire/declared-events.ts'
 import type { EventSchemas } from '../wire/event-types.ts'
-import type { ResolvedOptions } from './options.ts'
+import type { ResolvedOptions } from './resolved-options.ts'
 
 const kOptions: unique symbol = Symbol('fastify-eventstream.options')
 const OK_KEYS = ['200', '2xx', '2XX', 'default']

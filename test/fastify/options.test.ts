@@ -1,6 +1,10 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import { resolveOptions, resolveRouteOptions, resolveStartOptions } from '../../lib/fastify/options.ts'
+import {
+  resolveOptions,
+  resolveRouteOptions,
+  resolveStartOptions
+} from '../../lib/fastify/resolved-options.ts'
 import eventStream, { type EventStreamOptions, type StartOptions, type Store } from '../../lib/index.ts'
 import { refusal } from '../helpers/refusal.ts'
 

@@ -1,8 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { Counters } from '../../lib/base/counters.ts'
 import {
-  type ChannelPatterns,
   CHANNEL_DEFAULTS,
+  type ChannelPatterns,
   type ResolvedChannelOptions,
   resolveChannelOptions
 } from '../../lib/channel/channel-options.ts'
@@ -11,7 +11,7 @@ import type { LiveChannel } from '../../lib/channel/live-channel.ts'
 import { Shared } from '../../lib/channel/shared.ts'
 import type { Connection } from '../../lib/connection/connection.ts'
 import { Flush, type Work } from '../../lib/connection/flush.ts'
-import { type ResolvedOptions, resolveOptions } from '../../lib/fastify/options.ts'
+import { type ResolvedOptions, resolveOptions } from '../../lib/fastify/resolved-options.ts'
 import { History } from '../../lib/history/history.ts'
 import type { Limits } from '../../lib/history/window.ts'
 import type {

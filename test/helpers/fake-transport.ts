@@ -1,12 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import { Connection, type ConnectionHost } from '../../lib/connection/connection.ts'
 import type { Transport } from '../../lib/connection/transport/transport.ts'
-import {
-  type EventStreamOptions,
-  resolveOptions,
-  resolveStartOptions,
-  type StartOptions
-} from '../../lib/fastify/options.ts'
+import type { EventStreamOptions, StartOptions } from '../../lib/fastify/options.ts'
+import { resolveOptions, resolveStartOptions } from '../../lib/fastify/resolved-options.ts'
 import type { Batch } from '../../lib/wire/batch.ts'
 
 /** A pipe in memory: it takes `capacity` bytes, and more only as the reader takes them with `read()`. */

@@ -9,7 +9,7 @@ import {
   type ResolvedStartOptions,
   resolveOptions,
   resolveStartOptions
-} from '../../../lib/fastify/options.ts'
+} from '../../../lib/fastify/resolved-options.ts'
 import type { Store } from '../../../lib/history/store.ts'
 import { NewShelf } from '../../helpers/shelf-store.ts'
 import type { Published } from '../run-log.ts'
