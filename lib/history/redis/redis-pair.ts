@@ -22,6 +22,7 @@ export class RefusedError extends Error {}
 
 const MIN_DELAY_MS = 50
 const MAX_DELAY_MS = 1_000
+/** How long Redis may answer nothing while connections are prepared. */
 const PREPARE_TIMEOUT_MS = 5_000
 const BROKE = 'The connection to Redis broke'
 
@@ -77,7 +78,10 @@ export class RedisPair implements LinkListener {
     args: readonly string[]
   ): Promise<unknown> {
     try {
-      return await commands.call(['EVALSHA', sha, '1', base, ...args])
+      const answer = await commands.call(['EVALSHA', sha, '1', base, ...args])
+      // There may be much to be read before they can be used.
+      if (this.#links === undefined) this.#timeout?.refresh()
+      return answer
     } catch (error) {
       if (!isNoScript(error)) throw error
       return commands.call(['EVAL', source, '1', base, ...args])

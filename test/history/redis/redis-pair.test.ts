@@ -135,7 +135,7 @@ t.test('connect() › again when they are given up as soon as they are ready', a
   t.ok(bench.pair.links)
 })
 
-t.test('connect() › gives up what is not prepared within 5 s', async (t) => {
+t.test('connect() › gives up what is not prepared and answers nothing for 5 s', async (t) => {
   const bench = new Bench(t)
   let reject: (error: Error) => void = () => {}
   bench.prepare = () =>
@@ -149,6 +149,20 @@ t.test('connect() › gives up what is not prepared within 5 s', async (t) => {
   t.equal(bench.destroyed, 2)
   reject(BROKEN)
   await connected
+})
+
+t.test('connect() › takes as long as Redis goes on answering', async (t) => {
+  const bench = new Bench(t)
+  bench.prepare = async (links) => {
+    for (let i = 0; i < 3; i++) {
+      bench.clock.advance(4_000)
+      await bench.pair.run(links, { source: '', sha: '' }, '', [])
+    }
+  }
+  await bench.pair.connect()
+  t.same(bench.told, ['ready'])
+  bench.clock.advance(5_000)
+  t.ok(bench.pair.links)
 })
 
 t.test('connect() › what is refused is not tried again', async (t) => {
