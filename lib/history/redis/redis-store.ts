@@ -212,9 +212,11 @@ class RedisStore implements Store, PairListener {
   async pairOnConnect(links: Links): Promise<void> {
     this.#isHolding = true
     this.#held = []
-    await this.#assertUsable(links.commands)
-    const { epoch, isKnown } = await this.#look(links, '')
     const wasOpen = this.#epoch !== ''
+    const fault = await faultOf(links.commands)
+    if (fault !== undefined && !wasOpen) throw new RefusedError(fault)
+    if (fault !== undefined) this.#log?.error(fault)
+    const { epoch, isKnown } = await this.#look(links, '')
     const isSame = epoch === this.#epoch && isKnown
     const names = [...this.#followed.names]
     const notices = [epochName(this.#base, epoch), ...names.map((name) => noticesOf(this.#base, epoch, name))]
@@ -423,17 +425,17 @@ class RedisStore implements Store, PairListener {
     })
     if (isWrong) this.#pair.reset(new Error('Redis has lost messages'))
   }
+}
 
-  /** @throws RefusedError */
-  async #assertUsable(link: RedisLink): Promise<void> {
-    const info = await link.call(['INFO']).catch(() => '')
-    const text = typeof info === 'string' ? info : ''
-    if (/^cluster_enabled:1/m.test(text)) {
-      throw new RefusedError(
-        'Redis is in cluster mode, which redisStore() does not support: give it one that is not'
-      )
-    }
+/** Why a Redis keeps nothing for sure, or cannot be spoken to; `undefined`: it does, or does not say. */
+async function faultOf(link: RedisLink): Promise<string | undefined> {
+  const info = await link.call(['INFO']).catch(() => '')
+  const text = typeof info === 'string' ? info : ''
+  if (/^cluster_enabled:1/m.test(text)) {
+    return 'Redis is in cluster mode, which redisStore() does not support: give it one that is not'
   }
+  const evicts = /^maxmemory:[1-9]/m.test(text) && !/^maxmemory_policy:noeviction/m.test(text)
+  return evicts ? 'Redis evicts keys when its memory is full: set maxmemory-policy noeviction' : undefined
 }
 
 function epochName(base: string, epoch: string): string {

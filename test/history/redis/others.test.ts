@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import Fastify from 'fastify'
+import Fastify, { type FastifyBaseLogger } from 'fastify'
 import { Cluster, Redis } from 'ioredis'
 import { createClient, createClientPool, createCluster } from 'redis'
 import t, { type Test } from 'tap'
@@ -11,6 +11,7 @@ import type { Store, StoredMessage, StoreListener } from '../../../lib/history/s
 import eventStream, { redisStore } from '../../../lib/index.ts'
 import { FaultProxy } from '../../helpers/fault-proxy.ts'
 import { RedisServer } from '../../helpers/programs/redis-server.ts'
+import { until } from '../../helpers/server.ts'
 
 const LIMITS = { maxMessages: 3, maxBytes: 1_000_000, maxAgeMs: false, keepEndedMs: 1_000 } as const
 const SCRIPT = fileURLToPath(new URL('../../../lib/history/redis/publish.lua', import.meta.url))
@@ -200,6 +201,27 @@ t.test(
     }
   }
 )
+
+t.test('redisStore() › a Redis that evicts keys is refused at the start, and told of later', async (t) => {
+  const limited = ['--maxmemory', '100mb', '--maxmemory-policy']
+  for (const policy of ['allkeys-lru', 'volatile-ttl']) {
+    const { url } = await startRedis(t, [...limited, policy])
+    const store = redisStore({ url })
+    t.teardown(() => store.close())
+    await t.rejects(store.open(new Server(t, { url })), { message: /evicts keys .* set maxmemory-policy/ })
+  }
+  const redis = await startRedis(t, [...limited, 'noeviction'])
+  const server = new Server(t, { url: redis.url })
+  const errors: unknown[] = []
+  await server.store.open(server, {
+    warn() {},
+    error: (text: unknown) => void errors.push(text)
+  } as unknown as FastifyBaseLogger)
+  await redis.command('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru')
+  await redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
+  await until(() => errors.length > 0)
+  t.match(errors, [/evicts keys/])
+})
 
 t.test('redisStore() › wrong options are refused by their names', (t) => {
   const wrong: [object, RegExp][] = [
