@@ -27,6 +27,8 @@ interface Standing {
   readonly kept: readonly Item[]
   /** Whether there was more. */
   readonly isCut: boolean
+  /** Who was the first to read what leaders have gone on with since. */
+  readonly origin: string
   readonly lastEventId: string
   readonly state: StreamState
 }
@@ -53,8 +55,9 @@ export class SharedReader {
   readonly #delivery: EventDelivery<TextEvents>
   readonly #locks: Locks
   readonly #name = Math.random().toString(36).slice(2)
-  readonly #kept = new Map<string, Item>()
+  readonly #kept = new Map<string | undefined, Item>()
   #isCut = false
+  #origin = ''
   #lastKey: string
   #lastEventId: string
   #leader = ''
@@ -131,7 +134,7 @@ export class SharedReader {
     this.#former = former
     this.#leader = this.#name
     this.#count = 0
-    this.#tell({ standing: this.#standing() })
+    this.#tellStanding()
     const host: ReaderHost = {
       signal,
       ready: () => undefined,
@@ -159,9 +162,17 @@ export class SharedReader {
     this.#take(item)
   }
 
-  #standing(): Standing {
-    const { state } = this.#delivery
-    return { kept: [...this.#kept.values()], isCut: this.#isCut, lastEventId: this.#lastEventId, state }
+  #tellStanding(): void {
+    this.#origin ||= this.#name
+    this.#tell({
+      standing: {
+        kept: [...this.#kept.values()],
+        isCut: this.#isCut,
+        origin: this.#origin,
+        lastEventId: this.#lastEventId,
+        state: this.#delivery.state
+      }
+    })
   }
 
   #tell(word: { standing?: Standing; item?: Item; state?: StreamState; end?: EndReason }): void {
@@ -179,7 +190,7 @@ export class SharedReader {
   #hear(word: Word): void {
     const leads = this.#leader === this.#name
     if ('isQuestion' in word) {
-      if (leads) this.#tell({ standing: this.#standing() })
+      if (leads) this.#tellStanding()
       return
     }
     const { leader, count, standing, item, state, end } = word
@@ -201,13 +212,21 @@ export class SharedReader {
   }
 
   /** Takes what the leader has and this tab has not; the leader may also be behind. */
-  #catchUp({ kept, isCut, lastEventId, state }: Standing): void {
+  #catchUp({ kept, isCut, origin, lastEventId, state }: Standing): void {
     this.#isAsking = false
     const from = kept.findIndex(({ key }) => key === this.#lastKey) + 1
-    const isAhead = kept.length > 0 && this.#kept.has(String(kept.at(-1)?.key))
-    if (isCut && from === 0 && !isAhead && this.#gapEvent !== false) {
-      const gap = { event: this.#gapEvent, data: '{"reason":"expired"}', id: this.#lastEventId, hasId: false }
-      this.#take({ ...gap, key: `${this.#name} ${this.#leader} ${this.#count}` })
+    const isAhead = this.#kept.has(kept.at(-1)?.key)
+    // Who began while this tab was put away has nothing of what came before.
+    const known = this.#origin || origin
+    this.#origin = origin
+    if (from === 0 && (isCut || known !== origin) && !isAhead && this.#gapEvent !== false) {
+      this.#take({
+        event: this.#gapEvent,
+        data: '{"reason":"expired"}',
+        id: this.#lastEventId,
+        hasId: false,
+        key: `${this.#name} ${this.#leader} ${this.#count}`
+      })
     }
     for (const item of kept.slice(from)) this.#take(item)
     if (!isAhead) this.#lastEventId = lastEventId
@@ -228,7 +247,7 @@ export class SharedReader {
     this.#lastKey = item.key
     // By the newest one it is known who is not behind.
     if (kept.size > Math.max(keep, 1)) {
-      kept.delete(String(kept.keys().next().value))
+      kept.delete(kept.keys().next().value)
       this.#isCut = true
     }
     this.#delivery.give(item)

@@ -113,7 +113,7 @@ t.test('client › tabs that share a stream', async (t) => {
     channel.postMessage({
       leader,
       count: 0,
-      standing: { kept: [], isCut: false, lastEventId: '', state: 'open' }
+      standing: { kept: [], isCut: false, origin: leader, lastEventId: '', state: 'open' }
     })
     await open.promise
     gone.resolve()
@@ -134,5 +134,47 @@ t.test('client › tabs that share a stream', async (t) => {
       ['the last words', 'bye'],
       'and tells it those who follow'
     )
+  })
+
+  t.test('a tab that was put away is told a gap if who leads has begun since', async (t) => {
+    const page = new EventTarget()
+    Object.assign(globalThis, { document: page })
+    t.teardown(() => Reflect.deleteProperty(globalThis, 'document'))
+    const stage = await openStage(t)
+    const open = () => {
+      const data: unknown[] = []
+      let wake = (): void => {}
+      const stream = openSharedEventStream(`${stage.origin}/stream`)
+      t.teardown(() => stream.close())
+      for (const event of ['news', 'gap'] as const) {
+        stream.on(event, (given) => {
+          data.push(given.data)
+          wake()
+        })
+      }
+      return async (last: string): Promise<unknown[]> => {
+        while (data.at(-1) !== last) {
+          await new Promise<void>((resolve) => {
+            wake = resolve
+          })
+        }
+        return data
+      }
+    }
+    const first = open()
+    await stage.untilListening(1)
+    await stage.publish(1)
+    await first('message 0')
+    page.dispatchEvent(new Event('freeze'))
+    await stage.publish(1)
+    const later = open()
+    await stage.untilAsked(2)
+    await stage.publish(1)
+    t.same(await later('message 2'), ['message 2'])
+    page.dispatchEvent(new Event('resume'))
+    t.same(await first('message 2'), ['message 0', { reason: 'expired' }, 'message 2'])
+    await stage.publish(1)
+    t.equal((await first('message 3')).length, 4)
+    t.same(await later('message 3'), ['message 2', 'message 3'])
   })
 })
