@@ -370,24 +370,25 @@ export class Window implements Expiring {
     this.#changes++
     if (entry.isKept) this.#bytes -= entry.byteLength
     else this.#passing--
-    if (this.#latest?.get(entry.key) === entry) this.#latest = undefined
+    if (this.#latest?.get(entry.key) === entry) this.#latest.delete(entry.key)
     this.#host.windowOnDrop(this, entry)
   }
 
+  /** They are among the newest: what is before the first of them is not looked at. */
   #dropPassing(): void {
     if (this.#passing === 0) return
     const { offered } = this.#host
     const stays = (entry: Entry): boolean =>
       entry.isKept || (this.#follower !== undefined && entry.place > offered)
-    const entries = this.#kept()
-    const gone = entries.filter((entry) => !stays(entry))
-    this.#entries = [...gone, ...entries.filter(stays)]
-    this.#start = 0
+    let first = this.#entries.length
+    for (let left = this.#passing; left > 0; ) if (this.#entries[--first]?.isKept === false) left--
+    const newest = this.#entries.splice(first) as Entry[]
+    const gone = newest.filter((entry) => !stays(entry))
+    for (const entry of [...newest.filter(stays), ...gone]) this.#entries.push(entry)
     for (const entry of gone) {
-      this.#start++
+      this.#entries.pop()
       this.#forget(entry)
     }
-    this.#compact()
   }
 
   #compact(): void {

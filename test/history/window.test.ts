@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { Place } from '../../lib/history/place.ts'
 import type { Entry } from '../../lib/history/window.ts'
+import { cpuTime } from '../helpers/cpu-time.ts'
 import { Bench, entriesOf } from './bench.ts'
 
 /** FC_SEED=… repeats a run. */
@@ -282,6 +283,40 @@ t.test('Window › newestOf()', async (t) => {
     bench.offerAll()
     t.same(newest(bench, 'x', 'y', '-'), ['x0', 'y1', undefined])
   })
+})
+
+t.test('Window › what comes and goes takes no longer because much is kept', async (t) => {
+  const full = (maxMessages: number): Bench => {
+    const bench = new Bench({ maxMessages })
+    bench.follow('a')
+    for (let i = 0; i < maxMessages; i++) publish(bench, `${i}`)
+    return bench
+  }
+  const publish = (bench: Bench, key: string): void => {
+    bench.append('a', [{ text: '.', byteLength: 1, key }])
+    bench.offerAll()
+  }
+  const kinds = {
+    'what is not kept': (bench: Bench) => {
+      bench.pass('a', '.')
+      bench.offerAll()
+    },
+    'the newest of a key of which there is one': (bench: Bench, i: number) => {
+      publish(bench, `new ${i}`)
+      bench.window('a').newestOf('new')
+    }
+  }
+  for (const [kind, step] of Object.entries(kinds)) {
+    const taken = async (kept: number): Promise<number> => {
+      const bench = full(kept)
+      return cpuTime(() => {
+        for (let i = 0; i < 1_000; i++) step(bench, i)
+      })
+    }
+    await taken(100)
+    const ratio = (await taken(16_000)) / (await taken(100))
+    t.ok(ratio < 20, `${kind}: ${ratio} times`)
+  }
 })
 
 interface ModelEntry {
