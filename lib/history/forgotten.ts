@@ -1,7 +1,8 @@
 import type { Place } from './place.ts'
 
-/** How many channels are remembered by name. */
+/** How many channels are remembered by name, and how many are left when that is too much. */
 const MAX_NAMES = 10_000
+const REST = 9_000
 /** Of the others: 2 MiB once there are any, in which each has four of the cells. */
 const CELLS = 2 ** 18
 const ROWS = 4
@@ -21,8 +22,10 @@ export class Forgotten {
 
   set(channel: string, place: Place): void {
     this.#places.set(channel, place)
+    if (this.#places.size <= MAX_NAMES) return
+    // Many at once: to find its first entry, a map passes over all that was deleted before it.
     for (const [oldest, dropped] of this.#places) {
-      if (this.#places.size <= MAX_NAMES) break
+      if (this.#places.size <= REST) break
       this.#places.delete(oldest)
       this.#merge(oldest, dropped)
     }

@@ -1,0 +1,33 @@
+import t from 'tap'
+import { Forgotten } from '../../lib/history/forgotten.ts'
+import { cpuTime } from '../helpers/cpu-time.ts'
+
+/** More than are remembered by name. */
+const NAMES = 50_000
+
+/** What it takes so many to remember them, each as many. */
+function taken(count: number): Promise<number> {
+  const all = Array.from({ length: count }, () => new Forgotten())
+  return cpuTime(() => {
+    for (let i = 0; i < NAMES; i++) all[i % count]?.set(`${i}`, i + 1)
+  })
+}
+
+t.test('Forgotten › no channel is taken for one that has dropped nothing, or less', async (t) => {
+  const forgotten = new Forgotten()
+  for (let i = 1; i <= NAMES; i++) forgotten.set(`${i}`, i)
+  const wrong = Array.from({ length: NAMES }, (_, i) => i + 1).filter((i) => forgotten.get(`${i}`) < i)
+  t.same(wrong, [])
+  t.equal(forgotten.get(`${NAMES}`), NAMES)
+})
+
+t.test('Forgotten › each takes no longer the more there are', async (t) => {
+  const one: number[] = []
+  const six: number[] = []
+  for (let i = 0; i < 4; i++) {
+    one.push(await taken(1))
+    six.push(await taken(6))
+  }
+  const ratio = Math.min(...one) / Math.min(...six)
+  t.ok(ratio < 6, `${ratio} times`)
+})
