@@ -21,7 +21,7 @@ interface Reading {
 
 /** Waits for news of one channel. */
 class Ear implements Readership, Reader {
-  /** What came in the turn in which it was waited for: what is not kept of that is gone after it. */
+  /** What came in the turn in which it was waited for, the next one last: what is not kept of that is gone after it. */
   readonly heard: Entry[] = []
   /** What the window had dropped then. */
   dropped: Place = 0
@@ -34,10 +34,16 @@ class Ear implements Readership, Reader {
   }
 
   readerOnNews(): void {
-    if (this.#window !== undefined) this.dropped = this.#window.dropped
-    for (let entry = this.#next(); entry !== undefined; entry = this.#next()) {
-      this.heard.push(entry)
-      this.#place = entry.place
+    const window = this.#window
+    if (window !== undefined) {
+      this.dropped = window.dropped
+      for (
+        let next = window.entryAfter(this.#place);
+        next !== undefined;
+        next = window.entryAfter(next.place)
+      )
+        this.heard.push(next)
+      this.heard.reverse()
     }
     this.wake()
   }
@@ -53,10 +59,6 @@ class Ear implements Readership, Reader {
     this.#window = undefined
     this.#news.resolve()
     this.#news = new Deferred()
-  }
-
-  #next(): Entry | undefined {
-    return this.#window?.entryAfter(this.#place)
   }
 }
 
@@ -86,7 +88,6 @@ async function* readUntil(
   const wake = (): void => ear.wake()
   signal?.addEventListener('abort', wake)
   left.addEventListener('abort', wake)
-  history.closing.addEventListener('abort', wake)
   try {
     const start = (await given.later) ?? given
     let isLoaded = false
@@ -114,7 +115,7 @@ async function* readUntil(
         if (hasMissedEnd && window.hasDroppedEndAfter(0)) return
         continue
       }
-      const entry = ear.heard.shift() ?? window.entryAfter(place)
+      const entry = ear.heard.pop() ?? window.entryAfter(place)
       if (entry === undefined && window.isEnded) return
       if (entry === undefined) {
         await ear.wait(window, place)
@@ -129,7 +130,6 @@ async function* readUntil(
     }
   } finally {
     signal?.removeEventListener('abort', wake)
-    history.closing.removeEventListener('abort', wake)
     close(ear)
   }
 }

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { setMaxListeners } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import { FST_ERR_EVENTSTREAM_HISTORY_CLOSED } from '../base/errors.ts'
 import { ownText } from '../base/own-text.ts'
@@ -42,8 +41,6 @@ export class History implements WindowHost, StoreListener {
   constructor(maxTotalBytes: number, store?: Store, log?: FastifyBaseLogger) {
     this.#budget = new Budget(maxTotalBytes, this.#windows)
     this.#link = store && new StoreLink(store, this, log)
-    // Each reader listens to it.
-    setMaxListeners(0, this.closing)
   }
 
   /** Resolves when messages may come. @throws what the store throws. */
@@ -208,11 +205,11 @@ export class History implements WindowHost, StoreListener {
     return this.#closing.signal
   }
 
-  /** Drops what is in memory, and takes no more. */
+  /** Drops what is in memory, tells so those who follow, and takes no more. */
   async close(): Promise<void> {
     this.#closing.abort()
     this.#expiry.clear()
-    for (const window of this.#windows.values()) window.clear()
+    for (const window of this.#windows.values()) window.lose(0)
     await this.#link?.close()
   }
 

@@ -1,6 +1,9 @@
+import { getEventListeners } from 'node:events'
 import t from 'tap'
 import type { ReadItem, ReadOptions } from '../../lib/index.ts'
 import { ChannelBench } from '../helpers/channel-bench.ts'
+import { cpuTime } from '../helpers/cpu-time.ts'
+import { nextTurn } from '../helpers/server.ts'
 import { hasSettled } from '../helpers/settled.ts'
 
 const CODE = 'FST_ERR_EVENTSTREAM_INVALID_OPTION'
@@ -160,6 +163,7 @@ t.test('Channel › read()', async (t) => {
     const next = reading.next()
     t.notOk(await hasSettled(next))
     bench.channels.close()
+    bench.endTurn()
     t.match(await next, { done: true })
     t.same(await take(bench.channel().read(), 1), [])
   })
@@ -178,4 +182,37 @@ t.test('Channel › read()', async (t) => {
       t.throws(() => channel.read(options as ReadOptions), { code: CODE })
     }
   })
+})
+
+t.test('Channel › read() › takes no longer for each the more there are', async (t) => {
+  t.test('messages of one turn', async (t) => {
+    const taken = async (count: number): Promise<number> => {
+      const bench = new ChannelBench()
+      const reading = bench.channel().read({ from: 'now' })
+      let next = reading.next()
+      await nextTurn()
+      void bench.channel().publish(Array.from({ length: count }, () => '.'))
+      bench.endTurn()
+      return cpuTime(async () => {
+        for (let i = 0; i < count; i++) {
+          await next
+          next = reading.next()
+        }
+        await reading.return?.()
+      })
+    }
+    await taken(10_000)
+    const ratio = (await taken(120_000)) / (await taken(10_000))
+    t.ok(ratio < 36, `${ratio} times for 12 times as many`)
+  })
+
+  t.test(
+    'readers: none of them listens to the end of all, which would look through the others',
+    async (t) => {
+      const bench = new ChannelBench()
+      for (let i = 0; i < 20; i++) void bench.channel().read().next()
+      await nextTurn()
+      t.same(getEventListeners(bench.history.closing, 'abort'), [])
+    }
+  )
 })
