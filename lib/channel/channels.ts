@@ -223,10 +223,12 @@ export class Channels implements ChannelHost {
 
   /** The message must fit all of the channels, and is encoded as the first one that declares events says. */
   #encodeFor(channels: readonly LiveChannel[], message: Publishable): Frame {
-    const frames = channels.map(({ options }) => {
-      this.shared.reserved.assertFree(message)
-      return { isDeclared: options.events !== undefined, frame: this.encode(message, options) }
-    })
+    this.shared.reserved.assertFree(message)
+    const differing = new Map(channels.map(({ options }) => [options.events, options]))
+    const frames = [...differing].map(([events, options]) => ({
+      isDeclared: events !== undefined,
+      frame: this.encode(message, options)
+    }))
     return (frames.find(({ isDeclared }) => isDeclared) ?? (frames[0] as (typeof frames)[0])).frame
   }
 

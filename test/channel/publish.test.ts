@@ -143,6 +143,14 @@ t.test('Channels › publish › to several channels', async (t) => {
     t.same(reader.data, ['one'])
   })
 
+  t.test('it is encoded once for all that declare the same', async (t) => {
+    const bench = new ChannelBench()
+    let count = 0
+    const data = { toJSON: () => ++count }
+    await bench.channels.publish(['a', 'b', 'c'], { data })
+    t.equal(count, 1)
+  })
+
   t.test('it must fit the declared events of all, and is what the first one that has any says', async (t) => {
     const bench = new ChannelBench()
     const price = { type: 'object', properties: { a: { type: 'number' } }, required: ['a'] }
