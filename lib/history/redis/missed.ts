@@ -70,18 +70,24 @@ export async function findMissed(
 
 /** Messages and losses in the order of places. */
 export function tellMissed(listener: StoreListener, { messages, losses }: Missed, upTo: Place): void {
-  const left = [...messages]
+  let told = 0
   for (const [place, channels] of channelsOf(losses)) {
-    const later = left.findIndex((message) => message.place > place)
-    listener.storeOnMessages(left.splice(0, later < 0 ? left.length : later), place)
+    let next = told
+    while ((messages[next]?.place ?? Infinity) <= place) next++
+    listener.storeOnMessages(messages.slice(told, next), place)
     listener.storeOnLoss(channels, place)
+    told = next
   }
-  listener.storeOnMessages(left, upTo)
+  listener.storeOnMessages(messages.slice(told), upTo)
 }
 
 /** By the places until which they have lost something, in order. */
 function channelsOf(losses: ReadonlyMap<string, Place>): [Place, string[]][] {
-  const places = [...new Set(losses.values())].sort((a, b) => a - b)
-  const names = [...losses.keys()]
-  return places.map((place) => [place, names.filter((name) => losses.get(name) === place)])
+  const channels = new Map<Place, string[]>()
+  for (const [name, place] of losses) {
+    const others = channels.get(place)
+    if (others === undefined) channels.set(place, [name])
+    else others.push(name)
+  }
+  return [...channels].sort(([a], [b]) => a - b)
 }

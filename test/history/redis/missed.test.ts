@@ -2,6 +2,7 @@ import t from 'tap'
 import { Followed } from '../../../lib/history/redis/followed.ts'
 import { findMissed, tellMissed } from '../../../lib/history/redis/missed.ts'
 import type { StoredMessage } from '../../../lib/history/store.ts'
+import { cpuTime } from '../../helpers/cpu-time.ts'
 
 const EPOCH = 'epoch'
 /** All was told until here, and clients stand there at most. */
@@ -151,3 +152,17 @@ t.test('tellMissed() › messages and losses in the order of places', async (t) 
   )
   t.same(events, [[11, 13], 'b 13', [14, 15], 'a,c 15', [20, 25], 'd 25', [30]])
 })
+
+t.test(
+  'tellMissed() › of channels with losses of their own, each takes no longer the more there are',
+  async (t) => {
+    const taken = async (count: number): Promise<number> => {
+      const losses = new Map(Array.from({ length: count }, (_, i) => [`${i}`, i]))
+      const nobody = { storeOnMessages() {}, storeOnLoss() {} }
+      return cpuTime(() => tellMissed(nobody, { messages: [], losses, ends: new Map() }, count))
+    }
+    await taken(1_000)
+    const ratio = (await taken(16_000)) / (await taken(1_000))
+    t.ok(ratio < 80, `${ratio} times for 16 times as many`)
+  }
+)
