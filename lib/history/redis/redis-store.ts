@@ -286,8 +286,9 @@ class RedisStore implements Store, PairListener {
       return
     }
     const channel = name.slice(start.length + 1)
+    if (!this.#followed.isTold(channel) || this.#hasHeard(channel, body)) return
     const notice = parseNotice(channel, body)
-    if (notice === undefined || !this.#followed.isTold(channel)) return
+    if (notice === undefined) return
     const { message, previous } = notice
     if (!previous.every(([name, before]) => this.#follows(name, before, message.place))) {
       this.#pair.reset(new Error('Redis has not told of all messages'))
@@ -296,6 +297,11 @@ class RedisStore implements Store, PairListener {
     if (message.place <= this.#mark) return
     this.#move(message.place)
     this.#listener?.storeOnMessages([message], this.#mark)
+  }
+
+  /** Of a message of many channels, which each is told, the first notice tells all. */
+  #hasHeard(channel: string, body: string): boolean {
+    return Number.parseInt(body, 10) <= Math.min(this.#mark, this.#followed.headOf(channel) ?? 0)
   }
 
   /** Whether nothing is missing before a message in one of its channels. */
