@@ -123,7 +123,10 @@ for _, channel in ipairs(isKept and channels or {}) do
   call('ZADD', heads, channel.head, channel.name)
   call('HSET', sizes, channel.name, text(channel.total) .. ' ' .. text(channel.dropped) .. (isEnd and ' 1 ' or ' 0 ') .. channel.limits)
 end
-if isTrimming and call('XLEN', ids) > MAX_IDS then call('XTRIM', ids, 'MINID', '~', text(now - PROVED_US)) end
+local over = isTrimming and call('XLEN', ids) - MAX_IDS or 0
+-- Places may be far ahead of the clock.
+local old = math.max(now, last - PROVED_US) - PROVED_US
+if over > 0 then call('XTRIM', ids, 'MINID', '~', text(old), 'LIMIT', over) end
 if once then call('SET', once, table.concat(places, ' '), 'PX', onceMs) end
 table.insert(places, 1, isChanged)
 table.insert(places, 1, 1)

@@ -65,3 +65,28 @@ t.test('places that are ahead of the clock go on with a quarter of its pace', as
     last = again[1] ?? 0
   }
 })
+
+t.test('ids are trimmed to the newest 100,000, or more if those are younger than ten minutes', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  const add = `for i = 1, 100300 do redis.call('XADD', KEYS[1], string.format('%.0f-0', ARGV[1] + i * ARGV[2]), 'i', '') end`
+  const args = ['', '0', '', '0', '1', '1', 'news', '0', '0', '0', '0', '', 'data: x\n\n']
+  const isTrimming = (place: unknown): boolean => Number(place) % 16 === 0
+  const idsAfter = async (first: number, step: number): Promise<number> => {
+    await redis.command('DEL', `${BASE}:ids`)
+    await redis.command('EVAL', add, '1', `${BASE}:ids`, `${first}`, `${step}`)
+    let places: unknown[]
+    do places = (await redis.command('EVAL', PUBLISH.source, '1', BASE, ...args)) as unknown[]
+    while (!isTrimming(places[2]))
+    return Number(await redis.command('XLEN', `${BASE}:ids`))
+  }
+  await redis.command('SET', `${BASE}:epoch`, 'first')
+  const now = Date.now() * 1_000
+  const [old, young, ahead] = [
+    await idsAfter(now - HOUR_US, 1),
+    await idsAfter(now - HOUR_US / 60, 1),
+    await idsAfter(now + 8 * HOUR_US, 60_000)
+  ]
+  for (const count of [old, ahead]) t.ok(count >= 100_000 && count < 100_200, `${count}`)
+  t.ok(young > 100_300, `${young}`)
+})
