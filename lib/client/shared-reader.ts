@@ -139,8 +139,8 @@ export class SharedReader {
       signal,
       ready: () => undefined,
       give: (event) => {
-        const isKnownById = event.hasId && event.event !== this.#gapEvent
-        this.#give({ ...event, key: isKnownById ? event.id : `${this.#name} ${this.#count}` })
+        const id = event.hasId && event.event !== this.#gapEvent && event.id
+        this.#give({ ...event, key: id || `${this.#name} ${this.#count}` })
       },
       stateIs: (state, cause) => {
         this.#tell({ state })

@@ -177,4 +177,17 @@ t.test('client › tabs that share a stream', async (t) => {
     t.equal((await first('message 3')).length, 4)
     t.same(await later('message 3'), ['message 2', 'message 3'])
   })
+
+  t.test('an empty id, which is none, makes no two events the same', async (t) => {
+    const stage = await openStage(t)
+    stage.answers.push((_request, reply) => {
+      const sse = reply.sseStart()
+      for (const data of ['1', '2']) sse.send({ id: '', data })
+      void sse.close()
+    })
+    const stream = openSharedEventStream(`${stage.origin}/stream`)
+    const given: string[] = []
+    for await (const { data } of stream) given.push(data)
+    t.same(given, ['1', '2'])
+  })
 })
