@@ -303,9 +303,19 @@ export class ConnectionCheck implements ChannelCheckHost {
     }
     if (through.some((check) => check.mayBeOutOfOrder(message))) return
     const rank = this.#knowledge.rankOf(message)
-    this.#isAtRank = rank >= this.#rank
-    if (this.#isAtRank) this.#rank = rank
-    else this.violate('order', `${excerptOf(message)} came after what was published later`)
+    if (rank < this.#rank) this.violate('order', `${excerptOf(message)} came after what was published later`)
+    else {
+      this.#rank = rank
+      this.#isAtRank = !this.#hasBegunAfter(message)
+    }
+  }
+
+  /** Whether others of its channels began later, so that its id says that this one is behind them. */
+  #hasBegunAfter({ sentAt }: Published): boolean {
+    return this.connection.subscriptions.some(
+      ({ from, startedAt }) =>
+        from !== 'oldest' && from !== 'first' && startedAt > sentAt && startedAt <= this.#at
+    )
   }
 
   #receiveGap(received: Received): void {

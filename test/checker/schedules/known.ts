@@ -163,6 +163,26 @@ export const known: readonly KnownSchedule[] = [
       { do: 'destroy', client: 0 },
       { do: 'send', client: 0, size: 0 }
     ]
+  },
+  {
+    name: 'a message of a channel that is behind another has an id that is ahead of it',
+    setup: aheadOfMessages(),
+    steps: [
+      publish(1, 0),
+      publish(2, 1_000, 0),
+      { do: 'connect', client: 1, resume: 'garbage', isLate: true, awaits: true, only: [1, 2] },
+      publish(0, 24, 78, 85, 113),
+      { do: 'connect', client: 0, resume: 'own', isLate: false, awaits: false, only: [2] },
+      { do: 'send', client: 0, size: 0 },
+      { do: 'send', client: 1, size: 56 },
+      { do: 'wait', ms: 250 },
+      publish(2, 0, 1_000),
+      { do: 'send', client: 0, size: 0 },
+      { do: 'open', client: 1 },
+      END,
+      publish(1, 63),
+      { do: 'cut', client: 1, after: 220, unnoticedTurns: 0 }
+    ]
   }
 ]
 
@@ -195,6 +215,21 @@ export function setupOf(
       }
     ]
   }
+}
+
+/** The second of three clients begins with one channel now, and with others as far back as there is anything. */
+function aheadOfMessages(): Setup {
+  const other = setupOf({}, STUCK, [{ from: 'oldest', filter: 'even' }], { maxMessages: 4, maxBytes: 70_000 })
+  const one = setupOf({}, { kernelBytes: 100_000, highWaterBytes: 65_536 }, [
+    { channel: 2, from: 'oldest', filter: 'even' },
+    { channel: 0 },
+    { channel: 1, from: 'oldest' }
+  ])
+  const setup = beside(beside(other, one), other)
+  const channels = setup.channels.map((options, i) =>
+    i === 0 ? { ...options, onGap: 'rejects later' as const } : options
+  )
+  return { ...setup, channels }
 }
 
 /** The first, with the clients of both. */
