@@ -58,6 +58,7 @@ class EventsReader implements SourceReader {
   readonly #bytes: SourceReader
   readonly #parser: EventStreamReader
   readonly #maxMessageBytes: number
+  /** The next one last. */
   readonly #events: RelayedEvent[] = []
   #isTooLong = false
 
@@ -72,7 +73,7 @@ class EventsReader implements SourceReader {
 
   async next(): Promise<IteratorResult<RelayedEvent>> {
     for (;;) {
-      const event = this.#events.shift()
+      const event = this.#events.pop()
       if (event !== undefined) return { done: false, value: event }
       if (this.#isTooLong) {
         this.cancel()
@@ -82,6 +83,7 @@ class EventsReader implements SourceReader {
       const { done, value } = await this.#bytes.next()
       if (done) return { done: true, value: undefined }
       this.#parser.feed(value as Uint8Array | string)
+      this.#events.reverse()
     }
   }
 
