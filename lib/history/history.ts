@@ -140,6 +140,11 @@ export class History implements WindowHost, StoreListener {
     return { cursors, isNew: true, isEnded: false }
   }
 
+  /** Resolves when what a channel got at or before a place has come, if somebody follows it. In bounded time. */
+  async arrive(window: Window, place: Place): Promise<void> {
+    await this.#link?.arrive([window], place)
+  }
+
   /** Leases on channels, if there is somebody who gives them. */
   get leases(): StoreLeases | undefined {
     return this.#link?.leases

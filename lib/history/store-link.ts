@@ -77,12 +77,17 @@ export class StoreLink {
       this.#appended = Math.max(this.#appended, last)
       for (const place of places) this.#note(place, true)
       // What was published is before what is sent afterwards.
-      if (windows.some(({ isFollowed }) => isFollowed))
-        await within(PATIENCE_MS, this.#arrival(last)).catch(() => {})
+      await this.arrive(windows, last)
       return { cursors, isNew, isEnded }
     } catch (cause) {
       throw new FST_ERR_EVENTSTREAM_PUBLISH_FAILED({ cause })
     }
+  }
+
+  /** Resolves when what is at or before a place has come, if somebody follows it. In bounded time. */
+  async arrive(windows: readonly Window[], place: Place): Promise<void> {
+    if (windows.some(({ isFollowed }) => isFollowed))
+      await within(PATIENCE_MS, this.#arrival(place)).catch(() => {})
   }
 
   /** A place after all that was appended, by whomever. @throws FST_ERR_EVENTSTREAM_HISTORY_AWAY */

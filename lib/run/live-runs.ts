@@ -237,15 +237,18 @@ export class LiveRuns implements Runs, LiveRunHost {
       endFrame(this.channels, channel, lost, options.end, undefined, this.log)
     )
     const lease = { token, ms: this.#options.leaseMs, note: text }
-    const place = await leases.take(channel.name, lease, undefined)
-    if (place !== undefined) return place
-    const found = await this.#find(channel)
-    return mayBegin(found, options) ? await leases.take(channel.name, lease, found?.endPlace) : undefined
+    let place = await leases.take(channel.name, lease, undefined)
+    if (place === undefined) {
+      const found = await this.#find(channel)
+      if (mayBegin(found, options)) place = await leases.take(channel.name, lease, found?.endPlace)
+    }
+    if (place !== undefined) await this.#history.arrive(channel.window, place)
+    return place
   }
 
   /**
-   * What is known of the run of a channel, which begins there from now on. Others may know that one of here has ended before
-   * it does.
+   * What is known of the run of a channel, which begins there from now on: what is forgotten with its beginning is so on this
+   * server, too. Others may know that one of here has ended before it does.
    */
   async #find(channel: LiveChannel): Promise<Found | undefined> {
     const own = this.#own.get(nameOf(channel.name))
@@ -253,6 +256,7 @@ export class LiveRuns implements Runs, LiveRunHost {
     if (own?.isEnding === false) return here
     const { lease, end: message } = await this.#look(channel)
     if (lease !== undefined) {
+      await this.#history.arrive(channel.window, lease.place)
       channel.first = lease.place
       return { begin: lease.place, end: undefined, endPlace: undefined }
     }

@@ -309,6 +309,55 @@ t.test('Run › over several servers', async (t) => {
     t.equal(one.sse.stats().runs, 1)
   })
 
+  t.test('that is started again has nothing of the one before, where that is not told yet', async (t) => {
+    const store = redisStore({ url: redis.url })
+    const open = store.open
+    const held: (() => void)[] = []
+    let isHolding = false
+    store.open = (listener, log) => {
+      const storeOnMessages: typeof listener.storeOnMessages = (...args) => {
+        if (isHolding) held.push(() => listener.storeOnMessages(...args))
+        else listener.storeOnMessages(...args)
+      }
+      return open.call(
+        store,
+        { storeOnMessages, storeOnLoss: (...args) => listener.storeOnLoss(...args) },
+        log
+      )
+    }
+    const [one, other] = [await node(t, redis.url), await node(t, redis.url, { history: { store } })]
+    const fail = deferred()
+    await one.sse.runs.start('a', async function* () {
+      yield 'half'
+      await fail.promise
+      throw new Error('no more')
+    })
+    const before = (await other.sse.runs.get('a')) as Run
+    const staying = before.read()
+    await staying.next()
+    fail.resolve()
+    t.equal(await before.ended, 'failed')
+
+    isHolding = true
+    const go = deferred()
+    await one.sse.runs.start('a', () => go.promise.then(() => ['whole']), { restart: true })
+    const leases = store.leases as StoreLeases
+    const [look, isAnswered] = [leases.look, deferred()]
+    leases.look = async (channel) => {
+      const looked = await look.call(leases, channel)
+      isAnswered.resolve()
+      return looked
+    }
+    const reading = other.sse.runs.get('a').then(allOf)
+    await isAnswered.promise
+    await nextTurn()
+    isHolding = false
+    for (const tell of held) tell()
+    go.resolve()
+    t.same(await reading, ['whole', '{"state":"done"}'])
+    await staying.return?.()
+  })
+
   t.test('tells once that it is lost when its server finds that by itself', async (t) => {
     const app = await node(t, redis.url, { runs: { leaseMs: 500 } })
     const { run } = await app.sse.runs.start('a', waiting)

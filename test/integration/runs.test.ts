@@ -19,19 +19,20 @@ import { RedisServer } from '../helpers/programs/redis-server.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { build, deferred, listen, logger, nextTurn } from '../helpers/server.ts'
 
-/** A server whose route gives the run of its path. */
+/** A server whose route gives the run of its path: the one that the test holds, if there is one. */
 async function serve(
   t: Test,
   options: EventStreamOptions = {},
   log = logger()
-): Promise<{ app: FastifyInstance; url: string; log: ReturnType<typeof logger> }> {
+): Promise<{ app: FastifyInstance; url: string; log: ReturnType<typeof logger>; held: Map<string, Run> }> {
   const app = await build(t, options, { logger: log.options })
+  const held = new Map<string, Run>()
   app.get<{ Params: { name: string } }>('/:name', async ({ params }, reply) => {
-    const run = await app.sse.runs.get(params.name)
+    const run = held.get(params.name) ?? (await app.sse.runs.get(params.name))
     if (run === undefined) return reply.code(404).send()
     run.subscribe(reply.sseStart({ farewell: false }))
   })
-  return { app, log, ...(await listen(app)) }
+  return { app, log, held, ...(await listen(app)) }
 }
 
 /** The data of all that a run has, and the names of its events that are no messages. */
@@ -44,19 +45,21 @@ async function allOf(run: Run | undefined): Promise<string[]> {
   return all
 }
 
-/** What a stream has until it ends: the data of its messages, and the last id. */
+/** What a stream has until it ends: the data of its messages, and the first and the last id. */
 async function streamOf(
   url: string,
   lastEventId?: string
-): Promise<{ status: number; data: string[]; id: string }> {
+): Promise<{ status: number; data: string[]; first: string; id: string }> {
   const headers = lastEventId === undefined ? {} : { 'last-event-id': lastEventId }
   const response = await fetch(url, { headers })
   const text = await response.text()
+  const ids = [...text.matchAll(/^id: (.*)$/gm)].map(([, id = '']) => id)
   const shown = text.replaceAll(/event: sse-cursor\n(id: .*\n)?data: {}\n(id: .*\n)?\n/g, '')
   return {
     status: response.status,
     data: [...shown.matchAll(/^data: (.*)$/gm)].map(([, data = '']) => data),
-    id: [...text.matchAll(/^id: (.*)$/gm)].at(-1)?.[1] ?? ''
+    first: ids.at(0) ?? '',
+    id: ids.at(-1) ?? ''
   }
 }
 
@@ -238,6 +241,24 @@ async function suite(t: Test, options: () => EventStreamOptions): Promise<void> 
     const second = await app.sse.runs.start('a', () => ['whole'], { restart: true })
     t.equal(second.created, true)
     t.same(await allOf(second.run), ['whole', `end: ${DONE}`])
+  })
+
+  t.test('that is started again has nothing of the one before, whoever reads that still', async (t) => {
+    const { app } = await serve(t, options())
+    const first = await app.sse.runs.start('a', async function* () {
+      yield 'half'
+      throw new Error('no more')
+    })
+    const staying = first.run.read()
+    await staying.next()
+    await first.run.ended
+    const go = deferred()
+    const { run } = await app.sse.runs.start('a', () => go.promise.then(() => ['whole']), { restart: true })
+    const reading = allOf(run)
+    await nextTurn()
+    go.resolve()
+    t.same(await reading, ['whole', `end: ${DONE}`])
+    await staying.return?.()
   })
 
   t.test('ends with the message that its option makes, or with none', async (t) => {
