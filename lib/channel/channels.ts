@@ -57,6 +57,8 @@ export interface ChannelsHost {
   isOwn(connection: Connection): boolean
   /** @throws what encoding a message throws, also if it is none of the declared events. */
   encode(message: Publishable, schemas: EventSchemas | undefined): Frame
+  /** Somebody reads a run of which nothing is there: neither a message nor an end. */
+  runOnEmpty(channel: LiveChannel): void
 }
 
 /** The channels of one registration by name. One that has no subscriptions and was not declared lasts while it is held. */
@@ -182,6 +184,10 @@ export class Channels implements ChannelHost {
 
   channelOnIdle(channel: LiveChannel): void {
     this.#live.delete(channel)
+  }
+
+  channelOnEmpty(channel: LiveChannel): void {
+    if (channel.name.startsWith(RUN_PREFIX) && channel.name !== RUN_PREFIX) this.#host.runOnEmpty(channel)
   }
 
   close(): Promise<void> {

@@ -146,6 +146,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   list(subscription: LiveSubscription): void {
     this.#list.list(subscription)
+    this.#mayBeOver ||= subscription.channel.window.isEnded
   }
 
   readerOnNews(round: Round): void {

@@ -49,6 +49,8 @@ export interface ChannelHost {
   /** It has subscriptions or readers, or none any more. */
   channelOnUse(channel: LiveChannel): void
   channelOnIdle(channel: LiveChannel): void
+  /** Somebody follows it, and nothing is there: neither a message nor an end. */
+  channelOnEmpty(channel: LiveChannel): void
 }
 
 const NO_OPTIONS: Readonly<object> = Object.freeze({})
@@ -194,6 +196,7 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
 
   windowOnAppend(): void {
     this.#host.shared.rounds.add(this)
+    this.#tellIfEmpty()
   }
 
   windowOnLoad(): void {
@@ -253,6 +256,7 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
     for (const rest of this.#ended.get(connection) ?? []) {
       if (rest !== subscription) rest.end = Math.min(rest.end, subscription.start)
     }
+    if (!subscription.isLoading) this.#tellIfEmpty()
     connection.startHead()
     connection.output.feedOnChange()
     return subscription
@@ -285,6 +289,7 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
     }
     this.#loading.delete(loading)
     loading.loadingOnEnd()
+    this.#tellIfEmpty()
   }
 
   #earliest(notBefore: Cursor | Date): Place {
@@ -316,6 +321,11 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
     this.#subscriptions.delete(subscription.connection)
     this.#host.shared.counters.subscriptions--
     this.#tellUse()
+  }
+
+  #tellIfEmpty(): void {
+    const { newest, isEnded } = this.window
+    if (newest === undefined && !isEnded) this.#host.channelOnEmpty(this)
   }
 
   #tellUse(): void {

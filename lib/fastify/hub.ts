@@ -25,6 +25,7 @@ import {
   resolveChannelOptions
 } from '../channel/channel-options.ts'
 import { Channels, type ChannelsHost } from '../channel/channels.ts'
+import type { LiveChannel } from '../channel/live-channel.ts'
 import { cursorIn } from '../channel/last-event-id.ts'
 import { Shared } from '../channel/shared.ts'
 import { broughtIdOf } from '../connection/brought-id.ts'
@@ -314,6 +315,10 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
     this.#servers.leave(this)
     this.runs.close()
     return this.#channels.close()
+  }
+
+  runOnEmpty(channel: LiveChannel): void {
+    void this.runs.endIfForgotten(channel)
   }
 
   sessionsOnEmpty(): void {

@@ -168,7 +168,7 @@ export class History implements WindowHost, StoreListener {
       return await this.#link.now()
     }
     const place = this.stamp()
-    if (window.length > 0) {
+    if (window.length > 0 || window.isFollowed) {
       window.lose(place)
       this.#forgotten.set(window.channel, place)
     }

@@ -78,7 +78,7 @@ export class Window implements Expiring {
   #since: Place
   /** and is to have what is after that one. */
   #wanted: Place
-  /** Whether the channel has ended elsewhere, and its end is not here. */
+  /** Whether the channel has ended, and its end is not here. */
   #hasEnded = false
   /** How many entries are there only for those who are here. They do not count for the limits. */
   #passing = 0
@@ -214,13 +214,21 @@ export class Window implements Expiring {
   lose(place: Place): void {
     this.clear()
     this.#dropped = Math.max(this.#dropped, place)
+    this.#hasEnded = false
     this.#endDropped = 0
+    this.#follower?.windowOnAppend()
+  }
+
+  /** The channel has ended, and its end is not kept any more. */
+  conclude(): void {
+    this.#hasEnded = true
     this.#follower?.windowOnAppend()
   }
 
   append(entry: Entry): void {
     this.#tellIfNew()
     this.#changes++
+    this.#hasEnded = false
     this.#entries.push(entry)
     if (entry.isKept) this.#bytes += entry.byteLength
     else this.#passing++

@@ -164,6 +164,19 @@ export class LiveRuns implements Runs, LiveRunHost {
     return parseEnd((await this.#look(channel)).end?.key ?? '')
   }
 
+  /** Whoever reads a run of which nothing is known any more is told that there is no more. */
+  async endIfForgotten(channel: LiveChannel): Promise<void> {
+    const { window } = channel
+    const { dropped } = window
+    const name = nameOf(channel.name)
+    await this.#starting.get(name)
+    const own = this.#own.get(name)
+    if (own?.isEnding) await own.ended
+    const found = await this.#untilAnswered(() => this.#find(channel)).catch(() => null)
+    // What begins meanwhile drops what was there.
+    if (found === undefined && window.dropped === dropped) window.conclude()
+  }
+
   runOnEnd(run: LiveRun, { state, reason }: EndedRun, error: unknown): void {
     if (this.#own.get(run.name) === run) this.#own.delete(run.name)
     this.#count(run.options.key, -1)

@@ -65,13 +65,13 @@ export interface Run {
 
   /**
    * Gives the connection all messages from the first on, or from where its client was, then the end. The stream closes with
-   * it, as with a channel that has ended.
+   * it, as with a channel that has ended. Of a run that is kept no more there is a gap, and the end of the stream.
    *
    * @throws what `channel.subscribe()` throws.
    */
   subscribe(connection: AnyConnection, options?: Omit<SubscribeOptions, 'from'>): Subscription
 
-  /** All messages from the first on, and the last one; for whatever is no event stream. */
+  /** All messages from the first on, and the last one; for whatever is no event stream. Of a run that is kept no more: a gap. */
   read(options?: Omit<ReadOptions, 'from'>): AsyncIterableIterator<ReadItem>
 
   /**

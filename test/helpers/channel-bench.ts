@@ -71,6 +71,8 @@ export class ChannelBench implements ChannelsHost {
     return this.#options.channels
   }
 
+  runOnEmpty(): void {}
+
   channel(name = 'news', options?: ChannelOptions): LiveChannel {
     return this.channels.get(name, options)
   }

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/history/redis/redis-store.ts'
 import type { EventStreamOptions, Run, RunEvent, StoreLeases } from '../../lib/index.ts'
 import { runChannel } from '../../lib/run/diagnostics.ts'
+import { FaultProxy } from '../helpers/fault-proxy.ts'
 import { RedisServer } from '../helpers/programs/redis-server.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { build, deferred, listen, nextTurn } from '../helpers/server.ts'
@@ -389,6 +390,29 @@ t.test('Run › over several servers', async (t) => {
     t.equal(await run.ended, 'lost')
     t.same(await reading, ['one', '{"state":"lost"}'])
     t.match(await handle.info(), { state: 'lost' })
+  })
+
+  t.test('that has ended and was forgotten while a server was away has ended there, too', async (t) => {
+    const line = await FaultProxy.start({ port: redis.port })
+    t.teardown(() => line.close())
+    const one = await node(t, redis.url, { runs: { keepEndedMs: 1 } })
+    const away = await node(t, line.url)
+    const { run } = await one.sse.runs.start('a', waiting)
+    const handle = (await away.sse.runs.get('a')) as Run
+    const reading = allOf(handle)
+    const { ended } = handle
+    const { port } = await listen(away)
+    const client = RawClient.get(port, '/a')
+    await client.until(/data: waiting/)
+    line.refuse(true)
+    line.cutAll()
+    await run.stop()
+    while ((await one.sse.runs.get('a')) !== undefined) await nextTurn()
+    line.refuse(false)
+    t.same(await reading, ['waiting', 'gap: slow'])
+    t.equal(await ended, 'lost', 'nobody knows')
+    await client.until(/event: gap/)
+    await client.until(/\r\n0\r\n\r\n$/)
   })
 
   t.test('has each token for who comes back at any of them', async (t) => {

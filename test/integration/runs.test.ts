@@ -296,6 +296,35 @@ async function suite(t: Test, options: () => EventStreamOptions): Promise<void> 
     t.same([...new Set(codes)], ['secret', 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE'])
   })
 
+  t.test('that is forgotten has a gap and no more for who holds it still', async (t) => {
+    const { app, url, held } = await serve(t, { ...options(), runs: { keepEndedMs: 500 } })
+    const { run } = await app.sse.runs.start('a', () => ['one', 'two'])
+    held.set('a', run)
+    await run.ended
+    const all = await streamOf(`${url}/a`)
+    t.same(all.data, ['one', 'two', DONE])
+    while ((await app.sse.runs.get('a')) !== undefined) await nextTurn()
+
+    t.same(await allOf(run), ['gap: expired'])
+    t.match((await streamOf(`${url}/a`)).data, [/"reason":"expired"/])
+    t.match((await streamOf(`${url}/a`, all.first)).data, [/"reason":"expired"/], 'who has a part')
+    t.same((await streamOf(`${url}/a`, all.id)).data, [], 'who has all')
+
+    const staying = run.read()
+    t.match(await staying.next(), { value: { type: 'gap' } })
+    const go = deferred()
+    const again = await app.sse.runs.start('a', async function* () {
+      await go.promise
+      yield 'three'
+    })
+    t.equal(again.created, true)
+    const readings = [allOf(run), allOf(again.run)]
+    await nextTurn()
+    go.resolve()
+    for (const data of await Promise.all(readings)) t.same(data, ['three', `end: ${DONE}`])
+    await staying.return?.()
+  })
+
   t.test('is limited by bytes, and not by messages', async (t) => {
     const { app } = await serve(t, { ...options(), runs: { maxBytes: 100_000 } })
     const long = await app.sse.runs.start('long', () => Array.from({ length: 5_000 }, (_, i) => `${i}`))
@@ -566,6 +595,30 @@ t.test('Run › in Redis', async (t) => {
     leases.take = take
     t.match(await start(), { created: true })
   })
+
+  t.test(
+    'that is forgotten before its server knows that its end was told is so for its readers',
+    async (t) => {
+      const store = newStore()
+      const { app } = await serve(t, { history: { store }, runs: { keepEndedMs: 1 } })
+      const answer = deferred()
+      const append = store.append
+      store.append = async (given) => {
+        const appended = await append.call(store, given)
+        if (given.isEnd) await answer.promise
+        return appended
+      }
+      const { run } = await app.sse.runs.start('a', () => ['one'])
+      const leases = store.leases as StoreLeases
+      const isKept = async (): Promise<boolean> => Object.keys(await leases.look('sse-run:a')).length > 0
+      while (await isKept()) await nextTurn()
+      const reading = run.read()
+      t.match(await reading.next(), { value: { type: 'gap' } })
+      await isKept()
+      answer.resolve()
+      t.match(await reading.next(), { done: true })
+    }
+  )
 
   t.test('is none if its server has closed when its lease comes', async (t) => {
     const store = newStore()
