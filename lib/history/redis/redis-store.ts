@@ -177,6 +177,7 @@ class RedisStore implements Store, PairListener {
       this.#pair.reset(error)
       throw error
     }
+    this.#give(answer.head)
     // What was read may be told when it is known that nothing before it is missing.
     if (answer.head > this.#mark) this.#probeNow()
     return { messages: answer.messages, dropped: answer.dropped, isEnded: answer.isEnded }

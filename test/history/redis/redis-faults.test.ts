@@ -8,6 +8,7 @@ import { freePort } from '../../helpers/free-port.ts'
 import { RedisServer } from '../../helpers/programs/redis-server.ts'
 import { nextTurn, until } from '../../helpers/server.ts'
 
+const HOUR_MS = 3_600_000
 const LIMITS = { maxMessages: 9, maxBytes: 1_000_000, maxAgeMs: false, keepEndedMs: 1_000 } as const
 
 async function start(t: Test) {
@@ -180,6 +181,27 @@ t.test('redisStore() › what is kept after a loss comes after it', async (t) =>
   await until(() => heard.includes('4'))
   t.same(heard, ['lost: a', '3', '4'])
 })
+
+t.test(
+  'redisStore() › what was read and is lost is before all that comes later, whatever the clock says',
+  async (t) => {
+    const { redis, store, publish } = await start(t)
+    const { line, other } = await startBehindLine(t, redis)
+    const ahead = (Date.now() + HOUR_MS) * 1_000
+    await redis.command('XADD', 'eventstream:{0}:ids', `${ahead}-0`, 'i', '')
+    const { places } = await publish('2')
+    const { messages } = await other.read('a', 0)
+    line.hold('toClient', true)
+    const { epoch } = other
+    await store.close()
+    await redis.command('FLUSHALL')
+    line.cutAll()
+    line.hold('toClient', false)
+    await until(() => other.epoch !== epoch)
+    t.same([messages.at(-1)?.place], places)
+    t.ok((await other.head()) > ahead)
+  }
+)
 
 t.test('redisStore() › a channel that ends before what was told is a loss', async (t) => {
   const { redis, losses } = await start(t)
