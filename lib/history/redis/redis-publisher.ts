@@ -10,11 +10,15 @@ interface Waiting<Publication> {
 /** Sends at once. Rejects if it is not known whether that was taken; what was refused for want of the script was not. */
 type Send<Publication> = (publication: Publication) => Promise<unknown>
 
-/** How long something waits for a connection. */
-const WAIT_MS = 5_000
+/** How long something waits until it is sent, or is not sent at all: half a second less than who publishes waits. */
+const WAIT_MS = 4_500
+/** How much is sent at most that Redis has not answered, and how little is left when more is sent. */
+const MAX_SENT = 2_000
+const MIN_SENT = 1_000
 const NO_CONNECTION = 'There is no connection to Redis'
+const TOO_SLOW = 'Redis is slower than what is published'
 
-/** Publishes in the order of the calls, whenever there is a connection. */
+/** Publishes in the order of the calls, whenever there is a connection that keeps up. */
 export class RedisPublisher<Publication> {
   readonly #send: Send<Publication>
   readonly #loadScripts: () => Promise<unknown>
@@ -58,8 +62,8 @@ export class RedisPublisher<Publication> {
   }
 
   #flush(): void {
-    if (!this.#isReady || this.#again.length > 0) return
-    for (const waiting of this.#waiting.splice(0)) void this.#sendOne(waiting)
+    if (!this.#isReady || this.#again.length > 0 || this.#sent > MIN_SENT) return
+    for (const waiting of this.#waiting.splice(0, MAX_SENT - this.#sent)) void this.#sendOne(waiting)
   }
 
   async #sendOne(waiting: Waiting<Publication>): Promise<void> {
@@ -68,13 +72,13 @@ export class RedisPublisher<Publication> {
       waiting.answer.resolve(await this.#send(waiting.publication))
       // Somebody else has loaded the script. What was refused before that would come after this one.
       this.#reject(this.#again.splice(0), 'Redis did not have the script')
-      this.#flush()
     } catch (error) {
       if (isNoScript(error)) this.#again.push(waiting)
       else waiting.answer.reject(error as Error)
     }
     this.#sent--
     if (this.#sent === 0 && this.#again.length > 0) await this.#sendAgain()
+    else this.#flush()
   }
 
   async #sendAgain(): Promise<void> {
@@ -100,7 +104,7 @@ export class RedisPublisher<Publication> {
     const now = performance.now()
     this.#reject(
       this.#waiting.filter(({ deadline }) => deadline <= now),
-      NO_CONNECTION
+      this.#isReady ? TOO_SLOW : NO_CONNECTION
     )
     this.#waiting = this.#waiting.filter(({ deadline }) => deadline > now)
     this.#watch()

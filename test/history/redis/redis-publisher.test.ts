@@ -105,7 +105,7 @@ t.test('publish() › rejects with what Redis says', async (t) => {
   await t.rejects(publisher.publish('a'), refused)
 })
 
-t.test('publish() › each waits 5 s for a connection', async (t) => {
+t.test('publish() › each waits 4.5 s for a connection', async (t) => {
   await FakeClock.run(async (clock) => {
     const publisher = new RedisPublisher<string>(
       async (one) => one,
@@ -114,11 +114,45 @@ t.test('publish() › each waits 5 s for a connection', async (t) => {
     const first = t.rejects(publisher.publish('a'), NO_CONNECTION)
     clock.advance(3_000)
     const second = publisher.publish('b')
-    clock.advance(2_000)
+    clock.advance(1_500)
     await first
     t.same(clock.pending, { all: 1, withRef: 0 })
     clock.advance(2_999)
     publisher.start()
     t.equal(await second, 'b')
+  })
+})
+
+t.test('publish() › of a Redis that is slow no more is asked than it can answer in time', async (t) => {
+  await FakeClock.run(async (clock) => {
+    const sent: number[] = []
+    const asked: (() => void)[] = []
+    const publisher = new RedisPublisher<number>(
+      (one) => {
+        sent.push(one)
+        return new Promise((resolve) => asked.push(() => resolve(one)))
+      },
+      async () => {}
+    )
+    const answerAll = async (): Promise<void> => {
+      for (const answer of asked.splice(0)) answer()
+      await nextTurn()
+    }
+    publisher.start()
+    const published = Array.from({ length: 6_000 }, (_, i) => publisher.publish(i))
+    t.ok(sent.length < 1_100)
+    await answerAll()
+    t.ok(sent.length > 2_000 && sent.length < 3_100, 'others follow')
+    const { length } = sent
+    const late = Promise.allSettled(published.slice(length))
+    clock.advance(4_500)
+    await answerAll()
+    t.equal(sent.length, length, 'what is too old is not sent')
+    t.same(await Promise.all(published.slice(0, length)), sent, 'what is sent is sent in order')
+    const reasons = (await late).map((result) => result.status === 'rejected' && result.reason.message)
+    t.same(new Set(reasons), new Set(['Redis is slower than what is published']))
+    const next = publisher.publish(6_000)
+    await answerAll()
+    t.equal(await next, 6_000)
   })
 })
