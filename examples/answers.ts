@@ -136,6 +136,9 @@ if (process.argv[1] === import.meta.filename) {
 async function startNode(): Promise<void> {
   const app = Fastify({ logger: true, forceCloseConnections: true })
   await app.register(answers)
-  process.once('SIGTERM', () => void app.close())
+  process.once('SIGTERM', async () => {
+    await app.close()
+    cluster.worker?.disconnect()
+  })
   await app.listen({ port: Number(PORT) })
 }

@@ -105,4 +105,5 @@ t.test('examples › answers › on two nodes, of which one is killed', async (t
   t.match(await answerOf(await ann.read('/answers/1')), { state: 'lost' })
   t.equal(await ann.ask('1', 'again'), 201)
   t.same(await answerOf(await ann.read('/answers/1')), { text: 'You asked: again '.repeat(8), state: 'done' })
+  t.same(await child.kill('SIGTERM'), { code: 0, signal: null }, 'all end when they are told')
 })
