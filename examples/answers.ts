@@ -5,7 +5,6 @@
  * Two nodes over Redis, of which one may be killed: `NODES=2 REDIS_URL=redis://localhost:6379 npx tsx examples/answers.ts`.
  * Without `REDIS_URL`, a `redis-server` is started.
  */
-import { spawn } from 'node:child_process'
 import cluster from 'node:cluster'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
@@ -14,6 +13,7 @@ import cookie from '@fastify/cookie'
 import fastifyStatic from '@fastify/static'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import eventStream, { redisStore } from '../lib/index.ts' // 'fastify-eventstream' in your project
+import { redisUrl } from './redis.ts'
 
 const { PORT = '3000', NODES = '1', REDIS_URL = '', WORD_MS = '60', LEASE_MS = '3000' } = process.env
 
@@ -121,15 +121,9 @@ function startNodes(count: number, url: string): void {
   })
 }
 
-function startRedis(): string {
-  const redis = spawn('redis-server', ['--port', '6390', '--save', ''], { stdio: 'ignore' })
-  process.once('exit', () => redis.kill())
-  return 'redis://localhost:6390'
-}
-
 /** By itself: `npx tsx examples/answers.ts`. */
 if (process.argv[1] === import.meta.filename) {
-  if (cluster.isPrimary && NODES !== '1') startNodes(Number(NODES), REDIS_URL || startRedis())
+  if (cluster.isPrimary && NODES !== '1') startNodes(Number(NODES), await redisUrl())
   else await startNode()
 }
 

@@ -6,7 +6,9 @@ import Fastify from 'fastify'
 import answers from './answers.ts'
 import chat from './chat.ts'
 import dashboard from './demo/server.ts'
+import manyNodes from './many-nodes.ts'
 import manyTabs from './many-tabs.ts'
+import { redisUrl } from './redis.ts'
 import buildLog from './resume.ts'
 
 /** By their places below the page: what makes each of them, and in which files it is. */
@@ -15,18 +17,26 @@ const EXAMPLES = {
   chat: { plugin: chat, sources: ['chat.ts', 'chat'] },
   answers: { plugin: answers, sources: ['answers.ts', 'answers'] },
   'build-log': { plugin: buildLog, sources: ['resume.ts', 'resume'] },
-  'many-tabs': { plugin: manyTabs, sources: ['many-tabs.ts', 'many-tabs'] }
+  'many-tabs': { plugin: manyTabs, sources: ['many-tabs.ts', 'many-tabs'] },
+  'many-nodes': { plugin: manyNodes, sources: ['many-nodes.ts', 'many-nodes', 'redis.ts'] }
 }
 
 const { PORT = '3000', HOST = 'localhost' } = process.env
 const app = Fastify({ logger: { level: 'warn' }, forceCloseConnections: true })
+/** What many nodes need, if that is not there. */
+const need = await redisUrl().then(
+  () => undefined,
+  ({ message }: Error) => message
+)
 
 for (const [name, { plugin, sources }] of Object.entries(EXAMPLES)) {
+  if (plugin === manyNodes && need !== undefined) continue
   await app.register(plugin, { prefix: `/${name}` })
   app.get(`/source/${name}`, async (_request, reply) =>
     reply.type('text/html').send(await sourcePage(sources))
   )
 }
+app.get('/', async (_request, reply) => reply.type('text/html').send(await startPage()))
 app.register(fastifyStatic, { root: join(import.meta.dirname, 'start') })
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => app.close())
@@ -39,6 +49,13 @@ try {
   console.error(`Port ${PORT} of ${HOST} is taken. Choose another one: PORT=${Number(PORT) + 1} npm start`)
   process.exitCode = 1
   await app.close()
+}
+
+async function startPage(): Promise<string> {
+  const html = await readFile(join(import.meta.dirname, 'start/index.html'), 'utf8')
+  if (need === undefined) return html
+  const entry = /<a class="name" href="many-nodes\/".*?<\/p>/s
+  return html.replace(entry, `<span class="name">Many nodes</span>\n            <p>${need}.</p>`)
 }
 
 /** What is in these files, and in those of these folders, but for how pages look. */

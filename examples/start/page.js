@@ -1,5 +1,5 @@
 const frame = document.querySelector('iframe')
-const links = [...document.querySelectorAll('nav .name')]
+const links = [...document.querySelectorAll('nav a.name')]
 
 for (const link of document.querySelectorAll('nav a')) link.addEventListener('click', linkOnClick)
 addEventListener('hashchange', show)

@@ -4,6 +4,7 @@ import t from 'tap'
 import { Child } from '../helpers/child.ts'
 import { complaintsOf, openPage, widthsThatScroll } from '../helpers/page.ts'
 import { launchChromium } from '../helpers/programs/chromium.ts'
+import { RedisServer } from '../helpers/programs/redis-server.ts'
 
 const START = 'examples/start.ts'
 /** What each page says when its stream is there. */
@@ -12,11 +13,15 @@ const EXAMPLES = {
   Chat: 'Live',
   Answers: 'Live',
   'Build log': 'Live',
-  'Many tabs': 'Live'
+  'Many tabs': 'Live',
+  'Many nodes': 'Live'
 }
 
 t.test('npm start', async (start) => {
-  const { url } = await Child.listening(start, START, { LOG_FILE: `${start.testdir()}/builds.log` })
+  const redis = await RedisServer.start()
+  start.teardown(() => redis.stop())
+  const env = { LOG_FILE: `${start.testdir()}/builds.log`, REDIS_URL: redis.url }
+  const { url } = await Child.listening(start, START, env)
   const browser = await launchChromium(start)
 
   await start.test('shows each example, and its source a click away', async (t) => {
@@ -31,7 +36,7 @@ t.test('npm start', async (start) => {
       t.equal(await page.locator('[aria-current=page]').textContent(), name)
     }
     await page.reload()
-    await frameOf(page, 'Source of Many tabs').getByText('export default async function').waitFor()
+    await frameOf(page, 'Source of Many nodes').getByText('export default async function').waitFor()
     t.same(complaints, [])
   })
 
@@ -56,9 +61,31 @@ t.test('npm start', async (start) => {
 
   await start.test('says that its port is taken', async (t) => {
     const { port } = new URL(url)
-    const second = new Child(t, START, { PORT: port })
+    const second = new Child(t, START, { ...env, PORT: port })
     await second.until(new RegExp(`Port ${port} of localhost is taken`))
     t.same(await second.exited, { code: 1, signal: null })
+  })
+
+  await start.test('says what many nodes need where there is no Redis, and shows the others', async (t) => {
+    const folder = t.testdir()
+    const without = { LOG_FILE: `${folder}/builds.log`, REDIS_URL: '', PATH: folder }
+    const { url } = await Child.listening(t, START, without)
+    const page = await openPage(browser)
+    const complaints = complaintsOf(page)
+    await page.goto(`${url}/#many-nodes`)
+    for (const [name, state] of Object.entries(EXAMPLES)) {
+      if (name === 'Many nodes') continue
+      await page.getByRole('link', { name, exact: true }).click()
+      await frameOf(page, name).locator('#state', { hasText: state }).waitFor()
+    }
+    t.equal(await page.getByRole('link', { name: 'many nodes' }).count(), 0)
+    const need = page.getByText('Needs a redis-server: install it, or set REDIS_URL.')
+    await need.waitFor()
+    t.same(await barriersIn(page.mainFrame()), [])
+    t.same(await widthsThatScroll(page), [])
+    await page.setViewportSize({ width: 320, height: 600 })
+    t.ok(await need.isVisible(), 'on a phone, too')
+    t.same(complaints, [])
   })
 })
 
