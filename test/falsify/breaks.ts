@@ -135,7 +135,7 @@ export const BREAKS = {
   'reader-deaf': {
     fault: 'channel.read() does not give what is gone at the end of the turn in which it came',
     file: 'channel/read.ts',
-    line: 'this.heard.push(entry)',
+    line: 'this.heard.push(next)',
     by: ''
   },
   'not-cleared': {

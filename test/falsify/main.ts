@@ -1,7 +1,4 @@
-/**
- * Tries to show that the library breaks its promise: `npm run falsify [-- --seconds 60 --seed N]`. With `--break NAME`, or
- * `--break all`, it is broken on purpose, to see that this is found.
- */
+/** Tries to show that the library breaks its promise: `npm run falsify -- --help`. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -11,29 +8,64 @@ import { findProgram, PROGRAMS, waysToHave } from '../helpers/programs.ts'
 import { type Break, BREAKS, type BreakName } from './breaks.ts'
 import { PARTS, type Part } from './parts.ts'
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '' },
-    seed: { type: 'string', default: '' },
-    break: { type: 'string' }
-  }
-})
-const seed = Number.parseInt(values.seed, 10) || Math.floor(Math.random() * 2 ** 31)
 const MAIN = fileURLToPath(import.meta.url)
 const names = Object.keys(BREAKS) as BreakName[]
 
-const code =
-  values.break === undefined
-    ? await tryAll(Number.parseInt(values.seconds, 10) || 60)
-    : await breakAll(namesOf(values.break), Number.parseInt(values.seconds, 10) || 30)
-// Clients that wait for ever do not end.
-process.exit(code)
+const WIDTH = Math.max(...names.map(({ length }) => length))
+const HELP = `npm run falsify -- [options]
 
-function namesOf(given: string): readonly BreakName[] {
+  --seconds N    how long it is tried (60), or looked for each fault at most (30)
+  --seed N       repeats what was tried
+  --break NAME   breaks the library on purpose, to see that this is found; all: in each of these ways
+
+${names.map((name) => `  ${name.padEnd(WIDTH)} ${BREAKS[name].fault}`).join('\n')}`
+
+const options = optionsOf(process.argv.slice(2))
+if (options === undefined) process.exit()
+const seed = options.seed ?? Math.floor(Math.random() * 2 ** 31)
+const { seconds, broken } = options
+// Clients that wait for ever do not end.
+process.exit(await (broken === undefined ? tryAll(seconds ?? 60) : breakAll(broken, seconds ?? 30)))
+
+/** @returns `undefined` if nothing is to be tried. */
+function optionsOf(args: readonly string[]) {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        seconds: { type: 'string' },
+        seed: { type: 'string' },
+        break: { type: 'string' },
+        help: { type: 'boolean' }
+      }
+    })
+    if (values.help) say(HELP)
+    else
+      return {
+        seconds: countOf('--seconds', values.seconds),
+        seed: countOf('--seed', values.seed),
+        broken: namesOf(values.break)
+      }
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n\n${HELP}`)
+    process.exitCode = 2
+  }
+  return undefined
+}
+
+function countOf(name: string, given: string | undefined): number | undefined {
+  if (given === undefined) return undefined
+  const count = Number(given)
+  if (Number.isSafeInteger(count) && count > 0) return count
+  throw new Error(`Expected ${name} to be a positive integer, got ${given}`)
+}
+
+function namesOf(given: string | undefined): readonly BreakName[] | undefined {
+  if (given === undefined) return undefined
   if (given === 'all') return names
   const name = names.find((known) => known === given)
   if (name !== undefined) return [name]
-  throw new Error(`Expected --break to be all, or one of ${names.join(', ')}, got ${given}`)
+  throw new Error(`Expected --break to be all, or one of those below, got ${given}`)
 }
 
 /** @returns the exit code: 1 if there was a violation. */
