@@ -70,11 +70,14 @@ export class Ledger {
     await witness.psubscribe(`${this.#base}*`)
   }
 
-  /** Somebody else has seen what the witness perhaps has not: Redis was killed before it could tell. */
-  note(id: string, channels: readonly string[], data: string, at: Moment): void {
+  /**
+   * Somebody else has seen what the witness perhaps has not: Redis was killed before it could tell. By the time that its answer
+   * came, another primary may have reigned, whose witness would have seen it.
+   */
+  note(id: string, channels: readonly string[], data: string, sentAt: Moment, at: Moment): void {
     const cursor = this.parse(id)
     if (cursor === undefined || this.#sightings.has(keyOf({ ...cursor, data }))) return
-    const reign = this.#reigns.findLastIndex((since) => since <= at)
+    const reign = this.#reigns.findLastIndex((since) => since <= sentAt)
     this.#note({ ...cursor, channels, data, key: '', kind: undefined, at, reign })
   }
 

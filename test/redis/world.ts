@@ -198,8 +198,8 @@ export class World {
 
   #runLog(): RunLog {
     const { ledger, deletions } = this.servers
-    for (const { id, names, data, acknowledgedAt = 0 } of this.#publications.values())
-      ledger.note(id, names, data, acknowledgedAt)
+    for (const { id, names, data, sentAt, acknowledgedAt = 0 } of this.#publications.values())
+      ledger.note(id, names, data, sentAt, acknowledgedAt)
     const places = groupBy(ledger.sightings, ({ data }) => data)
     const messages = ledger.sightings.flatMap((sighting) => this.#publishedOf(sighting))
     return {
