@@ -80,7 +80,8 @@ export class ConnectionCheck implements ChannelCheckHost {
     this.#knowledge = knowledge
     this.#number = number
     this.#id = connection.resumedFrom ?? ''
-    this.#rank = (this.#brought?.fewest ?? 0) - 1
+    // A channel that a store gives late is behind others, also when its client comes back.
+    this.#rank = (this.run.isExact ? (this.#brought?.fewest ?? 0) : 0) - 1
     this.#isUnknown = (connection.resumedFrom ?? '') !== '' && !this.#isKnown(this.#brought)
     this.#checks = this.#checksOf(connection)
     this.#gaps = groupBy(connection.gaps ?? [], ({ channel }) => channel)
