@@ -214,7 +214,7 @@ class RedisStore implements Store, PairListener {
     this.#isHolding = true
     this.#held = []
     const wasOpen = this.#epoch !== ''
-    const fault = await faultOf(links.commands)
+    const fault = await evictionOf(links.commands)
     if (fault !== undefined && !wasOpen) throw new RefusedError(fault)
     if (fault !== undefined) this.#log?.error(fault)
     const { epoch, isKnown } = await this.#look(links, '')
@@ -434,12 +434,18 @@ class RedisStore implements Store, PairListener {
   }
 }
 
-/** Why a Redis keeps nothing for sure, or cannot be spoken to; `undefined`: it does, or does not say. */
-async function faultOf(link: RedisLink): Promise<string | undefined> {
+/**
+ * Why a Redis keeps nothing for sure; `undefined`: it does, or does not say.
+ *
+ * @throws RefusedError if it cannot be spoken to.
+ */
+async function evictionOf(link: RedisLink): Promise<string | undefined> {
   const info = await link.call(['INFO']).catch(() => '')
   const text = typeof info === 'string' ? info : ''
   if (/^cluster_enabled:1/m.test(text)) {
-    return 'Redis is in cluster mode, which redisStore() does not support: give it one that is not'
+    throw new RefusedError(
+      'Redis is in cluster mode, which redisStore() does not support: give it one that is not'
+    )
   }
   const evicts = /^maxmemory:[1-9]/m.test(text) && !/^maxmemory_policy:noeviction/m.test(text)
   return evicts ? 'Redis evicts keys when its memory is full: set maxmemory-policy noeviction' : undefined
