@@ -123,7 +123,7 @@ export class Window implements Expiring {
     return this.newest?.isEnd ?? this.#hasEnded
   }
 
-  /** Another number whenever an entry came or went. */
+  /** Another number whenever an entry came or went, or all that was there was said to be gone. */
   get changes(): number {
     return this.#changes
   }
@@ -204,6 +204,7 @@ export class Window implements Expiring {
   /** What came at or before a place is forgotten. Who has it is told nothing. */
   forget(place: Place): void {
     this.dropUntil(place)
+    this.#changes++
     this.#dropped = Math.max(this.#dropped, place)
     this.#hasEnded = false
     this.#endDropped = 0
@@ -213,6 +214,7 @@ export class Window implements Expiring {
   /** Nothing that came at or before a place is there any more. */
   lose(place: Place): void {
     this.clear()
+    this.#changes++
     this.#dropped = Math.max(this.#dropped, place)
     this.#hasEnded = false
     this.#endDropped = 0

@@ -167,14 +167,14 @@ export class LiveRuns implements Runs, LiveRunHost {
   /** Whoever reads a run of which nothing is known any more is told that there is no more. */
   async endIfForgotten(channel: LiveChannel): Promise<void> {
     const { window } = channel
-    const { dropped } = window
+    const { changes } = window
     const name = nameOf(channel.name)
     await this.#starting.get(name)
     const own = this.#own.get(name)
     if (own?.isEnding) await own.ended
     const found = await this.#untilAnswered(() => this.#find(channel)).catch(() => null)
-    // What begins meanwhile drops what was there.
-    if (found === undefined && window.dropped === dropped) window.conclude()
+    // What begins meanwhile says that what was there is gone.
+    if (found === undefined && window.changes === changes) window.conclude()
   }
 
   runOnEnd(run: LiveRun, { state, reason }: EndedRun, error: unknown): void {

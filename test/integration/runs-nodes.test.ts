@@ -359,6 +359,39 @@ t.test('Run › over several servers', async (t) => {
     await staying.return?.()
   })
 
+  t.test('that begins while it is found that there is none has not ended', async (t) => {
+    const store = redisStore({ url: redis.url })
+    const forgetting = await node(t, redis.url, { runs: { keepEndedMs: 1 } })
+    const [one, other] = [await node(t, redis.url), await node(t, redis.url, { history: { store } })]
+    const go = deferred()
+    const { run } = await forgetting.sse.runs.start('a', () => go.promise.then(() => ['before']))
+    const handle = (await other.sse.runs.get('a')) as Run
+    go.resolve()
+    await run.ended
+    while ((await one.sse.runs.get('a')) !== undefined) await nextTurn()
+
+    const leases = store.leases as StoreLeases
+    const [look, isLooked, answer] = [leases.look, deferred(), deferred()]
+    leases.look = async (channel) => {
+      const looked = await look.call(leases, channel)
+      isLooked.resolve()
+      await answer.promise
+      return looked
+    }
+    const staying = handle.read()
+    t.match(await staying.next(), { value: { type: 'gap' } })
+    await isLooked.promise
+    leases.look = look
+    const goAgain = deferred()
+    await one.sse.runs.start('a', () => goAgain.promise.then(() => ['now']))
+    const reading = allOf((await other.sse.runs.get('a')) as Run)
+    answer.resolve()
+    await nextTurn()
+    goAgain.resolve()
+    t.same(await reading, ['now', '{"state":"done"}'])
+    await staying.return?.()
+  })
+
   t.test('tells once that it is lost when its server finds that by itself', async (t) => {
     const app = await node(t, redis.url, { runs: { leaseMs: 500 } })
     const { run } = await app.sse.runs.start('a', waiting)
