@@ -3,6 +3,7 @@ import t from 'tap'
 import { History } from '../../lib/history/history.ts'
 import { placeOfTime } from '../../lib/history/place.ts'
 import type { Store, StoredMessage } from '../../lib/history/store.ts'
+import { cpuTime, timesAsLong } from '../helpers/cpu-time.ts'
 import { Bench, Ear, UNLIMITED } from './bench.ts'
 
 /** What counts besides the text: for each message, and for each channel that has any. */
@@ -242,17 +243,18 @@ class FullStore implements Store {
 async function load(isByTurns: boolean, maxTotalBytes: number) {
   const history = new History(maxTotalBytes, new FullStore(isByTurns))
   await history.open()
-  const start = process.cpuUsage()
-  const loading = FullStore.channels.map((channel) => {
-    const window = history.window(channel, UNLIMITED)
-    return new Promise<void>((resolve) => {
-      window.follow(Object.assign(new Ear(), { windowOnLoad: resolve }))
-      window.want(0)
-    })
-  })
-  await Promise.all(loading)
-  const { user, system } = process.cpuUsage(start)
-  return { history, spent: user + system }
+  const spent = await cpuTime(() =>
+    Promise.all(
+      FullStore.channels.map((channel) => {
+        const window = history.window(channel, UNLIMITED)
+        return new Promise<void>((resolve) => {
+          window.follow(Object.assign(new Ear(), { windowOnLoad: resolve }))
+          window.want(0)
+        })
+      })
+    )
+  )
+  return { history, spent }
 }
 
 t.test('maxTotalBytes: what is loaded takes its place among the others', async (t) => {
@@ -263,8 +265,10 @@ t.test('maxTotalBytes: what is loaded takes its place among the others', async (
   })
 
   t.test('it costs the same, however the messages of channels took turns', async (t) => {
-    await load(false, Infinity)
-    const ratio = (await load(true, Infinity)).spent / (await load(false, Infinity)).spent
+    const ratio = await timesAsLong(
+      async () => (await load(true, Infinity)).spent,
+      async () => (await load(false, Infinity)).spent
+    )
     t.ok(ratio < 5, `${ratio} times, for ${channels.length * each} messages`)
   })
 })
