@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { signalGroup, startGroup, temporaryFolder } from '../helpers/guardian.ts'
+import { Failures } from './failures.ts'
 import { onceOrphaned } from './orphan.ts'
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
@@ -18,8 +19,10 @@ export async function runTap(args: readonly string[], cwd: string): Promise<numb
   const tap = startGroup(process.execPath, [executable(), ...args], {
     cwd,
     env,
-    stdio: ['ignore', 'inherit', 'inherit']
+    // On a terminal, what has failed is told by what it shows there.
+    stdio: ['ignore', process.stdout.isTTY ? 'inherit' : 'pipe', 'inherit']
   })
+  tap.stdout?.setEncoding('utf8').pipe(new Failures()).pipe(process.stdout)
   let isStopping = false
   for (const signal of SIGNALS) {
     process.on(signal, () => {
@@ -31,7 +34,7 @@ export async function runTap(args: readonly string[], cwd: string): Promise<numb
   }
   const orphanhood = onceOrphaned(() => process.exit(1))
   const code = await new Promise<number>((resolve, reject) => {
-    tap.once('error', reject).once('exit', (exitCode) => resolve(exitCode ?? 1))
+    tap.once('error', reject).once('close', (exitCode) => resolve(exitCode ?? 1))
   })
   orphanhood.stop()
   return code
