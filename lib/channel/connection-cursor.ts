@@ -71,6 +71,10 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     return this.shared.history.head
   }
 
+  get place(): Place {
+    return this.#place
+  }
+
   get isActive(): boolean {
     return this.#list.size > 0
   }

@@ -188,7 +188,7 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
     }
   }
 
-  readerships(): Iterator<Readership> {
+  readerships(): IterableIterator<Readership> {
     if (this.#ended.size === 0 && this.#readers.size === 0) return this.#subscriptions.values()
     const ended = [...this.#ended.values()].flatMap((subscriptions) => [...subscriptions])
     return [...this.#subscriptions.values(), ...ended, ...this.#readers].values()
@@ -201,6 +201,10 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
 
   windowOnLoad(): void {
     for (const loading of [...this.#loading]) this.#resume(loading)
+  }
+
+  windowOnFork(place: Place): void {
+    for (const readership of [...this.readerships()]) readership.noteFork(place)
   }
 
   /** Tells when all that is kept after a place is there: at once, or later. */

@@ -33,6 +33,8 @@ export interface SubscribedChannel extends Channel {
 /** Whose subscription it is. */
 export interface Subscriber extends Reader {
   readonly connection: Connection
+  /** What is at or before it was given. */
+  readonly place: Place
   /** The subscription may have something to give. */
   list(subscription: LiveSubscription): void
   /** As if it had never been. */
@@ -249,6 +251,13 @@ export class LiveSubscription implements Subscription, Readership {
   noteNews(): Reader {
     this.subscriber.list(this)
     return this.subscriber
+  }
+
+  noteFork(place: Place): void {
+    if (Math.max(this.at ?? this.subscriber.place, this.start) <= place) return
+    this.dueGap ??= 'uncertain'
+    this.subscriber.list(this)
+    this.connection.output.feedOnChange()
   }
 }
 

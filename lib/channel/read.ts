@@ -25,33 +25,37 @@ class Ear implements Readership, Reader {
   readonly heard: Entry[] = []
   /** What the window had dropped then. */
   dropped: Place = 0
+  /** What is at or before it was read. */
+  place: Place = 0
+  /** Whether what it has read may be lost, and something else be there. */
+  isForked = false
   #news = new Deferred<void>()
   #window: Window | undefined
-  #place: Place = 0
 
   noteNews(): Reader {
     return this
+  }
+
+  noteFork(place: Place): void {
+    if (this.place <= place) return
+    this.isForked = true
+    this.wake()
   }
 
   readerOnNews(): void {
     const window = this.#window
     if (window !== undefined) {
       this.dropped = window.dropped
-      for (
-        let next = window.entryAfter(this.#place);
-        next !== undefined;
-        next = window.entryAfter(next.place)
-      )
+      for (let next = window.entryAfter(this.place); next !== undefined; next = window.entryAfter(next.place))
         this.heard.push(next)
       this.heard.reverse()
     }
     this.wake()
   }
 
-  /** Waits for what comes after a place, or for `wake()`. */
-  async wait(window: Window, place: Place): Promise<void> {
+  /** Waits for what comes after its place, or for `wake()`. @param window `undefined`: for `wake()` only. */
+  async wait(window: Window | undefined): Promise<void> {
     this.#window = window
-    this.#place = place
     await this.#news.promise
   }
 
@@ -98,30 +102,32 @@ async function* readUntil(
         ear.wake()
       }
     })
-    while (!isLoaded && !isOver()) await ear.wait(window, Infinity)
-    let { place, gap } = start
-    if (start.isOldest) place = Math.max(place, window.dropped)
-    if (start.last !== undefined) place = window.placeBefore(start.last)
-    let isIntact = window.dropped <= place
+    ear.place = start.place
+    while (!isLoaded && !isOver()) await ear.wait(undefined)
+    let { gap } = start
+    if (start.isOldest) ear.place = Math.max(ear.place, window.dropped)
+    if (start.last !== undefined) ear.place = window.placeBefore(start.last)
+    let isIntact = window.dropped <= ear.place
     while (!isOver()) {
       const { dropped } = ear.heard.length === 0 ? window : ear
-      if (gap !== undefined || dropped > place) {
-        const reason = gap ?? (isIntact ? 'slow' : 'expired')
+      if (gap !== undefined || ear.isForked || dropped > ear.place) {
+        const reason = gap ?? (ear.isForked ? 'uncertain' : isIntact ? 'slow' : 'expired')
         gap = undefined
+        ear.isForked = false
         isIntact = true
-        const hasMissedEnd = ear.heard.length === 0 && window.hasDroppedEndAfter(place)
-        place = Math.max(place, dropped)
+        const hasMissedEnd = ear.heard.length === 0 && window.hasDroppedEndAfter(ear.place)
+        ear.place = Math.max(ear.place, dropped)
         yield { type: 'gap', reason }
         if (hasMissedEnd && window.hasDroppedEndAfter(0)) return
         continue
       }
-      const entry = ear.heard.pop() ?? window.entryAfter(place)
+      const entry = ear.heard.pop() ?? window.entryAfter(ear.place)
       if (entry === undefined && window.isEnded) return
       if (entry === undefined) {
-        await ear.wait(window, place)
+        await ear.wait(window)
         continue
       }
-      place = entry.place
+      ear.place = entry.place
       if (entry.text === END_TEXT) return
       const message = messages.of(entry)
       const { id, event, data, key } = message

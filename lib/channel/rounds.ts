@@ -14,11 +14,13 @@ export interface Reader {
 export interface Readership {
   /** Notes that the channel has something for its reader. @returns the reader. */
   noteNews(): Reader
+  /** What was given after a place may be lost: a reader who stands there has a gap. */
+  noteFork(place: Place): void
 }
 
 /** A channel, as far as it has news. */
 export interface NewsSource {
-  readerships(): Iterator<Readership>
+  readerships(): IterableIterator<Readership>
 }
 
 /** What was published until a place, and how many of those who keep up have not taken it. */

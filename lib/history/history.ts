@@ -227,6 +227,7 @@ export class History implements WindowHost, StoreListener {
 
   storeOnLoss(channels: readonly string[], place: Place): void {
     this.#link?.forgetProofs()
+    if (channels.length === 0) for (const window of this.#windows.values()) window.fork(this.#head)
     this.#lostAt = place
     this.#moveTo(place)
     for (const channel of channels) this.#windows.get(channel)?.lose(place)

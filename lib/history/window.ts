@@ -52,6 +52,8 @@ export interface Follower {
   windowOnAppend(): void
   /** It has got what is kept from before. */
   windowOnLoad(): void
+  /** What was given after a place may be lost. */
+  windowOnFork(place: Place): void
 }
 
 /** The text of an end that is no message: a block that tells its id, and nothing else. */
@@ -219,6 +221,11 @@ export class Window implements Expiring {
     this.#hasEnded = false
     this.#endDropped = 0
     this.#follower?.windowOnAppend()
+  }
+
+  /** What was given after a place may be lost. */
+  fork(place: Place): void {
+    this.#follower?.windowOnFork(place)
   }
 
   /** The channel has ended, and its end is not kept any more. */

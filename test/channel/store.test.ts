@@ -114,6 +114,29 @@ t.test('store › what a client missed', async (t) => {
     t.same(reader.told, ['!c uncertain', 'b 1', 'c 1'])
   })
 
+  t.test('may be lost with what nobody had told this server', async (t) => {
+    const { first, bench, store } = await late({ a: 1 })
+    const standing = bench.subscribed(['a'])
+    await settle(bench)
+    store.hold('tell')
+    const beyond = await first.channel('a').publish('a 2')
+    await bench.history.prove(beyond)
+    const returning = bench.subscribed(['a'], beyond)
+    const items = bench.channel('a').read({ from: beyond })
+    const item = items.next()
+    await settle(bench)
+    store.listener?.storeOnLoss([], bench.history.head)
+    await settle(bench)
+    t.same(returning.told, ['!a uncertain'])
+    t.same(await item, { done: false, value: { type: 'gap', reason: 'uncertain' } })
+    t.same(standing.told, [], 'but not of who stands where this server does')
+    store.release('tell')
+    await first.channel('a').publish('a 3')
+    await settle(bench)
+    t.same([returning.told.slice(1), standing.told], [['a 3'], ['a 2', 'a 3']])
+    await items.return?.()
+  })
+
   t.test('was lost if the store says so, also what it has told', async (t) => {
     const { bench, store } = await late({ a: 2 })
     const reader = bench.subscribed(['a'], undefined, { from: 'oldest' })
@@ -402,6 +425,7 @@ t.test('store › memory', async (t) => {
 
 t.test('store › one that fails is asked again, and the log is told once', async (t) => {
   const { bench, store } = await late({ a: 1 })
+  FakeClock.install(t)
   store.fail('read')
   const reader = bench.subscribed(['a'], undefined, { from: 'oldest' })
   const asked = (): number => store.asked.filter((name) => name === 'read a').length

@@ -23,6 +23,8 @@ export class Ear implements Follower {
   }
 
   windowOnLoad(): void {}
+
+  windowOnFork(): void {}
 }
 
 /** A history whose channels are called by their names, and have no limits but those that are given. */

@@ -240,8 +240,11 @@ class RedisStore implements Store, PairListener {
     this.#move(place)
     for (const [name, head] of missed.ends) this.#followed.setHead(name, head)
     this.#subscribed = names
+    const isFork = wasOpen && !isSame
+    // A client may have brought a place of which this server knew only that it was given.
+    if (isFork) this.#listener?.storeOnLoss([], told.mark)
     if (this.#listener !== undefined) tellMissed(this.#listener, missed, place)
-    if (wasOpen && !isSame) this.#tellFork(new Set(names), place)
+    if (isFork) this.#tellFork(new Set(names), place)
   }
 
   /** Also to channels that are followed only since it was asked what was missed: their readers may stand where nobody knows. */

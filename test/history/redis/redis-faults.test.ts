@@ -78,16 +78,16 @@ t.test('redisStore() › a database that lost all is told', async (t) => {
   const { epoch } = store
   await redis.command('FLUSHALL')
   await publishSurely('2')
-  await until(() => losses.length > 1)
-  t.same(losses, [['a'], []], 'the channel, and places')
+  await until(() => losses.length > 2)
+  t.same(losses, [[], ['a'], []], 'what was given, the channel, and places')
   t.not(store.epoch, epoch)
 })
 
 t.test('redisStore() › also when nobody publishes', async (t) => {
   const { redis, losses } = await start(t)
   await redis.command('FLUSHALL')
-  await until(() => losses.length > 1)
-  t.same(losses, [['a'], []])
+  await until(() => losses.length > 2)
+  t.same(losses, [[], ['a'], []])
 })
 
 t.test('redisStore() › also to who follows a channel while it is found out', async (t) => {
@@ -104,9 +104,29 @@ t.test('redisStore() › also to who follows a channel while it is found out', a
   })
   await store.follow?.('a')
   await redis.command('FLUSHALL')
-  await until(() => losses.length > 2)
-  t.same(losses, [['a'], ['late'], []])
+  await until(() => losses.length > 3)
+  t.same(losses, [[], ['a'], ['late'], []])
 })
+
+t.test(
+  'redisStore() › who stands after what was told when Redis is another one is told of first',
+  async (t) => {
+    const { redis } = await start(t)
+    const told: [string, number][] = []
+    const store = redisStore({ url: redis.url })
+    t.teardown(() => store.close())
+    await store.open({
+      storeOnMessages: (_, upTo) => void told.push(['told', upTo]),
+      storeOnLoss: (_, place) => void told.push(['lost', place])
+    })
+    await redis.command('FLUSHALL')
+    await until(() => told.some(([what]) => what === 'lost'))
+    const first = told.findIndex(([what]) => what === 'lost')
+    const before = told.slice(0, first).map(([, place]) => place)
+    t.equal(told[first]?.[1], before.at(-1))
+    t.ok((told[first + 1]?.[1] ?? 0) > (before.at(-1) ?? 0), 'and then how far it is now')
+  }
+)
 
 t.test('redisStore() › a primary that has become a replica proves nothing, and is not read', async (t) => {
   const redis = await RedisServer.start()
