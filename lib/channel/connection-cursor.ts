@@ -1,11 +1,10 @@
-import { Heap } from '../base/heap.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Feed } from '../connection/feed.ts'
 import type { Place } from '../history/place.ts'
-import { END_TEXT, type Entry } from '../history/window.ts'
-import { Batch, ID_LINE_BYTES, idBatch, PIECE_BYTES, withId } from '../wire/batch.ts'
+import { END_TEXT } from '../history/window.ts'
+import { Batch, withId } from '../wire/batch.ts'
+import { Beginning } from './beginning.ts'
 import type { SubscribeOptions } from './channel.ts'
-import { ALL, formatId, hashOf, MAX_EXCEPTIONS } from './last-event-id.ts'
 import {
   FIRST,
   type Item,
@@ -17,7 +16,9 @@ import {
 } from './live-subscription.ts'
 import { LoadingSubscriptions } from './loading-subscriptions.ts'
 import { PendingGaps } from './pending-gaps.ts'
-import { HOLD_MS, Resumption, UNSETTLED_MS } from './resumption.ts'
+import { Position } from './position.ts'
+import { Resumption } from './resumption.ts'
+import { RoundPart } from './round-part.ts'
 import type { Reader, Round } from './rounds.ts'
 import { Selection } from './selection.ts'
 import type { Shared } from './shared.ts'
@@ -28,43 +29,26 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   readonly connection: Connection
   readonly shared: Shared
   readonly #list = new SubscriptionList()
+  readonly #position: Position
+  readonly #part: RoundPart
   /** Once it has been asked for. */
   #selection: Selection | undefined
-  /** What is at or before this place was given. */
-  #place: Place = 0
-  /** What others wait for it to take. */
-  #round: Round | undefined
-  /** Whether the application lets it wait. */
-  #isWaiting = false
-  /** The place of the newest subscription, until the client was told one that is not older. */
-  #untold: Place | undefined
-  /** The newest that the client was told. */
-  #told: Place = 0
-  #hasBegun = false
+  /** Once something had to wait for the handler. */
+  #beginning: Beginning | undefined
   /** Whether it was blocked, and has not caught up since. */
   #isBehind = false
-  /** Whether some begin with the oldest message that is kept when something is first given. */
-  #hasOldest = false
-  /** Bytes of messages that filters have passed over since the client was told a place. */
-  #passedBytes = 0
   #gaps: PendingGaps | undefined
-  /** Whether some of its channels may have ended, and been given whole. */
-  #mayBeOver = false
   /** Whether a subscription has ended with its channel. */
   #hasEnded = false
   #loading: LoadingSubscriptions | undefined
-  /** As long as it counts what the client brought. */
-  #resumption: Resumption | undefined
-  /** Whether nothing is given yet, because the handler may still subscribe to something. */
-  #isHeld = false
-  #holdIsOver = false
-  #timer: NodeJS.Timeout | undefined
 
   constructor(connection: Connection, shared: Shared) {
     this.connection = connection
     this.shared = shared
+    this.#position = new Position(this.#list, shared.history)
+    this.#part = new RoundPart(shared.rounds)
     const { lastEventId } = connection
-    if (lastEventId !== undefined) this.#resumption = new Resumption(lastEventId, shared.history)
+    if (lastEventId !== undefined) this.#position.resumption = new Resumption(lastEventId, shared.history)
   }
 
   get head(): Place {
@@ -72,7 +56,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   get place(): Place {
-    return this.#place
+    return this.#position.place
   }
 
   get isActive(): boolean {
@@ -107,23 +91,21 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     const brought = resumption?.placeOf(channel.name)
     const start = brought === undefined ? from : startAt(brought)
     const place = Math.max(start.place, notBefore)
-    const isLate = this.#hasBegun || resumption?.isDoubtful
+    const isLate = this.#position.hasBegun || resumption?.isDoubtful
     const gap = isLate ? (resumption?.lateGap(channel) ?? start.gap) : start.gap
     const isReturning = resumption !== undefined
     const subscription = new LiveSubscription(channel, this, { ...start, place, gap }, isReturning, given)
     const needed = Math.min(subscription.start, resumption?.uncertainSince ?? Infinity)
     const isThere = start.later === undefined && channel.window.has(needed)
     if (isThere) subscription.begin()
-    this.#position(subscription)
+    this.#place(subscription)
     this.#list.add(subscription)
-    this.#resumption?.setOnChange()
-    this.#untold = start.isPast ? this.shared.history.stamp() : Math.min(start.place, this.head)
-    this.#hasOldest ||= start.isOldest
-    const mayWait = !this.#hasBegun && !this.#holdIsOver
-    if (mayWait && (start.isPast || this.#resumption !== undefined)) this.#isHeld = true
+    this.#position.resumption?.setOnChange()
+    this.#position.wish(start.isPast ? this.shared.history.stamp() : Math.min(start.place, this.head))
+    if (start.isPast || this.#position.resumption !== undefined) this.#hold()
     if (start.isPast || gap !== undefined) this.list(subscription)
     if (!isThere) this.#load(subscription, needed, start.later, resumption)
-    else this.#mayBeOver ||= channel.window.isEnded
+    else this.#list.noteEnd(channel)
     return subscription
   }
 
@@ -135,7 +117,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
       subscription,
       subscription.isLoading ? this.shared.history.stampOwn() : Math.max(dropped, newest?.place ?? 0)
     )
-    this.#resumption?.leave(channel.name)
+    this.#position.resumption?.leave(channel.name)
     channel.subscriptionOnEnd(subscription)
     this.list(subscription)
     this.connection.output.feedOnChange()
@@ -150,25 +132,23 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   list(subscription: LiveSubscription): void {
     this.#list.list(subscription)
-    this.#mayBeOver ||= subscription.channel.window.isEnded
+    this.#list.noteEnd(subscription.channel)
   }
 
   readerOnNews(round: Round): void {
-    if (!this.connection.output.feedOnChange() || this.#round !== undefined) return
-    this.#round = round
-    round.pending++
-    if (this.#gaps !== undefined || this.#isHeld || this.#loading?.isHolding) this.#waitInRound()
+    if (!this.connection.output.feedOnChange() || !this.#part.join(round)) return
+    if (this.#gaps !== undefined || this.#beginning?.isHeld || this.#loading?.isHolding) this.#part.wait()
   }
 
   take(limit: Place): Batch | 'later' | 'held' | undefined {
     const taken = this.#take(limit)
-    if (this.#mayBeOver && taken !== 'held') this.#meetEnds()
+    if (this.#list.mayBeOver && taken !== 'held') this.#meetEnds()
     return taken
   }
 
   /** Whether the client has all that its channels will ever have, and none is to come. */
   get isOver(): boolean {
-    const { standpoint } = this.#resumption ?? {}
+    const { standpoint } = this.#position.resumption ?? {}
     if (!this.connection.isSettled || standpoint === undefined || standpoint.uncertainty !== undefined)
       return false
     const { active } = this.#list
@@ -176,56 +156,55 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   #take(limit: Place): Batch | 'later' | 'held' | undefined {
-    if (this.#list.isEmpty || this.#hasFailed) return this.#leaveRound()
-    if (this.#mustWait() || this.#loading?.isHolding) return this.#waitInRound()
+    if (this.#list.isEmpty || this.#hasFailed) return this.#part.leave()
+    if (this.#beginning?.mustWait() || this.#loading?.isHolding) return this.#part.wait()
     this.#begin()
     if (this.#gaps !== undefined) return this.#takeGaps(this.#gaps)
-    this.#goOnInRound()
+    this.#part.goOn()
     const { mark } = this.shared.rounds
     const upTo = Math.min(limit, mark)
     const taken = this.#takeUpTo(upTo, limit <= mark)
     if (taken !== undefined) return taken
-    if (this.#hasFailed || this.connection.state === 'closed') return this.#leaveRound()
-    this.#place = Math.max(this.#place, upTo)
-    if (upTo === mark) this.#leaveRound()
+    if (this.#hasFailed || this.connection.state === 'closed') return this.#part.leave()
+    this.#position.moveTo(upTo)
+    if (upTo === mark) this.#part.leave()
     if (!this.#list.hasListed) this.#isBehind = false
-    if (this.#untold === undefined || this.#untold > limit || !this.shared.history.isOpen) return undefined
-    return this.#untold > mark ? 'later' : this.#tell()
+    const { wished } = this.#position
+    if (wished === undefined || wished > limit) return undefined
+    return wished > mark ? 'later' : this.#position.tell(this.connection.cursorEvent)
   }
 
   takeHeartbeat(event: string | false): Batch | undefined {
     if (this.#list.hasListed || this.#gaps !== undefined || this.#list.isEmpty) return undefined
-    if (this.#passedBytes === 0) return undefined
-    this.#place = Math.max(this.#place, this.shared.rounds.mark)
-    return this.#tell(event || this.connection.cursorEvent)
+    if (!this.#position.hasPassed) return undefined
+    this.#position.moveTo(this.shared.rounds.mark)
+    return this.#position.tell(event || this.connection.cursorEvent)
   }
 
   /** A client keeps an id that will be known when it comes back, however quiet its channels are. */
   beat(): void {
-    if (this.#list.isEmpty || !this.shared.history.isStale(this.#told)) return
-    this.#untold ??= this.#told
-    this.connection.output.feedOnChange()
+    if (!this.#list.isEmpty && this.#position.wishIfStale()) this.connection.output.feedOnChange()
   }
 
   connectionOnBlock(): void {
     this.#isBehind = true
-    this.#leaveRound()
+    this.#part.leave()
   }
 
   connectionOnSettle(): void {
-    clearTimeout(this.#timer)
+    this.#beginning?.end()
     this.#closeIfOver()
-    if (this.#isHeld) this.connection.output.feedOnChange()
+    if (this.#beginning?.isHeld) this.connection.output.feedOnChange()
   }
 
   connectionOnClose(): void {
-    clearTimeout(this.#timer)
+    this.#beginning?.end()
     this.#loading?.close()
-    this.#leaveRound()
+    this.#part.leave()
     this.#gaps = undefined
     for (let next = this.#list.first; next !== undefined; next = this.#list.first) {
       if (next.active) {
-        this.#list.end(next, this.#place)
+        this.#list.end(next, this.place)
         next.channel.subscriptionOnEnd(next)
       }
       if (next === this.#list.first) this.#list.forget(next)
@@ -239,10 +218,10 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   /** Subscriptions end with their channels. */
   #meetEnds(): void {
-    this.#mayBeOver = false
+    this.#list.mayBeOver = false
     for (const subscription of this.#list.active) {
-      if (subscription.isLoading) this.#mayBeOver = true
-      if (!subscription.isOver(this.#place)) continue
+      if (subscription.isLoading) this.#list.mayBeOver = true
+      if (!subscription.isOver(this.place)) continue
       this.#hasEnded = true
       this.unsubscribe(subscription)
     }
@@ -256,7 +235,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   #hasAll(subscription: LiveSubscription): boolean {
     const { channel, isLoading, dueGap } = subscription
     if (!channel.window.isEnded || isLoading || dueGap !== undefined) return false
-    const { entry, place } = subscription.next(this.#place) ?? {}
+    const { entry, place } = subscription.next(this.place) ?? {}
     return place === undefined || entry?.text === END_TEXT
   }
 
@@ -267,7 +246,8 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   /** What the client brought counts no more when the handler has settled and something was given. */
   get #counting(): Resumption | undefined {
-    return this.#hasBegun && this.connection.isSettled ? undefined : this.#resumption
+    const { hasBegun, resumption } = this.#position
+    return hasBegun && this.connection.isSettled ? undefined : resumption
   }
 
   /** It is given what it has when all that it needs of its channel is there. */
@@ -289,7 +269,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     else
       void later.then((start) => {
         subscription.restart(start)
-        this.#hasOldest ||= start.isOldest
+        this.#list.noteOldest(subscription)
         load()
       })
   }
@@ -297,81 +277,41 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   #meetLoaded(subscription: LiveSubscription, resumption: Resumption | undefined): void {
     if (!this.#list.has(subscription)) return
     subscription.begin()
-    if (this.#hasBegun && resumption?.isUncertain(subscription.channel)) subscription.dueGap ??= 'uncertain'
-    this.#mayBeOver ||= subscription.channel.window.isEnded
+    if (this.#position.hasBegun && resumption?.isUncertain(subscription.channel))
+      subscription.dueGap ??= 'uncertain'
+    this.#list.noteEnd(subscription.channel)
     this.#loading?.remove(subscription)
   }
 
   /** Where it stands to the connection's place, which the first ones determine. */
-  #position(subscription: LiveSubscription): void {
+  #place(subscription: LiveSubscription): void {
     const { start } = subscription
     const standpoint = this.#counting?.standpoint
+    const { hasBegun } = this.#position
     // `notBefore` may be in the future, where no cursor is.
-    if (!this.#hasBegun && this.#list.isEmpty) this.#place = standpoint?.place ?? Math.min(start, this.head)
-    else if (!this.#hasBegun && standpoint === undefined) this.#place = Math.min(this.#place, start)
-    if (start < this.#place) subscription.at = start
+    if (!hasBegun && this.#list.isEmpty)
+      this.#position.place = standpoint?.place ?? Math.min(start, this.head)
+    else if (!hasBegun && standpoint === undefined) this.#position.place = Math.min(this.place, start)
+    if (start < this.place) subscription.at = start
     if (this.#gaps !== undefined) this.#gaps.place = undefined
   }
 
-  #leaveRound(): undefined {
-    const round = this.#round
-    if (round === undefined) return
-    this.#round = undefined
-    this.shared.rounds.leave(round, this.#isWaiting)
-    this.#isWaiting = false
-  }
-
-  /** What is to come is held until the application has answered, but no publisher waits for that. */
-  #waitInRound(): 'held' {
-    if (this.#round === undefined || this.#isWaiting) return 'held'
-    this.#isWaiting = true
-    this.shared.rounds.wait(this.#round)
-    return 'held'
-  }
-
-  #goOnInRound(): void {
-    if (!this.#isWaiting || this.#round === undefined) return
-    this.#isWaiting = false
-    this.shared.rounds.goOn(this.#round)
-  }
-
-  /** Whether the handler may still subscribe to something that belongs before what is there to be given. */
-  #mustWait(): boolean {
-    if (!this.#isHeld) return false
-    if (this.connection.isSettled || this.connection.state === 'closing') {
-      this.#isHeld = false
-      return false
-    }
-    this.#timer ??= setTimeout(() => this.#endHold(), HOLD_MS).unref()
-    return true
-  }
-
-  #endHold(): void {
-    this.#isHeld = false
-    this.#holdIsOver = true
-    this.connection.output.feedOnChange()
+  /** What is there to be given waits for the handler. */
+  #hold(): void {
+    this.#beginning ??= new Beginning(this.connection, this.#position)
+    this.#beginning.hold()
   }
 
   /** What the client brought is looked at for all subscriptions that there are. */
   #begin(): void {
-    const resumption = this.#resumption
+    const { resumption, hasBegun } = this.#position
     if (resumption === undefined) return
-    const isFirst = !this.#hasBegun
-    if (isFirst) this.#meetStart(resumption)
-    if (this.connection.isSettled) this.#useUp()
-    else if (isFirst) {
-      clearTimeout(this.#timer)
-      this.#timer = setTimeout(() => this.#useUp(), UNSETTLED_MS).unref()
-    }
-  }
-
-  #useUp(): void {
-    this.#resumption = undefined
-    clearTimeout(this.#timer)
+    if (!hasBegun) this.#meetStart(resumption)
+    this.#beginning?.limit(!hasBegun)
   }
 
   #meetStart(resumption: Resumption): void {
-    this.#hasBegun = true
+    this.#position.hasBegun = true
     resumption.complete(this.subscriptions.map(({ channel }) => channel.name))
     if (resumption.standpoint === undefined) {
       this.#meetUnknown(resumption)
@@ -393,7 +333,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     const asked = returning.filter(({ channel }) => channel.options.onGap !== undefined)
     for (const subscription of asked) subscription.dueGap = 'unknown'
     resumption.isUntold = isSettled && asked.length === returning.length
-    this.#ask(asked, this.#place, !resumption.isUntold)
+    this.#ask(asked, this.place, !resumption.isUntold)
   }
 
   /** The next batch of what is at or before a place. @param isLast whether something else comes then. */
@@ -413,16 +353,16 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
       filter === undefined &&
       dueGap === undefined &&
       !isOldest &&
-      this.#resumption === undefined &&
+      this.#position.resumption === undefined &&
       !(channel.options.slow === 'latest' && (this.#isBehind || isBehind)) &&
-      channel.window.dropped <= Math.max(start, this.#place)
+      channel.window.dropped <= Math.max(start, this.place)
     )
   }
 
   #takeShared(subscription: LiveSubscription, upTo: Place): Batch | undefined {
     const { channel, start, end, active } = subscription
     const { window } = channel
-    const place = Math.max(this.#place, start)
+    const place = Math.max(this.place, start)
     const run = this.shared.batches.after(window, place, Math.min(upTo, end), channel.size > 1)
     if (run === undefined) {
       const next = window.entryAfter(place)?.place ?? Infinity
@@ -432,9 +372,9 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
       }
       return undefined
     }
-    this.#place = run.last
-    this.#noteTold(run.last)
-    this.#mayBeOver ||= window.isEnded
+    this.#position.moveTo(run.last)
+    this.#position.note(run.last)
+    this.#list.noteEnd(channel)
     if (window.newest?.place === run.last && active) this.#list.unlist(subscription)
     this.shared.counters.delivered += run.batch.messages
     return run.batch
@@ -442,76 +382,21 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   /** Takes what several subscriptions have, in the order of places, or one that does not share what it takes. */
   #takeMerged(upTo: Place, isLast: boolean): Batch | 'later' | 'held' | undefined {
-    this.#selection ??= new Selection(this.connection, this.shared, this.#list)
-    const isOver = this.#selection.clock()
+    this.#selection ??= new Selection(this.connection, this.shared, this.#list, this.#position)
+    this.#selection.begin(this.#isBehind)
     for (;;) {
-      const items = this.#list.nextItems(this.#place)
+      const items = this.#list.nextItems(this.place)
       const first = lowest(items)
       if (first > upTo) return isLast ? this.#meetPartly(items, upTo) : undefined
       const gaps = items.filter(({ place, entry }) => place === first && entry === undefined)
       if (gaps.length > 0) {
         const isAlone = items.every(({ place, entry }) => place !== first || entry === undefined)
-        const isMain = first !== FIRST && first > this.#place
-        return this.#meetGaps(gaps.reverse(), isMain ? (isAlone ? first : undefined) : this.#place)
+        const isMain = first !== FIRST && first > this.place
+        return this.#meetGaps(gaps.reverse(), isMain ? (isAlone ? first : undefined) : this.place)
       }
-      const taken = this.#takeMessages(items, upTo, this.#selection, isOver)
+      const taken = this.#selection.take(items, upTo)
       if (this.#hasFailed || taken !== undefined) return taken
     }
-  }
-
-  /** Messages until there is a gap, or enough. @returns `undefined` if none of those that could be given was chosen. */
-  #takeMessages(
-    items: readonly Item[],
-    upTo: Place,
-    selection: Selection,
-    isOver: () => boolean
-  ): Batch | 'later' | undefined {
-    let text = ''
-    let bytes = 0
-    let count = 0
-    let isLater = false
-    const queue = new Heap<Item>()
-    for (const item of items) queue.add(item, item.place)
-    for (let place = queue.firstRank; place <= upTo && !isLater; place = queue.firstRank) {
-      const here: Item[] = []
-      for (; queue.firstRank === place; queue.removeFirst()) here.push(queue.first as Item)
-      const entry = here[0]?.entry
-      if (entry === undefined || here.some((item) => item.entry === undefined)) break
-      const isGiven = selection.gives(here, entry, this.#isBehind, isOver)
-      if (this.#hasFailed) return undefined
-      isLater = isGiven === 'later'
-      if (isLater) break
-      const id = this.#passTo(here, entry)
-      if (isGiven === true) {
-        this.#endOldest()
-        text += withId(id, entry.text)
-        bytes += entry.byteLength + id.length + ID_LINE_BYTES
-        count++
-      } else {
-        this.#passedBytes += entry.byteLength + id.length + ID_LINE_BYTES
-      }
-      if (bytes >= PIECE_BYTES || this.#passedBytes >= PIECE_BYTES) break
-      this.#list.refresh(queue, here, this.#place)
-      isLater = isOver()
-    }
-    if (count > 0) {
-      this.#noteTold(this.#place)
-      this.shared.counters.delivered += count
-      return new Batch(text, count)
-    }
-    if (this.#passedBytes >= PIECE_BYTES) return this.#tell()
-    return isLater ? 'later' : undefined
-  }
-
-  /** Moves past a message. @returns the id of who has come there. */
-  #passTo(here: readonly Item[], { place, cursor, isEnd }: Entry): string {
-    this.#mayBeOver ||= isEnd
-    if (here[0]?.subscription.at === undefined) {
-      this.#place = place
-      return this.#idOf(cursor)
-    }
-    for (const { subscription } of here) subscription.at = place
-    return this.#idOfPlace()
   }
 
   /** @param told where the client stands who was told; `undefined`: something else is still to come there. */
@@ -524,9 +409,9 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
         return undefined
       }
       if (dueGap !== undefined && dueGap !== 'uncertain') continue
-      subscription.skipGap(place, this.#place)
-      this.#mayBeOver = true
-      if (place > this.#place) subscription.at = undefined
+      subscription.skipGap(place, this.place)
+      this.#list.mayBeOver = true
+      if (place > this.place) subscription.at = undefined
       if (afterGap === 'now') subscription.start = this.head
     }
     const subscriptions = items.map(({ subscription }) => subscription)
@@ -536,7 +421,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   /** Of a gap that goes beyond a place, something may have been before it, and is told before what was sent there. */
   #meetPartly(items: readonly Item[], upTo: Place): Batch | 'held' | undefined {
     const gaps = items.filter(({ entry, subscription }) => entry === undefined && subscription.start < upTo)
-    return gaps.length === 0 ? undefined : this.#meetGaps(gaps, Math.max(upTo, this.#place))
+    return gaps.length === 0 ? undefined : this.#meetGaps(gaps, Math.max(upTo, this.place))
   }
 
   #ask(subscriptions: readonly LiveSubscription[], told: Place | undefined, isOfAll: boolean): PendingGaps {
@@ -550,65 +435,15 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   #takeGaps(gaps: PendingGaps): Batch | 'held' {
     if (this.connection.state === 'closing') gaps.giveUp()
     const { texts, place } = gaps
-    if (texts === undefined) return this.#waitInRound()
+    if (texts === undefined) return this.#part.wait()
     this.#gaps = undefined
-    this.#goOnInRound()
-    gaps.skip(this.#place)
+    this.#part.goOn()
+    gaps.skip(this.place)
     if (place === undefined) return new Batch(texts.join(''), texts.length)
-    this.#place = Math.max(this.#place, place)
-    const id = this.#idOfPlace()
-    this.#noteTold(this.#place)
+    this.#position.moveTo(place)
+    const { id } = this.#position
+    this.#position.note(this.place)
     const end = texts.length - 1
     return new Batch(texts.map((text, i) => (i === end ? withId(id, text) : text)).join(''), texts.length)
-  }
-
-  /** Tells the client where it stands. */
-  #tell(event: string | false = this.connection.cursorEvent): Batch {
-    const id = this.#idOfPlace()
-    this.#noteTold(this.#place)
-    return idBatch(id, event)
-  }
-
-  #noteTold(place: Place): void {
-    this.#hasBegun = true
-    this.#told = place
-    this.#passedBytes = 0
-    if (this.#untold !== undefined && place >= this.#untold) this.#untold = undefined
-    this.#endOldest()
-  }
-
-  /** Something was given: what is dropped from now on is missed. */
-  #endOldest(): void {
-    if (!this.#hasOldest) return
-    this.#hasOldest = false
-    for (const subscription of this.#list) subscription.isOldest = false
-  }
-
-  #idOfPlace(): string {
-    return this.#idOf(this.shared.history.cursorAt(this.#place))
-  }
-
-  /** What says where the client stands in all its channels. @param cursor the connection's place. */
-  #idOf(cursor: string): string {
-    const resumption = this.#resumption
-    const exceptions = this.#exceptions()
-    if (resumption === undefined && exceptions === undefined) return cursor
-    const names = (): string[] => this.subscriptions.map(({ channel }) => channel.name)
-    const unused = resumption?.unusedExceptions(names) ?? []
-    return formatId(cursor, new Map([...unused, ...(exceptions ?? [])]), resumption?.uncertaintyWith(names))
-  }
-
-  /** Where those stand that have not caught up with the connection's place. */
-  #exceptions(): Map<string, Place> | undefined {
-    const behind = this.#list.behind(this.#place)
-    if (behind.length === 0) return undefined
-    if (behind.length > MAX_EXCEPTIONS)
-      return new Map([[ALL, behind.reduce((lowest, { standsAt }) => Math.min(lowest, standsAt), Infinity)]])
-    const exceptions = new Map<string, Place>()
-    for (const { standsAt, channel } of behind) {
-      const hash = hashOf(channel.name)
-      exceptions.set(hash, Math.min(standsAt, exceptions.get(hash) ?? standsAt))
-    }
-    return exceptions
   }
 }

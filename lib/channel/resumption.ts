@@ -5,11 +5,6 @@ import type { GapReason } from './channel.ts'
 import { hashOf, parseId, type Standpoint, sumOf, type Uncertainty } from './last-event-id.ts'
 import type { LiveSubscription } from './live-subscription.ts'
 
-/** How long what is missed waits for a handler to subscribe to everything. */
-export const HOLD_MS = 250
-/** How long after that the id still counts that a client brought. */
-export const UNSETTLED_MS = 10_000
-
 /** What a client brought, for as long as that counts. */
 export class Resumption {
   /** `undefined`: an id that nobody knows. */

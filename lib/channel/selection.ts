@@ -1,52 +1,116 @@
+import { Heap } from '../base/heap.ts'
 import { FST_ERR_EVENTSTREAM_INVALID_OPTION } from '../base/errors.ts'
 import { isThenable } from '../base/thenable.ts'
 import type { Connection } from '../connection/connection.ts'
+import type { Place } from '../history/place.ts'
 import { END_TEXT, type Entry } from '../history/window.ts'
+import { Batch, ID_LINE_BYTES, PIECE_BYTES, withId } from '../wire/batch.ts'
 import type { Item, LiveSubscription } from './live-subscription.ts'
 import { NewestOfKeys } from './newest-of-keys.ts'
+import type { Position } from './position.ts'
 import type { Shared } from './shared.ts'
 import type { SubscriptionList } from './subscription-list.ts'
 
 /** How long filters are asked at a stretch, but for the last message. */
 const FILTER_MS = 1
 
-/** Which of the messages that a connection's subscriptions cover it is given. */
+/** Which of the messages that a connection's subscriptions cover it is given, merged in the order of places. */
 export class Selection {
   readonly #connection: Connection
   readonly #shared: Shared
   readonly #list: SubscriptionList
+  readonly #position: Position
+  /** Whether the connection cannot keep up. */
+  #isBehind = false
+  /** Tells when filters have been asked for long enough, so that others have their turn. */
+  #isOver: () => boolean = isNever
   /** Whether a filter has answered what none may, so that the stream ends. */
   #hasFailed = false
 
-  constructor(connection: Connection, shared: Shared, list: SubscriptionList) {
+  constructor(connection: Connection, shared: Shared, list: SubscriptionList, position: Position) {
     this.#connection = connection
     this.#shared = shared
     this.#list = list
+    this.#position = position
   }
 
   get hasFailed(): boolean {
     return this.#hasFailed
   }
 
-  /** Tells when filters have been asked for long enough, so that others have their turn. */
-  clock(): () => boolean {
-    if (!this.#list.hasFilter()) return isNever
+  /** To be called before what is taken in one turn. @param isBehind whether the connection cannot keep up. */
+  begin(isBehind: boolean): void {
+    this.#isBehind = isBehind
+    if (!this.#list.hasFilter()) {
+      this.#isOver = isNever
+      return
+    }
     const end = performance.now() + FILTER_MS
-    return () => performance.now() >= end
+    this.#isOver = () => performance.now() >= end
   }
 
   /**
-   * Whether one of the subscriptions gives a message that all of them have next.
+   * Takes messages until there is a gap, or enough.
    *
-   * @param isBehind whether the connection cannot keep up.
-   * @param isOver `clock()`. `'later'`: it was over before this could be told.
+   * @returns `undefined` if none of those that could be given was chosen.
    */
-  gives(here: readonly Item[], entry: Entry, isBehind: boolean, isOver: () => boolean): boolean | 'later' {
+  take(items: readonly Item[], upTo: Place): Batch | 'later' | undefined {
+    let text = ''
+    let bytes = 0
+    let count = 0
+    let isLater = false
+    const queue = new Heap<Item>()
+    for (const item of items) queue.add(item, item.place)
+    for (let place = queue.firstRank; place <= upTo && !isLater; place = queue.firstRank) {
+      const here: Item[] = []
+      for (; queue.firstRank === place; queue.removeFirst()) here.push(queue.first as Item)
+      const entry = here[0]?.entry
+      if (entry === undefined || here.some((item) => item.entry === undefined)) break
+      const isGiven = this.#gives(here, entry)
+      if (this.#hasFailed) return undefined
+      isLater = isGiven === 'later'
+      if (isLater) break
+      const id = this.#passTo(here, entry)
+      const byteLength = entry.byteLength + id.length + ID_LINE_BYTES
+      if (isGiven === true) {
+        this.#list.endOldest()
+        text += withId(id, entry.text)
+        bytes += byteLength
+        count++
+      } else {
+        this.#position.pass(byteLength)
+      }
+      if (bytes >= PIECE_BYTES || this.#position.hasPassedMuch) break
+      this.#list.refresh(queue, here, this.#position.place)
+      isLater = this.#isOver()
+    }
+    if (count > 0) {
+      this.#position.note(this.#position.place)
+      this.#shared.counters.delivered += count
+      return new Batch(text, count)
+    }
+    if (this.#position.hasPassedMuch) return this.#position.tell(this.#connection.cursorEvent)
+    return isLater ? 'later' : undefined
+  }
+
+  /** Moves past a message. @returns the id of who has come there. */
+  #passTo(here: readonly Item[], { place, cursor, isEnd }: Entry): string {
+    this.#list.mayBeOver ||= isEnd
+    if (here[0]?.subscription.at === undefined) {
+      this.#position.moveTo(place)
+      return this.#position.idOf(cursor)
+    }
+    for (const { subscription } of here) subscription.at = place
+    return this.#position.id
+  }
+
+  /** Whether one of the subscriptions gives a message that all of them have next. `'later'`: there was no time to find out. */
+  #gives(here: readonly Item[], entry: Entry): boolean | 'later' {
     if (here[0]?.subscription.at !== undefined && this.#wasGiven(entry)) return false
     if (entry.text === END_TEXT) return true
     for (const { subscription } of here) {
       if (!this.#chooses(subscription, entry)) continue
-      const isReplaced = this.#isReplaced(subscription, entry, isBehind, isOver)
+      const isReplaced = this.#isReplaced(subscription, entry)
       if (isReplaced !== true) return isReplaced === 'later' ? 'later' : true
     }
     return false
@@ -64,20 +128,15 @@ export class Selection {
   }
 
   /** Whether a newer message of its key will be given instead, to a subscription that is behind. */
-  #isReplaced(
-    subscription: LiveSubscription,
-    entry: Entry,
-    isBehind: boolean,
-    isOver: () => boolean
-  ): boolean | 'later' {
+  #isReplaced(subscription: LiveSubscription, entry: Entry): boolean | 'later' {
     const { channel, filter, active, end } = subscription
-    if (channel.options.slow !== 'latest' || !(isBehind || subscription.isBehind)) return false
+    if (channel.options.slow !== 'latest' || !(this.#isBehind || subscription.isBehind)) return false
     // What is only passing may be gone before its reader comes to it.
     if (!entry.isKept || entry.isEnd) return false
     if (filter === undefined && active) return channel.window.newestOf(entry.key) !== entry
     subscription.newest ??= new NewestOfKeys(channel.window, Math.min(end, this.#shared.history.head))
     const chooses = (other: Entry): boolean => this.#chooses(subscription, other)
-    return subscription.newest.look(entry.place, chooses, isOver)
+    return subscription.newest.look(entry.place, chooses, this.#isOver)
       ? subscription.newest.replaces(entry)
       : 'later'
   }

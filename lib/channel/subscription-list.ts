@@ -10,6 +10,10 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
   #listed: LiveSubscription | undefined
   #active = 0
   #ended = 0
+  /** Whether some may have ended with their channels. */
+  mayBeOver = false
+  /** Whether some begin with the oldest message that is kept when something is first given. */
+  #hasOldest = false
 
   get isEmpty(): boolean {
     return this.#oldest === undefined
@@ -52,12 +56,30 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
     else this.#newest.newer = subscription
     this.#newest = subscription
     this.#active++
+    this.noteOldest(subscription)
   }
 
   end(subscription: LiveSubscription, place: Place): void {
     subscription.end = place
     this.#active--
     this.#ended++
+  }
+
+  /** The channel may have ended. */
+  noteEnd({ window }: LiveSubscription['channel']): void {
+    this.mayBeOver ||= window.isEnded
+  }
+
+  /** It is known where it begins. */
+  noteOldest({ isOldest }: LiveSubscription): void {
+    this.#hasOldest ||= isOldest
+  }
+
+  /** Something was given: what is dropped from now on is missed. */
+  endOldest(): void {
+    if (!this.#hasOldest) return
+    this.#hasOldest = false
+    for (const subscription of this) subscription.isOldest = false
   }
 
   /** It has ended, and has nothing to give. */

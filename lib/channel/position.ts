@@ -1,0 +1,111 @@
+import type { History } from '../history/history.ts'
+import type { Place } from '../history/place.ts'
+import { type Batch, idBatch, PIECE_BYTES } from '../wire/batch.ts'
+import { ALL, formatId, hashOf, MAX_EXCEPTIONS } from './last-event-id.ts'
+import type { Resumption } from './resumption.ts'
+import type { SubscriptionList } from './subscription-list.ts'
+
+/** Where a connection stands in the history, and where its client was told that it does. */
+export class Position {
+  /** What is at or before this place was given. */
+  place: Place = 0
+  /** Whether something was given. */
+  hasBegun = false
+  /** As long as it counts what the client brought. */
+  resumption: Resumption | undefined
+  readonly #list: SubscriptionList
+  readonly #history: History
+  /** What the client is to be told a place for that is not older. */
+  #untold: Place | undefined
+  /** The newest that the client was told. */
+  #told: Place = 0
+  /** Bytes of messages that filters have passed over since the client was told a place. */
+  #passedBytes = 0
+
+  constructor(list: SubscriptionList, history: History) {
+    this.#list = list
+    this.#history = history
+  }
+
+  /** The client is to be told a place that is not older. */
+  wish(place: Place): void {
+    this.#untold = place
+  }
+
+  /** Nobody will know any more what the client was told. @returns whether it is to be told a newer place. */
+  wishIfStale(): boolean {
+    if (!this.#history.isStale(this.#told)) return false
+    this.#untold ??= this.#told
+    return true
+  }
+
+  /** What the client is to be told a place for, if that can be told. */
+  get wished(): Place | undefined {
+    return this.#history.isOpen ? this.#untold : undefined
+  }
+
+  moveTo(place: Place): void {
+    this.place = Math.max(this.place, place)
+  }
+
+  /** A filter has passed over so many bytes. */
+  pass(byteLength: number): void {
+    this.#passedBytes += byteLength
+  }
+
+  get hasPassed(): boolean {
+    return this.#passedBytes > 0
+  }
+
+  /** Whether filters have passed over so much that the client is told where it stands. */
+  get hasPassedMuch(): boolean {
+    return this.#passedBytes >= PIECE_BYTES
+  }
+
+  /** The client is told a place. */
+  note(place: Place): void {
+    this.hasBegun = true
+    this.#told = place
+    this.#passedBytes = 0
+    if (this.#untold !== undefined && place >= this.#untold) this.#untold = undefined
+    this.#list.endOldest()
+  }
+
+  /** Tells the client where it stands. */
+  tell(event: string | false): Batch {
+    const { id } = this
+    this.note(this.place)
+    return idBatch(id, event)
+  }
+
+  get id(): string {
+    return this.idOf(this.#history.cursorAt(this.place))
+  }
+
+  /** What says where the client stands in all its channels. @param cursor the connection's place. */
+  idOf(cursor: string): string {
+    const exceptions = this.#exceptions()
+    if (this.resumption === undefined && exceptions === undefined) return cursor
+    const names = (): string[] => this.#list.active.map(({ channel }) => channel.name)
+    const unused = this.resumption?.unusedExceptions(names) ?? []
+    return formatId(
+      cursor,
+      new Map([...unused, ...(exceptions ?? [])]),
+      this.resumption?.uncertaintyWith(names)
+    )
+  }
+
+  /** Where those stand that have not caught up with the connection's place. */
+  #exceptions(): Map<string, Place> | undefined {
+    const behind = this.#list.behind(this.place)
+    if (behind.length === 0) return undefined
+    if (behind.length > MAX_EXCEPTIONS)
+      return new Map([[ALL, behind.reduce((lowest, { standsAt }) => Math.min(lowest, standsAt), Infinity)]])
+    const exceptions = new Map<string, Place>()
+    for (const { standsAt, channel } of behind) {
+      const hash = hashOf(channel.name)
+      exceptions.set(hash, Math.min(standsAt, exceptions.get(hash) ?? standsAt))
+    }
+    return exceptions
+  }
+}
