@@ -15,9 +15,10 @@ import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import eventStream, { redisStore } from '../lib/index.ts' // 'fastify-eventstream' in your project
 import { redisUrl } from './redis.ts'
 
-const { PORT = '3000', NODES = '1', REDIS_URL = '', WORD_MS = '60', LEASE_MS = '3000' } = process.env
+const { PORT = '3000', NODES = '1', WORD_MS = '60', LEASE_MS = '3000' } = process.env
 
 export default async function answers(app: FastifyInstance): Promise<void> {
+  const { REDIS_URL = '' } = process.env
   await app.register(cookie)
   await app.register(eventStream, {
     ...(REDIS_URL !== '' && { history: { store: redisStore({ url: REDIS_URL }) } }),

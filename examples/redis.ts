@@ -1,17 +1,32 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
+
+const PATIENCE_MS = 3_000
 
 let url: Promise<string> | undefined
 
 /**
  * `REDIS_URL`, or else that of a `redis-server` of our own, which ends with this process: one for all who ask.
  *
- * @throws Error if there is neither.
+ * @throws Error if there is neither, or nothing answers there.
  */
 export function redisUrl(): Promise<string> {
   const { REDIS_URL = '' } = process.env
-  url ??= REDIS_URL === '' ? startRedis() : Promise.resolve(REDIS_URL)
+  url ??= REDIS_URL === '' ? startRedis() : answering(REDIS_URL)
+  return url
+}
+
+async function answering(url: string): Promise<string> {
+  try {
+    const { hostname, port } = new URL(url)
+    const socket = connect(Number(port) || 6379, hostname)
+    await once(socket, 'connect', { signal: AbortSignal.timeout(PATIENCE_MS) }).finally(() =>
+      socket.destroy()
+    )
+  } catch (cause) {
+    throw new Error('Needs a Redis, but there is none at REDIS_URL', { cause })
+  }
   return url
 }
 

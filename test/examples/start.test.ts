@@ -2,6 +2,7 @@ import axe from 'axe-core'
 import type { Frame, Page } from 'playwright-core'
 import t from 'tap'
 import { Child } from '../helpers/child.ts'
+import { freePort } from '../helpers/free-port.ts'
 import { complaintsOf, openPage, widthsThatScroll } from '../helpers/page.ts'
 import { launchChromium } from '../helpers/programs/chromium.ts'
 import { RedisServer } from '../helpers/programs/redis-server.ts'
@@ -64,6 +65,14 @@ t.test('npm start', async (start) => {
     const second = new Child(t, START, { ...env, PORT: port })
     await second.until(new RegExp(`Port ${port} of localhost is taken`))
     t.same(await second.exited, { code: 1, signal: null })
+  })
+
+  await start.test('says what many nodes need where nothing answers at REDIS_URL', async (t) => {
+    const env = { LOG_FILE: `${t.testdir()}/builds.log`, REDIS_URL: `redis://localhost:${await freePort()}` }
+    const { url } = await Child.listening(t, START, env)
+    const page = await openPage(browser)
+    await page.goto(url)
+    await page.getByText('Needs a Redis, but there is none at REDIS_URL.').waitFor()
   })
 
   await start.test('says what many nodes need where there is no Redis, and shows the others', async (t) => {
