@@ -158,13 +158,13 @@ export class StoreLink {
       if (followed === undefined) return
       try {
         const toldAfter = await followed
-        const since = window.wanted
+        const { wanted: since, erasures } = window
         const past = await this.#store.read(window.channel, since)
         // Only what has come can be given, and what is dropped be told as a gap that is no later than that.
         await this.#arrival(Math.max(past.dropped, past.messages.at(-1)?.place ?? 0))
         this.#hasFailed = false
-        // What was read before it was given up and followed again lacks what came between.
-        if (this.#followed.get(window) !== followed) continue
+        // What was read before it was given up and followed again lacks what came between, and may be gone by now.
+        if (this.#followed.get(window) !== followed || window.erasures !== erasures) continue
         this.#host.load(window, past, since, toldAfter)
         return
       } catch (err) {

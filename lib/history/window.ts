@@ -86,6 +86,7 @@ export class Window implements Expiring {
   #passing = 0
   bucket: number | undefined
   #changes = 0
+  #erasures = 0
   #follower: Follower | undefined
   /** The newest entry of each key, once somebody has asked. */
   #latest: Map<string, Entry> | undefined
@@ -128,6 +129,11 @@ export class Window implements Expiring {
   /** Another number whenever an entry came or went, or all that was there was said to be gone. */
   get changes(): number {
     return this.#changes
+  }
+
+  /** Another number whenever all that was there was said to be gone. */
+  get erasures(): number {
+    return this.#erasures
   }
 
   get oldest(): Entry | undefined {
@@ -206,21 +212,13 @@ export class Window implements Expiring {
   /** What came at or before a place is forgotten. Who has it is told nothing. */
   forget(place: Place): void {
     this.dropUntil(place)
-    this.#changes++
-    this.#dropped = Math.max(this.#dropped, place)
-    this.#hasEnded = false
-    this.#endDropped = 0
-    this.#follower?.windowOnAppend()
+    this.#erase(place)
   }
 
   /** Nothing that came at or before a place is there any more. */
   lose(place: Place): void {
     this.clear()
-    this.#changes++
-    this.#dropped = Math.max(this.#dropped, place)
-    this.#hasEnded = false
-    this.#endDropped = 0
-    this.#follower?.windowOnAppend()
+    this.#erase(place)
   }
 
   /** What was given after a place may be lost. */
@@ -357,6 +355,15 @@ export class Window implements Expiring {
 
   get #isHeld(): boolean {
     return this.#follower !== undefined && this.#placeAt(this.#start) > this.#host.offered
+  }
+
+  #erase(place: Place): void {
+    this.#changes++
+    this.#erasures++
+    this.#dropped = Math.max(this.#dropped, place)
+    this.#hasEnded = false
+    this.#endDropped = 0
+    this.#follower?.windowOnAppend()
   }
 
   #age(): void {

@@ -359,6 +359,35 @@ t.test('Run › over several servers', async (t) => {
     await staying.return?.()
   })
 
+  t.test('that begins while the one before is being loaded has not ended', async (t) => {
+    const store = redisStore({ url: redis.url })
+    const [one, other] = [await node(t, redis.url), await node(t, redis.url, { history: { store } })]
+    const failed = await one.sse.runs.start('a', () => Promise.reject(new Error('it fails')))
+    await failed.run.ended
+    const before = (await other.sse.runs.get('a')) as Run
+    const [read, isRead, answer] = [store.read, deferred(), deferred()]
+    store.read = async (...args) => {
+      const past = await read.apply(store, args)
+      isRead.resolve()
+      await answer.promise
+      return past
+    }
+    const staying = before.read()
+    const first = staying.next()
+    await isRead.promise
+    store.read = read
+
+    const go = deferred()
+    await one.sse.runs.start('a', () => go.promise.then(() => ['whole']), { restart: true })
+    const reading = allOf((await other.sse.runs.get('a')) as Run)
+    answer.resolve()
+    await nextTurn()
+    go.resolve()
+    t.same(await reading, ['whole', '{"state":"done"}'])
+    t.match(await first, { value: { type: 'gap' } })
+    await staying.return?.()
+  })
+
   t.test('that begins while it is found that there is none has not ended', async (t) => {
     const store = redisStore({ url: redis.url })
     const forgetting = await node(t, redis.url, { runs: { keepEndedMs: 1 } })
