@@ -253,9 +253,12 @@ export class LiveRuns implements Runs, LiveRunHost {
     let place = await leases.take(channel.name, lease, undefined)
     if (place === undefined) {
       const found = await this.#find(channel)
-      if (mayBegin(found, options)) place = await leases.take(channel.name, lease, found?.endPlace)
+      if (!mayBegin(found, options)) return undefined
+      place = await leases.take(channel.name, lease, found?.endPlace)
     }
     if (place !== undefined) await this.#history.arrive(channel.window, place)
+    // Somebody else was quicker: the run that there is now is another one than was found.
+    else await this.#find(channel)
     return place
   }
 

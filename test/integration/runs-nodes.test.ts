@@ -288,6 +288,23 @@ t.test('Run › over several servers', async (t) => {
     t.not(await one.sse.runs.get('a'), undefined)
   })
 
+  t.test('is given whole to who was too late to start it again', async (t) => {
+    const store = redisStore({ url: redis.url })
+    const [one, other] = [await node(t, redis.url), await node(t, redis.url, { history: { store } })]
+    const failed = await one.sse.runs.start('a', () => Promise.reject(new Error('it fails')))
+    await failed.run.ended
+    const leases = store.leases as StoreLeases
+    const take = leases.take
+    leases.take = async (...args) => {
+      const [, , end] = args
+      if (end !== undefined) await one.sse.runs.start('a', () => ['again'], { restart: true })
+      return await take.apply(leases, args)
+    }
+    const { run, created } = await other.sse.runs.start('a', waiting, { restart: true })
+    t.equal(created, false)
+    t.same(await allOf(run), ['again', '{"state":"done"}'])
+  })
+
   t.test('that others were told has ended is known to have, by its server too', async (t) => {
     const store = redisStore({ url: redis.url })
     const [one, other] = [await node(t, redis.url, { history: { store } }), await node(t, redis.url)]
