@@ -21,6 +21,8 @@ export interface LiveRunHost {
   readonly maxMessageBytes: number
   /** How the run of a channel has ended, if it has. */
   endOf(channel: LiveChannel): Promise<EndedRun | undefined>
+  /** It goes on no more, which nobody has been told. */
+  runOnEnding(run: LiveRun): void
   runOnEnd(run: LiveRun, end: EndedRun, error: unknown): void
 }
 
@@ -138,6 +140,7 @@ export class LiveRun implements Sink {
     if (this.#end !== undefined) return
     const end: EndedRun = { state, begin: this.begin, reason }
     this.#end = end
+    this.#host.runOnEnding(this)
     if (state !== 'done') this.#abort(end)
     const waiting = await this.#writer.close()
     const told = await this.#tell(end, state === 'lost' || this.#hasHole ? [] : waiting, error)

@@ -177,9 +177,12 @@ export class LiveRuns implements Runs, LiveRunHost {
     if (found === undefined && window.changes === changes) window.conclude()
   }
 
+  runOnEnding({ options }: LiveRun): void {
+    this.#count(options.key, -1)
+  }
+
   runOnEnd(run: LiveRun, { state, reason }: EndedRun, error: unknown): void {
     if (this.#own.get(run.name) === run) this.#own.delete(run.name)
-    this.#count(run.options.key, -1)
     const { name, startedMs } = run
     this.#tell(name, state, reason, error)
     const eventStream = { run: name, state, reason, durationMs: monotonicMs() - startedMs }

@@ -243,6 +243,13 @@ async function suite(t: Test, options: () => EventStreamOptions): Promise<void> 
     t.same(await allOf(second.run), ['whole', `end: ${DONE}`])
   })
 
+  t.test('counts for no limit as soon as somebody was told its end', async (t) => {
+    const { app } = await serve(t, { ...options(), runs: { max: 1, maxPerKey: 1 } })
+    const { run } = await app.sse.runs.start('a', () => ['1'], { key: 'ann' })
+    t.same(await allOf(run), ['1', `end: ${DONE}`])
+    t.equal((await app.sse.runs.start('b', () => ['2'], { key: 'ann' })).created, true)
+  })
+
   t.test('that is started again has nothing of the one before, whoever reads that still', async (t) => {
     const { app } = await serve(t, options())
     const first = await app.sse.runs.start('a', async function* () {
