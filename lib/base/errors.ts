@@ -190,11 +190,14 @@ export function withCause<T extends Error>(error: T, cause: unknown): T {
   return Object.defineProperty(error, 'cause', { configurable: true, writable: true, value: cause })
 }
 
-/** What a value is, without what it holds. */
+/** What a refused value is, without what it holds. Nobody waits for a promise then, and what it rejects with must not end the process. */
 export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (Array.isArray(value)) return 'an array'
-  if (types.isPromise(value)) return 'a promise'
+  if (types.isPromise(value)) {
+    value.catch(() => {})
+    return 'a promise'
+  }
   return `${typeof value === 'object' ? 'an' : 'a'} ${typeof value}`
 }
 

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { describe, FST_ERR_EVENTSTREAM_INVALID_SOURCE, kindOf, withCause } from '../base/errors.ts'
+import { errorOf, FST_ERR_EVENTSTREAM_INVALID_SOURCE } from '../base/errors.ts'
 
 /** One way to pull from every kind of source, and to give it up while a pull is pending. */
 export interface SourceReader {
@@ -14,8 +14,7 @@ export function openSource(source: unknown): SourceReader {
   if (isAsyncIterable(source)) return iteratorSource(source[Symbol.asyncIterator]())
   if (isIterable(source)) return iteratorSource(source[Symbol.iterator]())
   const kinds = 'an iterable, an async iterable, a Readable, a ReadableStream or a Response'
-  const text = `Expected the source to be ${kinds}, got ${kindOf(source)}`
-  throw withCause(new FST_ERR_EVENTSTREAM_INVALID_SOURCE(text), describe(source))
+  throw errorOf(FST_ERR_EVENTSTREAM_INVALID_SOURCE, ['the source', kinds, source])
 }
 
 function isAsyncIterable(source: unknown): source is AsyncIterable<unknown> {
