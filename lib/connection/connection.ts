@@ -77,6 +77,7 @@ export class Connection extends Started implements SSEConnection, TransportListe
   #waits = 1
   #hasHandled = false
   #isUnseen = false
+  #isAbandoned = false
   readonly #deadlines: Deadlines
 
   /**
@@ -299,8 +300,14 @@ export class Connection extends Started implements SSEConnection, TransportListe
     this.output.begin()
   }
 
+  /** Whether its head has not gone out, nor is another answer given instead. */
+  get isUnanswered(): boolean {
+    return this.#state !== 'closed' && !this.output.isOpen && !this.#isAbandoned
+  }
+
   /** Another answer is given instead of the stream: the connection closes with it, for this reason. */
   abandon(reason: CloseReason, error?: unknown): void {
+    this.#isAbandoned = true
     this.#reason ??= reason
     this.#error ??= error
   }

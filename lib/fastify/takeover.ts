@@ -224,7 +224,7 @@ function responseOnClose(this: RawResponse): void {
   const connection = connectionOn(this)
   if (connection === undefined) return
   unwatchLeaving(this)
-  if (connection.state === 'opening' && connection.reason === undefined && this.writableEnded) {
+  if (connection.isUnanswered && this.writableEnded) {
     const err = new FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED()
     connection.request.log.error({ err }, err.message)
     connection.abandon('error', err)

@@ -1,7 +1,7 @@
 import { connect as http2Connect } from 'node:http2'
 import { PassThrough, Readable } from 'node:stream'
 import { setInterval } from 'node:timers/promises'
-import Fastify, { type FastifyRequest, LogController } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import t, { type Test } from 'tap'
 import eventStream, { type SSEConnection } from '../../lib/index.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
@@ -570,6 +570,36 @@ t.test('an onSend hook that replaces the stream is answered as it wants, and sai
   t.equal(await ended.promise, 'FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED')
   t.equal(log.lines.filter(({ err }) => err?.code === 'FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED').length, 1)
 })
+
+t.test(
+  'the log tells of a stream that was closed at once, and in whose place something else is sent',
+  async (t) => {
+    const send: Record<string, (app: FastifyInstance) => void> = {
+      'by onSend': (app) => {
+        app.get('/', { onSend: async () => 'other' }, async (_request, reply) => startAndClose(reply))
+      },
+      'by who has sent it before a preSerialization hook': (app) => {
+        app.get('/', { preSerialization: async (_request, reply) => startAndClose(reply) }, async () => ({}))
+      }
+    }
+    const startAndClose = (reply: FastifyReply): void => {
+      const sse = reply.sseStart()
+      sse.send('lost')
+      sse.close()
+    }
+    for (const [how, route] of Object.entries(send)) {
+      t.test(how, async (t) => {
+        const log = logger()
+        const app = await build(t, {}, { logger: log.options })
+        route(app)
+        await app.inject('/')
+        await until(() => app.sse.connections.size === 0)
+        const codes = log.lines.flatMap(({ err }) => err?.code ?? [])
+        t.same(codes, ['FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED'])
+      })
+    }
+  }
+)
 
 t.test(
   'an onSend hook that reads the stream instead of piping it gets an error to answer with',
