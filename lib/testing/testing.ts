@@ -224,8 +224,11 @@ export function readEvents(source: EventSourceLike, options: ReadOptions = {}): 
   return new EventReader(source.body, options)
 }
 
+/** Finite streams may have 201 and 202, too. */
+const STATUSES: readonly number[] = [200, 201, 202]
+
 function isEventStream(statusCode: number, contentType: string): boolean {
-  return statusCode === 200 && contentType.startsWith('text/event-stream')
+  return STATUSES.includes(statusCode) && contentType.startsWith('text/event-stream')
 }
 
 async function refusal(statusCode: number, contentType: string, body: Readable): Promise<Error> {

@@ -53,6 +53,23 @@ t.test('injectStream', async (t) => {
     })
   })
 
+  timed(t, 'takes each status that a finite stream may have', async (t) => {
+    const app = await build(t)
+    app.post<{ Params: { status: string } }>('/:status', async ({ params }, reply) => {
+      const sse = reply.code(Number(params.status)).sseStart()
+      await sse.send('made')
+      sse.close()
+    })
+    const { url } = await listen(app)
+    for (const status of [200, 201, 202]) {
+      const stream = await injectStream(app, { method: 'POST', url: `/${status}` })
+      t.equal(stream.statusCode, status)
+      t.same(await stream.rest(), [{ id: '', event: 'message', data: 'made' }])
+      const response = await fetch(`${url}/${status}`, { method: 'POST' })
+      t.same(await readEvents(response).rest(), [{ id: '', event: 'message', data: 'made' }])
+    }
+  })
+
   timed(t, 'abort() leaves as a client does', async (t) => {
     const app = await build(t)
     const left = deferred<CloseReason>()
