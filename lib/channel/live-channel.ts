@@ -306,6 +306,8 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
       this.#window = this.window
       this.#window.limits = this.#options
       this.#window.follow(this)
+      // What nobody followed yet is held until it has been offered, too.
+      if (this.#window.length > 0) this.#host.shared.rounds.add(this)
     }
     return this.#window
   }

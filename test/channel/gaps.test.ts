@@ -70,6 +70,20 @@ t.test('Subscription › a gap', async (t) => {
     t.same(other.told, [])
   })
 
+  t.test('what came before anybody followed is too old in time, also when nothing comes', async (t) => {
+    const clock = FakeClock.install(t)
+    const bench = new ChannelBench({ channels: { '*': { maxAgeMs: 1_000 } } })
+    await bench.publishEach('news1', 'read2')
+    bench.subscribed(['news'])
+    const reading = bench.channel('read').read({ from: 'now' })
+    const next = reading.next()
+    bench.endTurn()
+    clock.advance(2_000)
+    for (const name of ['news', 'read']) t.equal(bench.history.lengthOf(name), 0, name)
+    await reading.return?.()
+    await next
+  })
+
   t.test('is an item of the order, beside the messages of other channels', async (t) => {
     const bench = new ChannelBench({ channels: { b: { maxMessages: 1 } } })
     const brought = bench.cursor()
@@ -277,8 +291,8 @@ t.test('Subscription › a gap', async (t) => {
     const unknown = comeBack('hello').connection
     bench.endTurn()
     t.same(events, [
-      { connection, channel: 'news', reason: 'expired' },
-      { connection: unknown, reason: 'unknown' }
+      { connection: unknown, reason: 'unknown' },
+      { connection, channel: 'news', reason: 'expired' }
     ])
   })
 })
