@@ -18,6 +18,12 @@ export type DeliveryOptions = StreamOptions & {
     | Readonly<Record<string, ((text: string) => unknown) | undefined>>
 }
 
+/** An event, and the one that came after it. */
+interface Link {
+  readonly event?: StreamEvent
+  next?: Link
+}
+
 // biome-ignore lint/suspicious/noExplicitAny: which one it takes is known by its name.
 type Listener = (event: any) => void
 
@@ -31,8 +37,10 @@ export class EventDelivery<Events> implements EventStream<Events>, ReaderHost {
   readonly #options: DeliveryOptions
   readonly #ending = new AbortController()
   readonly #listeners = new Map<string, Set<Listener>>()
-  /** What loops have not asked for yet. */
-  readonly #queues = new Set<StreamEvent[]>()
+  /** The event that came last. */
+  #newest: Link = {}
+  /** What loops were given last. */
+  readonly #loops = new Set<{ last: Link }>()
   /** Called when there is something for loops. */
   #wakers: (() => void)[] = []
   /** Called when more may be taken. */
@@ -75,18 +83,20 @@ export class EventDelivery<Events> implements EventStream<Events>, ReaderHost {
   }
 
   async *#loop(): AsyncGenerator<AnyEvent<Events>, void, undefined> {
-    const queue: StreamEvent[] = []
-    this.#queues.add(queue)
+    const loop = { last: this.#newest }
+    this.#loops.add(loop)
     try {
       while (this.#reason !== 'client') {
-        const event = queue.shift()
-        // Whether it is one of `Events` is the server's promise.
-        if (event !== undefined) yield event as AnyEvent<Events>
-        else if (this.#reason === undefined) await this.#news()
+        const { next } = loop.last
+        if (next !== undefined) {
+          loop.last = next
+          // Whether it is one of `Events` is the server's promise.
+          yield next.event as AnyEvent<Events>
+        } else if (this.#reason === undefined) await this.#news()
         else break
       }
     } finally {
-      this.#queues.delete(queue)
+      this.#loops.delete(loop)
       this.close()
     }
     if (this.error !== undefined) throw this.error
@@ -108,8 +118,8 @@ export class EventDelivery<Events> implements EventStream<Events>, ReaderHost {
 
   /** Whether somebody listens, and no loop is behind; or nobody waits for anything. */
   get #isReady(): boolean {
-    const isHeard = this.#listeners.size + this.#queues.size > 0
-    return this.signal.aborted || (isHeard && [...this.#queues].every(({ length }) => length === 0))
+    const isHeard = this.#listeners.size + this.#loops.size > 0
+    return this.signal.aborted || (isHeard && [...this.#loops].every(({ last }) => last === this.#newest))
   }
 
   give({ event, data, id }: RawEvent): void {
@@ -128,7 +138,9 @@ export class EventDelivery<Events> implements EventStream<Events>, ReaderHost {
       this.end('error', cause)
       return
     }
-    for (const queue of this.#queues) queue.push(given)
+    const link = { event: given }
+    this.#newest.next = link
+    this.#newest = link
     this.#wakeLoops()
     for (const listener of this.#listeners.get(event) ?? []) call(listener, given)
   }
