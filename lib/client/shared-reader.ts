@@ -29,6 +29,8 @@ interface Standing {
   readonly isCut: boolean
   /** Who was the first to read what leaders have gone on with since. */
   readonly origin: string
+  /** After which id that was; '' if none has come. */
+  readonly since: string
   readonly lastEventId: string
   readonly state: StreamState
 }
@@ -58,6 +60,8 @@ export class SharedReader {
   readonly #kept = new Map<string | undefined, Item>()
   #isCut = false
   #origin = ''
+  /** After which id it has all that `#origin` read, or what it brought. */
+  #since: string
   #lastKey: string
   #lastEventId: string
   #leader = ''
@@ -82,6 +86,7 @@ export class SharedReader {
     this.#locks = locks
     this.#lastEventId = options.lastEventId ?? ''
     this.#lastKey = this.#lastEventId
+    this.#since = this.#lastEventId
   }
 
   /** Takes part, once somebody listens. */
@@ -169,6 +174,7 @@ export class SharedReader {
         kept: [...this.#kept.values()],
         isCut: this.#isCut,
         origin: this.#origin,
+        since: this.#since,
         lastEventId: this.#lastEventId,
         state: this.#delivery.state
       }
@@ -212,14 +218,15 @@ export class SharedReader {
   }
 
   /** Takes what the leader has and this tab has not; the leader may also be behind. */
-  #catchUp({ kept, isCut, origin, lastEventId, state }: Standing): void {
+  #catchUp({ kept, isCut, origin, since, lastEventId, state }: Standing): void {
     this.#isAsking = false
     const from = kept.findIndex(({ key }) => key === this.#lastKey) + 1
     const isAhead = this.#kept.has(kept.at(-1)?.key)
-    // Who began while this tab was put away has nothing of what came before.
-    const known = this.#origin || origin
+    // Who began while this tab was put away, or after what it brought, has nothing of what came before.
+    const isOfOne = this.#origin === '' ? isSince(this.#lastEventId, since) : this.#origin === origin
     this.#origin = origin
-    if (from === 0 && (isCut || known !== origin) && !isAhead && this.#gapEvent !== false) {
+    if (from === 0 && !isAhead) this.#since = since
+    if (from === 0 && (isCut || !isOfOne) && !isAhead && this.#gapEvent !== false) {
       this.#take({
         event: this.#gapEvent,
         data: '{"reason":"expired"}',
@@ -238,6 +245,7 @@ export class SharedReader {
     const kept = this.#kept
     if (kept.has(item.key)) return
     this.#lastEventId = item.id
+    this.#since ||= item.id
     if (item.event === cursorEvent) return
     if (item.event === this.#gapEvent) {
       kept.clear()
@@ -256,4 +264,10 @@ export class SharedReader {
   get #gapEvent(): string | false {
     return this.#options.gapEvent ?? 'gap'
   }
+}
+
+/** Whether what came after one id is all that came after another: cursors of the server are in order. */
+function isSince(id: string, start: string): boolean {
+  const isCursor = /^\w{10}-\w+$/.test(id)
+  return id === '' || id === start || (isCursor && start <= id && start.slice(10).startsWith(id.slice(10)))
 }

@@ -178,6 +178,40 @@ t.test('client › tabs that share a stream', async (t) => {
     t.same(await later('message 3'), ['message 2', 'message 3'])
   })
 
+  t.test('a tab that begins at an id is told a gap if who leads has begun after it', async (t) => {
+    const stage = await openStage(t)
+    const before = await stage.app.sse.cursor()
+    await stage.publish(1)
+    const first = await stage.open('{}', { opener })
+    await stage.untilListening(1)
+    await stage.publish(1)
+    const { events } = await first.count(1)
+    const told = async (lastEventId: string, options = ''): Promise<unknown[]> => {
+      const stream = await stage.open(`{ lastEventId: '${lastEventId}', ${options} }`, { opener })
+      return (await stream.until("data.at(-1) === 'message 1'")).data
+    }
+    const gap = { reason: 'expired' }
+    t.same(await told(before), [gap, 'message 1'])
+    t.same(await told('7'), [gap, 'message 1'], 'also if that is not known')
+    t.same(await told(before, 'gapEvent: false'), ['message 1'], 'but not who wants to be told none')
+    t.same(await told(await stage.app.sse.cursor()), ['message 1'])
+    const last = await stage.open(`{ lastEventId: '${events[0]?.id}' }`, { opener })
+    await stage.publish(1)
+    t.same((await last.count(1)).data, ['message 2'])
+  })
+
+  t.test('tabs that begin at one id are told no gap', async (t) => {
+    const stage = await openStage(t)
+    await stage.publish(2)
+    const id = await stage.app.sse.cursor()
+    await stage.publish(1)
+    for (let i = 0; i < 3; i++) {
+      const stream = await stage.open(`{ lastEventId: '${id}' }`, { opener })
+      t.same((await stream.count(1)).data, ['message 2'])
+    }
+    t.equal(stage.asked.length, 1)
+  })
+
   t.test('an empty id, which is none, makes no two events the same', async (t) => {
     const stage = await openStage(t)
     stage.answers.push((_request, reply) => {
