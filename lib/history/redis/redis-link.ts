@@ -39,9 +39,9 @@ export interface LinkListener {
 
 /**
  * Connects once, and resolves when Redis serves: it has answered PING. Rejects when that fails or takes longer than
- * {@link CONNECT_TIMEOUT_MS}; with a RedisReplyError when Redis refuses.
+ * {@link CONNECT_TIMEOUT_MS}, or the signal aborts; with a RedisReplyError when Redis refuses.
  */
-export type Dial = (listener: LinkListener) => Promise<RedisLink>
+export type Dial = (listener: LinkListener, signal?: AbortSignal) => Promise<RedisLink>
 
 /** A client of `redis` (`createClient()`) or of `ioredis` (`new Redis()`, `fastify.redis`), but none of a cluster. */
 export type RedisClient = NodeRedisClient | IORedisClient
@@ -72,7 +72,7 @@ export function isRedisClient(value: unknown): value is RedisClient {
  * timeouts, key prefixes and reply types. The client itself is only read: it need not be connected, and stays as it is.
  */
 export function dialClient(client: RedisClient, timeoutMs: number = CONNECT_TIMEOUT_MS): Dial {
-  return (listener) => Link.dial(client, listener, timeoutMs)
+  return (listener, signal) => Link.dial(client, listener, timeoutMs, signal)
 }
 
 /** Makes a client that is not connected, or rejects with `ERR_MODULE_NOT_FOUND`. */
@@ -88,9 +88,9 @@ export function dialUrl(
   libraries: readonly Create[] = [createNodeRedis, createIORedis]
 ): Dial {
   let client: Promise<RedisClient> | undefined
-  return async (listener) => {
+  return async (listener, signal) => {
     client ??= createClient(url, libraries)
-    return await Link.dial(await client, listener, timeoutMs)
+    return await Link.dial(await client, listener, timeoutMs, signal)
   }
 }
 
@@ -131,13 +131,22 @@ class Link implements RedisLink {
       : new IORedisDriver(client, onMessage, onBreak, timeoutMs)
   }
 
-  static async dial(client: RedisClient, listener: LinkListener, timeoutMs: number): Promise<Link> {
+  static async dial(
+    client: RedisClient,
+    listener: LinkListener,
+    timeoutMs: number,
+    signal?: AbortSignal
+  ): Promise<Link> {
+    signal?.throwIfAborted()
     const link = new Link(client, listener, timeoutMs)
     const onTimeout = (): void => link.#break(new Error(`Redis did not answer within ${timeoutMs} ms`))
     const timer = setTimeout(onTimeout, timeoutMs).unref()
+    const onAbort = (): void => link.destroy()
+    signal?.addEventListener('abort', onAbort)
     link.#connect().then(link.#dialed.resolve, (error: Error) => link.#break(error))
     await link.#dialed.promise
     clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
     if (link.#brokenBy !== undefined) throw link.#brokenBy
     link.#isHeld = true
     return link

@@ -38,7 +38,7 @@ export class RedisPair implements LinkListener {
   readonly #making = new Set<RedisLink>()
   #isConnecting = false
   #isLost = false
-  #isClosed = false
+  readonly #closing = new AbortController()
   #delayMs = 0
   #readyAt = Infinity
   #timer: NodeJS.Timeout | undefined
@@ -63,7 +63,7 @@ export class RedisPair implements LinkListener {
     )
     this.#isConnecting = false
     if (error === undefined) return
-    if (error instanceof RefusedError || this.#isClosed) {
+    if (error instanceof RefusedError || this.#closing.signal.aborted) {
       this.#drop()
       throw error
     }
@@ -94,7 +94,7 @@ export class RedisPair implements LinkListener {
   }
 
   close(): void {
-    this.#isClosed = true
+    this.#closing.abort()
     this.#drop()
   }
 
@@ -106,13 +106,13 @@ export class RedisPair implements LinkListener {
     const heldMs = this.#links === undefined ? 0 : performance.now() - this.#readyAt
     if (heldMs > MAX_DELAY_MS) this.#delayMs = 0
     this.#drop()
-    if (this.#isClosed) return
+    if (this.#closing.signal.aborted) return
     if (!this.#isLost) {
       this.#isLost = true
       this.#listener.pairOnLost(error)
     }
     // Who makes new ones fails by this, and comes back.
-    if (this.#isClosed || this.#isConnecting) return
+    if (this.#closing.signal.aborted || this.#isConnecting) return
     const delayMs = this.#delayMs * (0.5 + Math.random() / 2)
     this.#delayMs = Math.min(MAX_DELAY_MS, Math.max(MIN_DELAY_MS, 2 * this.#delayMs))
     this.#timer = setTimeout(() => this.connect().catch((err) => this.#listener.pairOnLost(err)), delayMs)
@@ -145,8 +145,8 @@ export class RedisPair implements LinkListener {
   }
 
   async #make(): Promise<RedisLink> {
-    const link = await this.#dial(this)
-    if (this.#isClosed) {
+    const link = await this.#dial(this, this.#closing.signal)
+    if (this.#closing.signal.aborted) {
       link.destroy()
       throw new Error('The history is closed')
     }

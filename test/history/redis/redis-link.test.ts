@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import t from 'tap'
@@ -78,6 +79,14 @@ for (const [library, create] of Object.entries(libraries)) {
     await t.rejects(dialClient(create(mute.url), 50)(new Recorder()), {
       message: 'Redis did not answer within 50 ms'
     })
+    const giving = new AbortController()
+    const given = t.rejects(dialClient(create(mute.url))(new Recorder(), giving.signal), {
+      message: 'The connection was destroyed'
+    })
+    giving.abort()
+    await given
+    t.same(getEventListeners(giving.signal, 'abort'), [])
+    await t.rejects(dialClient(create(mute.url))(new Recorder(), giving.signal), { name: 'AbortError' })
   })
 }
 

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import type { LinkListener, RedisLink } from '../../../lib/history/redis/redis-link.ts'
 import {
@@ -18,14 +19,14 @@ class Bench implements PairListener {
   readonly pair: RedisPair
   dialed = 0
   destroyed = 0
-  dial: () => Promise<void> = async () => {}
+  dial: (signal?: AbortSignal) => Promise<void> = async () => {}
   prepare: (links: Links) => Promise<void> = async () => {}
   onReady: () => void = () => {}
   call: (args: readonly string[]) => Promise<unknown> = async () => 'OK'
 
   constructor(t: Test) {
     this.clock = FakeClock.install(t)
-    this.pair = new RedisPair((listener) => this.#make(listener), this)
+    this.pair = new RedisPair((listener, signal) => this.#make(listener, signal), this)
     t.teardown(() => this.pair.close())
   }
 
@@ -52,9 +53,9 @@ class Bench implements PairListener {
     await nextTurn()
   }
 
-  async #make(listener: LinkListener): Promise<RedisLink> {
+  async #make(listener: LinkListener, signal?: AbortSignal): Promise<RedisLink> {
     this.dialed++
-    await this.dial()
+    await this.dial(signal)
     return {
       call: (args) => this.call(args),
       subscribe: async () => listener.linkOnMessage('a', 'message'),
@@ -193,6 +194,19 @@ t.test('close() › also while connections are made', async (t) => {
   await rejected
   t.equal(bench.destroyed, 2)
   bench.pair.linkOnLost(BROKEN)
+  t.same(bench.told, [])
+})
+
+t.test('close() › gives up what is being dialed', async (t) => {
+  const bench = new Bench(t)
+  bench.dial = async (signal) => {
+    await once(signal as AbortSignal, 'abort')
+    throw new Error('aborted')
+  }
+  const rejected = t.rejects(bench.pair.connect(), { message: 'aborted' })
+  bench.pair.close()
+  await rejected
+  t.equal(bench.dialed, 2)
   t.same(bench.told, [])
 })
 
