@@ -144,7 +144,10 @@ export class StoreLink {
   }
 
   follow(window: Window): void {
-    this.#followed.set(window, this.#follow(window))
+    const followed = this.#follow(window)
+    // Whoever loads it finds out.
+    followed.catch(() => {})
+    this.#followed.set(window, followed)
   }
 
   unfollow(window: Window): void {

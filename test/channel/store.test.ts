@@ -426,10 +426,14 @@ t.test('store › memory', async (t) => {
 t.test('store › one that fails is asked again, and the log is told once', async (t) => {
   const { bench, store } = await late({ a: 1 })
   FakeClock.install(t)
+  store.fail('follow')
   store.fail('read')
   const reader = bench.subscribed(['a'], undefined, { from: 'oldest' })
-  const asked = (): number => store.asked.filter((name) => name === 'read a').length
-  while (asked() < 3) await nextTurn()
+  for (const part of ['follow', 'read'] as const) {
+    const asked = (): number => store.asked.filter((name) => name === `${part} a`).length
+    while (asked() < 3) await nextTurn()
+    if (part === 'follow') store.recover(part)
+  }
   t.match(bench.logs, [{ message: 'the store of the history does not answer' }])
   t.equal(bench.logs.length, 1)
   store.recover('read')

@@ -1,5 +1,6 @@
 import { Deferred } from '../../base/deferred.ts'
 import type { Place } from '../place.ts'
+import { RedisReplyError } from './redis-link.ts'
 
 interface State {
   /** The place of its newest message that is kept, as was told or read; `undefined`: not known. */
@@ -164,8 +165,13 @@ export class Followed {
     try {
       await Promise.all([this.#subscribe(wanted, true), this.#subscribe(unwanted, false)])
       states.forEach(confirm)
-    } catch {
-      // The next connection has them.
+    } catch (error) {
+      // The next connection has them, unless this one goes on.
+      if (!(error instanceof RedisReplyError)) return
+      for (const [i, name] of wanted.entries()) {
+        if (this.#states.get(name) === states[i]) this.#states.delete(name)
+        states[i]?.confirmed.reject(error)
+      }
     }
   }
 }

@@ -259,6 +259,25 @@ t.test('redisStore() › a channel that is forgotten while it is followed has lo
   t.same(heard, ['1'])
 })
 
+t.test(
+  'redisStore() › a channel of which Redis refuses to tell can be followed when it allows that',
+  async (t) => {
+    const { redis, store, told, losses, publish } = await start(t)
+    await redis.command('ACL', 'SETUSER', 'default', '-subscribe')
+    await t.rejects(async () => store.follow?.('b'), { name: 'RedisReplyError', code: 'NOPERM' })
+    await publish('2')
+    await redis.command('ACL', 'SETUSER', 'default', '+subscribe')
+    await store.follow?.('b')
+    await redis.command('PUBLISH', `eventstream:{0}:${store.epoch}:b`, '9999999999999999 0\n[""]\nof b')
+    await until(() => told.length === 3)
+    t.same(
+      told.map(({ text }) => text),
+      ['1', '2', 'of b']
+    )
+    t.same(losses, [])
+  }
+)
+
 t.test('redisStore() › a connection that tells nothing any more is given up for another one', async (t) => {
   const { redis, publish } = await start(t)
   const { line, other, heard } = await startBehindLine(t, redis)
