@@ -55,7 +55,7 @@ export async function findMissed(
     ends.set(name, here.at(-1)?.place ?? previous ?? answer.head)
     const isChained = isLoaded
       ? previous !== undefined && endsAt(known, previous, toldUntil)
-      : until.isKnown && dropped <= mark
+      : until.isKnown && (previous ?? dropped) <= mark
     const isPassed = here.some(({ place }) => place <= mark)
     const isLost = isNew || !isChained || isPassed
     // A gap is told to those who stand before it.

@@ -18,13 +18,17 @@ local now = time[1] * 1000000 + time[2]
 local function over(ms) return string.format('%.0f', math.floor(now / 1000) + ms) end
 `
 
-/** Its answer is the place of it: the head of the channel, so that who was not told finds that something is missing. */
+/**
+ * Its answer is the place of it: the head of the channel, so that who was not told finds that something is missing. With what
+ * was the head before, it is a field of the hash `clears`.
+ */
 const FORGET = `
 local function forget(name)
   ${GIVE}
   local place = give(ARGV[2])
   local previous = redis.call('ZSCORE', heads, name) or '0'
   local total, limits = string.match(redis.call('HGET', sizes, name) or '', '^(%d+) %d+ %d (.*)$')
+  redis.call('HSET', base .. ':clears', name, place .. ' ' .. previous)
   redis.call('DEL', base .. ':log:' .. name)
   redis.call('ZADD', heads, place, name)
   if total then redis.call('HSET', sizes, name, total .. ' ' .. total .. ' 0 ' .. limits) end
@@ -34,8 +38,13 @@ local function forget(name)
 end
 `
 
-/** ARGV[3]: a channel, of which all that is kept is forgotten. Returns the place of that. */
-export const CLEAR: RedisScript = script(`${COMMON}${FORGET}return forget(ARGV[3])`)
+/** ARGV[3]: a channel, of which all that is kept is forgotten. Returns the place of that, also if nothing came since the last time. */
+export const CLEAR: RedisScript = script(`${COMMON}${FORGET}
+local name = ARGV[3]
+local head = redis.call('ZSCORE', heads, name)
+if head and string.match(redis.call('HGET', base .. ':clears', name) or '', '^%d+') == head then return head end
+return forget(name)
+`)
 
 /**
  * ARGV[3…7]: a channel, a token, for how many milliseconds, a note, and the place of the channel's end that may be

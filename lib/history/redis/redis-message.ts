@@ -63,7 +63,7 @@ export function parseRead(channel: string, answer: unknown): ReadAnswer {
   let lost = Number(dropped)
   for (let i = 3; i < texts.length; i += 3) {
     const place = Number(texts[i])
-    const message = parseMessage(channel, place, texts[i + 2] ?? '', true)
+    const message = parseMessage(channel, place, texts[i + 2] ?? '', true, Number(texts[i + 1]))
     // Somebody has appended something else, past the script.
     if (message === undefined || texts[i + 1] === '') {
       messages.length = 0

@@ -60,6 +60,7 @@ local old = redis.call('ZRANGEBYSCORE', heads, 0, now - ARGV[5] * 1000, 'WITHSCO
 for i = 1, #old, 2 do
   redis.call('DEL', base .. ':log:' .. old[i])
   redis.call('HDEL', base .. ':sizes', old[i])
+  redis.call('HDEL', base .. ':clears', old[i])
   redis.call('ZREM', heads, old[i])
   redis.call('SET', base .. ':floor', old[i + 1])
 end
@@ -71,7 +72,8 @@ return {epoch, last, isKnown}
 /**
  * ARGV: a channel and a place.
  * Returns the channel's newest place, that of the newest message that is not kept any more, `1` if the channel has ended, and of each message after the
- * place its own, that of the one before it in the channel, and the header and the text as \`publish.lua\` was given them.
+ * place its own, that of the one before it in the channel, and the header and the text as \`publish.lua\` was given them; first,
+ * if all that came since is there, that the channel was cleared.
  */
 export const READ: RedisScript = script(`
 ${NO_REPLICA}
@@ -81,6 +83,10 @@ local head = redis.call('ZSCORE', base .. ':heads', name) or '0'
 local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
 local ended = string.match(redis.call('HGET', base .. ':sizes', name) or '', '^%d+ %d+ (%d)')
 local answer = {head, oldest and oldest[2][4] or head, oldest and ended or '0'}
+local cleared, before = string.match(redis.call('HGET', base .. ':clears', name) or '', '^(%d+) (%d+)')
+if cleared == answer[2] and tonumber(cleared) > tonumber(after) then
+  for _, part in ipairs({cleared, before, cjson.encode({'', {name}, 'clear'}) .. '\\n'}) do table.insert(answer, part) end
+end
 for _, entry in ipairs(redis.call('XRANGE', log, '(' .. after .. '-0', '+')) do
   table.insert(answer, string.match(entry[1], '^%d+'))
   table.insert(answer, entry[2][4] or '')

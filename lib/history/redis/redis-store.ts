@@ -180,7 +180,8 @@ class RedisStore implements Store, PairListener {
     this.#give(answer.head)
     // What was read may be told when it is known that nothing before it is missing.
     if (answer.head > this.#mark) this.#probeNow()
-    return { messages: answer.messages, dropped: answer.dropped, isEnded: answer.isEnded }
+    const messages = answer.messages.filter(({ clears }) => clears === undefined)
+    return { messages, dropped: answer.dropped, isEnded: answer.isEnded }
   }
 
   async prove(places: readonly Place[]): Promise<readonly boolean[]> {

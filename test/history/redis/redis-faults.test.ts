@@ -49,7 +49,8 @@ async function startBehindLine(t: Test, redis: RedisServer) {
   t.teardown(() => other.close())
   const heard: string[] = []
   await other.open({
-    storeOnMessages: (messages) => void heard.push(...messages.map(({ text }) => text)),
+    storeOnMessages: (messages) =>
+      void heard.push(...messages.map(({ text, clears }) => (clears === undefined ? text : 'clear'))),
     storeOnLoss: (channels) => void heard.push(`lost: ${channels.join()}`)
   })
   return { line, other, heard }
@@ -200,6 +201,33 @@ t.test('redisStore() › what is kept after a loss comes after it', async (t) =>
   line.refuse(false)
   await until(() => heard.includes('4'))
   t.same(heard, ['lost: a', '3', '4'])
+})
+
+t.test('redisStore() › a channel that was cleared meanwhile has lost what was not told', async (t) => {
+  const { redis, store, publish } = await start(t)
+  const { line, other, heard } = await startBehindLine(t, redis)
+  for (const name of ['a', 'b']) {
+    await other.follow?.(name)
+    await other.read(name, 0)
+  }
+  const away = async (...steps: readonly string[]): Promise<string[]> => {
+    line.refuse(true)
+    line.cutAll()
+    for (const step of steps) {
+      if (step === 'clear') await store.clear?.('a')
+      else if (step === 'drop') await redis.command('XTRIM', 'eventstream:{0}:log:a', 'MAXLEN', '1')
+      else await publish(step)
+    }
+    line.refuse(false)
+    await until(() => heard.includes(steps.at(-1) ?? ''))
+    return heard.splice(0)
+  }
+  t.same(await away('clear'), ['clear'], 'nothing')
+  t.same(await away('clear', '2', '3'), ['2', '3'])
+  t.same(await away('clear', 'clear', '4'), ['clear', '4'])
+  t.same(await away('before', 'clear', '5'), ['lost: a', '5'], 'what came before')
+  t.same(await away('clear', '6', 'drop', '7'), ['clear', '6', '7'])
+  t.same(await away('clear', '8', '9', 'drop', '10'), ['lost: a', '9', '10'], 'what was dropped after')
 })
 
 t.test(
