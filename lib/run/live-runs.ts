@@ -153,11 +153,26 @@ export class LiveRuns implements Runs, LiveRunHost {
   async ended(name: string, channel: LiveChannel): Promise<RunEndState> {
     const own = this.#own.get(name)
     if (own !== undefined) return await own.ended
-    const found = await this.#untilAnswered(() => this.#find(channel))
-    if (found === undefined || found.end !== undefined) return found?.end?.state ?? 'lost'
+    const { first } = channel
     const reading = channel.read({ from: 'now' })
-    for (let next = reading.next(); !(await next).done; next = reading.next()) {}
-    return (await this.#untilAnswered(() => this.endOf(channel)))?.state ?? 'lost'
+    // What comes while it is looked for is read, too.
+    let next = reading.next()
+    const look = async (): Promise<RunEndState | undefined> => {
+      const found = await this.#untilAnswered(() => this.#find(channel))
+      return found?.begin === first ? found.end?.state : 'lost'
+    }
+    let state = await look()
+    for (let key = ''; state === undefined; next = reading.next()) {
+      const { done, value } = await next
+      if (value?.type === 'message') key = value.key
+      else if (!done) state = await look()
+      else {
+        const end = parseEnd(key)
+        state = end?.begin === first ? end.state : ((await look()) ?? 'lost')
+      }
+    }
+    await reading.return?.()
+    return state
   }
 
   async endOf(channel: LiveChannel): Promise<EndedRun | undefined> {

@@ -327,6 +327,42 @@ t.test('Run › over several servers', async (t) => {
     t.equal(one.sse.stats().runs, 1)
   })
 
+  t.test('has ended as it did, and not as the one that follows', async (t) => {
+    const store = redisStore({ url: redis.url })
+    const [one, other] = [await node(t, redis.url), await node(t, redis.url, { history: { store } })]
+    const fail = deferred()
+    const first = await one.sse.runs.start('a', async function* () {
+      yield 'half'
+      await fail.promise
+      throw new Error('no more')
+    })
+    const handle = (await other.sse.runs.get('a')) as Run
+    const staying = handle.read()
+    await staying.next()
+    const leases = store.leases as StoreLeases
+    const [look, isLooked, isOver] = [leases.look, deferred(), deferred()]
+    leases.look = async (channel) => {
+      leases.look = async () => {
+        await isOver.promise
+        return await look.call(leases, channel)
+      }
+      const looked = await look.call(leases, channel)
+      isLooked.resolve()
+      return looked
+    }
+    const { ended } = handle
+    await isLooked.promise
+    await nextTurn()
+
+    fail.resolve()
+    await first.run.ended
+    const second = await one.sse.runs.start('a', () => ['whole'], { restart: true })
+    t.equal(await second.run.ended, 'done')
+    isOver.resolve()
+    t.equal(await ended, 'failed')
+    await staying.return?.()
+  })
+
   t.test('that is started again has nothing of the one before, where that is not told yet', async (t) => {
     const store = redisStore({ url: redis.url })
     const open = store.open
