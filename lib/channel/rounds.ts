@@ -14,7 +14,7 @@ export interface Reader {
 export interface Readership {
   /** Notes that the channel has something for its reader. @returns the reader. */
   noteNews(): Reader
-  /** What was given after a place may be lost: a reader who stands there has a gap. */
+  /** Places after this one are not known any more: a reader who stands there has a gap. */
   noteFork(place: Place): void
 }
 

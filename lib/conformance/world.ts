@@ -54,6 +54,10 @@ class Node implements StoreListener {
     throw new Error('a loss was told where nothing was lost')
   }
 
+  storeOnFork(): void {
+    this.storeOnLoss()
+  }
+
   /** Appends messages to channels, which are followed or not. */
   append(
     names: readonly string[],

@@ -227,10 +227,13 @@ export class History implements WindowHost, StoreListener {
 
   storeOnLoss(channels: readonly string[], place: Place): void {
     this.#link?.forgetProofs()
-    if (channels.length === 0) for (const window of this.#windows.values()) window.fork(this.#head)
     this.#lostAt = place
     this.#moveTo(place)
     for (const channel of channels) this.#windows.get(channel)?.lose(place)
+  }
+
+  storeOnFork(place: Place): void {
+    for (const window of this.#windows.values()) window.fork(place)
   }
 
   /** What is kept of a channel after a place has been found. @param toldAfter all that came after this place was told. */

@@ -70,10 +70,13 @@ export interface StoreListener {
    * Messages of these channels are gone that may have been told, or never will be; and places that were given may not be
    * known any more, whatever channels they were for.
    *
-   * @param channels none: not of some, but whoever stands after all that was told may lack some of any channel.
+   * @param channels none, if only places are gone.
    * @param place after all of them.
    */
   storeOnLoss(channels: readonly string[], place: Place): void
+
+  /** Places that were given after this one are not known any more: who stands there may lack some of any channel. */
+  storeOnFork(place: Place): void
 }
 
 /** Messages for channels, in one step. */

@@ -52,7 +52,7 @@ export interface Follower {
   windowOnAppend(): void
   /** It has got what is kept from before. */
   windowOnLoad(): void
-  /** What was given after a place may be lost. */
+  /** Places after this one are not known any more. */
   windowOnFork(place: Place): void
 }
 
@@ -221,7 +221,7 @@ export class Window implements Expiring {
     this.#erase(place)
   }
 
-  /** What was given after a place may be lost. */
+  /** Places after this one are not known any more. */
   fork(place: Place): void {
     this.#follower?.windowOnFork(place)
   }

@@ -125,7 +125,7 @@ t.test('store › what a client missed', async (t) => {
     const items = bench.channel('a').read({ from: beyond })
     const item = items.next()
     await settle(bench)
-    store.listener?.storeOnLoss([], bench.history.head)
+    store.listener?.storeOnFork(bench.history.head)
     await settle(bench)
     t.same(returning.told, ['!a uncertain'])
     t.same(await item, { done: false, value: { type: 'gap', reason: 'uncertain' } })

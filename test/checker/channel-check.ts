@@ -272,7 +272,7 @@ export class ChannelCheck {
     const { isShared = false } = this.#host.run
     const mayBeLost = this.#mayBeLost(metAt) || this.#mayBeForked(metAt)
     const isLost = this.#span === undefined || ((reason === 'unknown' || isShared) && mayBeLost)
-    if (reason === 'uncertain') this.#checkUnsure()
+    if (reason === 'uncertain') this.#checkUnsure(metAt)
     else if (!isLost) this.#checkLoss(reason, { at: metAt, start: received.start })
     else if (reason !== 'unknown' && (!isShared || this.#span === undefined))
       this.#violate('wrong-gap', `${reason}, but the place is unknown`)
@@ -512,8 +512,10 @@ export class ChannelCheck {
     )
   }
 
-  /** It is told first, if at all. */
-  #checkUnsure(): void {
+  /** It is told first, or when what the client stood at may have been lost. */
+  #checkUnsure(metAt: Moment): void {
+    const { forks = [] } = this.#host.run
+    if (forks.some(({ since, until }) => since <= metAt && this.#start <= until)) return
     if (this.#unsure === undefined || !this.#isFresh || !this.#isResumed) {
       this.#violate('false-gap', 'uncertain, but it is known what was given')
     }

@@ -297,6 +297,20 @@ const good: Readonly<Record<string, Story>> = {
     connection: { ...TWO_CHANNELS.connection, received: [PLACE, A, behind(C, true), behind(B, false), D] }
   },
   'what another store was given is a gap, although it is kept': OF_TWO_STORES,
+  'who was there when a store was another one may have stood at what that has lost': {
+    ...OF_TWO_STORES,
+    connection: {
+      ...OF_TWO_STORES.connection,
+      received: [
+        at(7, PLACE),
+        CAME_FIRST,
+        at(31, gap('1', 'uncertain')),
+        at(32, SECOND),
+        CAME_THIRD,
+        CAME_FOURTH
+      ]
+    }
+  },
   'what is lost together still comes together': {
     messages: [published(1), { ...published(2), lostAt: 25 }, { ...published(3), lostAt: 25 }, published(4)],
     run: ELSEWHERE,
@@ -889,6 +903,26 @@ const bad: readonly (readonly [ViolationKind, string, Story])[] = [
     'false-gap',
     'or when two of them had been one again before',
     { ...AT_THE_GAP, run: { ...OF_TWO_STORES.run, forks: [{ since: 1, until: 9 }] } }
+  ],
+  [
+    'false-gap',
+    'the same for what is said to be uncertain',
+    {
+      ...OF_TWO_STORES,
+      run: { ...OF_TWO_STORES.run, forks: [{ since: 1, until: 9 }] },
+      connection: {
+        ...OF_TWO_STORES.connection,
+        subscriptions: [subscribed('news', 10)],
+        received: [
+          at(11, PLACE),
+          CAME_FIRST,
+          at(31, gap('1', 'uncertain')),
+          CAME_SECOND,
+          CAME_THIRD,
+          CAME_FOURTH
+        ]
+      }
+    }
   ],
   [
     'false-gap',

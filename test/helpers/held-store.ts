@@ -47,7 +47,8 @@ export class HeldStore implements Store {
     await this.#pass('open')
     return this.#store.open({
       storeOnMessages: (messages, upTo) => void this.#tell(messages, upTo),
-      storeOnLoss() {}
+      storeOnLoss() {},
+      storeOnFork() {}
     })
   }
 

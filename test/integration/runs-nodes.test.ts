@@ -375,7 +375,11 @@ t.test('Run › over several servers', async (t) => {
       }
       return open.call(
         store,
-        { storeOnMessages, storeOnLoss: (...args) => listener.storeOnLoss(...args) },
+        {
+          storeOnMessages,
+          storeOnLoss: (...args) => listener.storeOnLoss(...args),
+          storeOnFork: (place) => listener.storeOnFork(place)
+        },
         log
       )
     }

@@ -19,7 +19,11 @@ export class Neighbour {
   }
 
   async start(names: readonly string[]): Promise<void> {
-    await this.#store.open({ storeOnMessages: (messages) => this.#hear(messages), storeOnLoss: () => {} })
+    await this.#store.open({
+      storeOnMessages: (messages) => this.#hear(messages),
+      storeOnLoss: () => {},
+      storeOnFork: () => {}
+    })
     for (const name of names) await this.#store.follow?.(name)
     let next = 0
     this.#timer = setInterval(() => {

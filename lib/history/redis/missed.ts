@@ -69,7 +69,11 @@ export async function findMissed(
 }
 
 /** Messages and losses in the order of places. */
-export function tellMissed(listener: StoreListener, { messages, losses }: Missed, upTo: Place): void {
+export function tellMissed(
+  listener: Pick<StoreListener, 'storeOnMessages' | 'storeOnLoss'>,
+  { messages, losses }: Missed,
+  upTo: Place
+): void {
   let told = 0
   for (const [place, channels] of channelsOf(losses)) {
     let next = told

@@ -65,6 +65,8 @@ class RedisStore implements Store, PairListener {
   #mark: Place = 0
   /** The newest place that was given here, told or not. */
   #given: Place = 0
+  /** Those of them that are after the mark, and perhaps some that are not. */
+  #untold: Place[] = []
   /** While connections are made, what is told waits. */
   #isHolding = true
   #held: [string, string][] = []
@@ -85,8 +87,7 @@ class RedisStore implements Store, PairListener {
       () => this.#links.commands.call(['SCRIPT', 'LOAD', PUBLISH.source])
     )
     this.#proofs = new Batcher(MAX_NAMES, async (places) => {
-      const answer = await this.#run(PROVE, places.map(String))
-      const proofs = parseNumbers(answer, places.length).map((known) => known === 1)
+      const proofs = await this.#proofsOf(places)
       this.#give(...places.filter((_, i) => proofs[i]))
       return proofs
     })
@@ -237,15 +238,27 @@ class RedisStore implements Store, PairListener {
         read: (name, after) => this.#read(name, after, links)
       }
     )
+    const isFork = wasOpen && !isSame
+    const lastKnown = isFork ? await this.#lastKnown(links, epoch) : Infinity
     this.#epoch = epoch
     this.#move(place)
     for (const [name, head] of missed.ends) this.#followed.setHead(name, head)
     this.#subscribed = names
-    const isFork = wasOpen && !isSame
-    // A client may have brought a place of which this server knew only that it was given.
-    if (isFork) this.#listener?.storeOnLoss([], told.mark)
+    if (lastKnown < Infinity) this.#listener?.storeOnFork(lastKnown)
     if (this.#listener !== undefined) tellMissed(this.#listener, missed, place)
     if (isFork) this.#tellFork(new Set(names), place)
+  }
+
+  /** The place at or after the mark after which places that were given here are not known any more; `Infinity`: all are. */
+  async #lastKnown(links: Links, epoch: string): Promise<Place> {
+    if (epoch !== this.#epoch) return this.#mark
+    const untold = this.#untold.filter((place) => place > this.#mark).sort((a, b) => a - b)
+    for (let i = 0; i < untold.length; i += MAX_NAMES) {
+      const proofs = await this.#proofsOf(untold.slice(i, i + MAX_NAMES), links)
+      const lost = proofs.indexOf(false)
+      if (lost >= 0) return untold[i + lost - 1] ?? this.#mark
+    }
+    return Infinity
   }
 
   /** Also to channels that are followed only since it was asked what was missed: their readers may stand where nobody knows. */
@@ -333,6 +346,7 @@ class RedisStore implements Store, PairListener {
 
   #give(...places: readonly Place[]): void {
     this.#given = Math.max(this.#given, ...places)
+    for (const place of places) if (place > this.#mark) this.#untold.push(place)
   }
 
   async #subscribe(names: readonly string[], isWanted: boolean): Promise<void> {
@@ -369,6 +383,11 @@ class RedisStore implements Store, PairListener {
     return parseRead(channel, await this.#run(READ, [channel, String(after)], links))
   }
 
+  async #proofsOf(places: readonly Place[], links?: Links): Promise<boolean[]> {
+    const answer = await this.#run(PROVE, places.map(String), links)
+    return parseNumbers(answer, places.length).map((known) => known === 1)
+  }
+
   /** What comes later shall be after what comes back, and after all that was given here. */
   async #look(links: Links, epoch: string, maxAgeMs = MAX_AGE_MS): Promise<Found> {
     const proposed = randomBytes(EPOCH_BYTES).toString('hex')
@@ -391,6 +410,7 @@ class RedisStore implements Store, PairListener {
   }
 
   #tick(): void {
+    this.#untold = this.#untold.filter((place) => place > this.#mark)
     if (this.#pair.links === undefined) return
     if (++this.#silent > MAX_SILENT) {
       this.#pair.reset(new Error('Redis does not tell what is published'))

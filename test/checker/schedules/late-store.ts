@@ -62,7 +62,8 @@ export class LateStore implements Store {
           if (!this.#isClosed) listener.storeOnMessages(messages, upTo)
         })
       },
-      storeOnLoss: () => {}
+      storeOnLoss: () => {},
+      storeOnFork: () => {}
     })
   }
 

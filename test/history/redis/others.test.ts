@@ -45,6 +45,8 @@ class Server implements StoreListener {
     this.#wake()
   }
 
+  storeOnFork(): void {}
+
   async publish(name: string, text: string): Promise<Place> {
     const channels = [{ name, limits: LIMITS }]
     const appended = {
