@@ -53,6 +53,8 @@ function refusal({ body }: ResponseLike, rule: string): Error {
   return new FST_ERR_EVENTSTREAM_INVALID_SOURCE(`Expected the response to have ${rule}`)
 }
 
+const CUT = 'Expected the response to end after an event, got its end in the middle of one'
+
 /** Events of bytes. */
 class EventsReader implements SourceReader {
   readonly #bytes: SourceReader
@@ -81,7 +83,10 @@ class EventsReader implements SourceReader {
         throw new FST_ERR_EVENTSTREAM_INVALID_SOURCE(rule)
       }
       const { done, value } = await this.#bytes.next()
-      if (done) return { done: true, value: undefined }
+      if (done) {
+        if (this.#parser.end()) throw new FST_ERR_EVENTSTREAM_INVALID_SOURCE(CUT)
+        return { done: true, value: undefined }
+      }
       this.#parser.feed(value as Uint8Array | string)
       this.#events.reverse()
     }

@@ -14,15 +14,22 @@ export class EventStreamReader {
   readonly #decoder = new TextDecoder()
   readonly #parser: EventSourceParser
   #isAfterCr = false
+  #isWithinLine = false
+  #isEnding = false
+  #isCut = false
 
   /** @param maxLength characters that an event may have. */
   constructor(listener: EventStreamListener, maxLength?: number) {
     this.#parser = createParser({
-      onEvent: (event) => listener.onEvent(event),
+      onEvent: (event) => {
+        if (this.#isEnding) this.#isCut ||= [event.id, event.event, event.data].some(Boolean)
+        else listener.onEvent(event)
+      },
       onRetry: (retryMs) => listener.onRetry?.(retryMs),
       onComment: (text) => listener.onComment?.(text),
       onError: ({ type }) => {
         if (type === 'max-buffer-size-exceeded') listener.onTooLong?.()
+        else if (this.#isEnding) this.#isCut = true
       },
       maxBufferSize: maxLength
     })
@@ -35,6 +42,16 @@ export class EventStreamReader {
     // The parser waits for the LF that may follow a CR at the end of a piece, but the line has ended.
     const text = this.#isAfterCr && decoded.startsWith('\n') ? decoded.slice(1) : decoded
     this.#isAfterCr = decoded.endsWith('\r')
-    if (text !== '') this.#parser.feed(this.#isAfterCr ? `${text}\n` : text)
+    if (text === '') return
+    this.#isWithinLine = !/[\r\n]$/.test(text)
+    this.#parser.feed(this.#isAfterCr ? `${text}\n` : text)
+  }
+
+  /** Nothing follows. @returns whether the last event is not complete, so that clients drop it. */
+  end(): boolean {
+    this.#isEnding = true
+    // An empty event shows what was left before it.
+    this.#parser.feed(`${this.#isWithinLine ? '\n' : ''}data:\n\n`)
+    return this.#isCut
   }
 }

@@ -207,7 +207,7 @@ t.test('source › what map leaves out without an end keeps nobody from leaving'
 })
 
 t.test('source › of a response that is an event stream its events are sent', async (t) => {
-  const text = ': hi\nretry: 5\nid: 1\nevent: a\ndata: x\ndata: y\n\ndata: ü\r\n\r\nid\ndata: z\n\ndata: cut'
+  const text = ': hi\nretry: 5\nid: 1\nevent: a\ndata: x\ndata: y\n\ndata: ü\r\n\r\nid\ndata: z\n\n: bye'
   const events = [{ id: '1', event: 'a', data: 'x\ny' }, { data: 'ü' }, { id: '', data: 'z' }]
   const responseOf = (body: ReadableStream | string | null, type = 'text/event-stream', status = 200) =>
     new Response(body, { status, headers: { 'content-type': type } })
@@ -292,6 +292,18 @@ t.test('source › of a response that is an event stream its events are sent', a
     await t.rejects(done, { message: 'cut' })
     t.strictSame(sink.sent, ['x'])
   })
+
+  t.test(
+    'and an end within an event, as of an answer that was cut, after the events before it',
+    async (t) => {
+      const code = 'FST_ERR_EVENTSTREAM_INVALID_SOURCE'
+      for (const cut of ['data: half', 'data: [DONE]\n', 'da', 'event: a\n', 'id: 7']) {
+        const sink = new FakeSink()
+        await t.rejects(sink.from(responseOf(`data: x\n\n${cut}`)), { code }, cut)
+        t.strictSame(sink.sent, [{ data: 'x' }])
+      }
+    }
+  )
 
   t.test('and an event that is longer than a message may be', async (t) => {
     const sink = new FakeSink()

@@ -68,3 +68,29 @@ t.test('EventStreamReader', async (t) => {
     t.same(read(['nothing of it\n']), { events: [], comments: [], retryMs: [], isTooLong: false })
   })
 })
+
+t.test('EventStreamReader › tells at the end whether the last event is complete', async (t) => {
+  const endsWithin = (...pieces: string[]): boolean => {
+    const reader = new EventStreamReader({ onEvent: () => {} })
+    for (const piece of pieces) reader.feed(piece)
+    return reader.end()
+  }
+  for (const rest of ['', '\n', ':', ': c', ':\n', 'retry: 5', 'retry: 5\n', 'data: y\n\n', 'data: y\r\r']) {
+    t.equal(endsWithin(rest), false, JSON.stringify(rest))
+    t.equal(endsWithin('id: 1\nevent: a\ndata: x\n\n', rest), false, JSON.stringify(rest))
+  }
+  for (const rest of [
+    'd',
+    'data',
+    'data:\n',
+    'data: y',
+    'data: y\r',
+    'data: y\r\n',
+    'event: a',
+    'event: a\n',
+    'id: 1\n'
+  ]) {
+    t.equal(endsWithin(rest), true, JSON.stringify(rest))
+    t.equal(endsWithin('data: x\n\n', rest), true, JSON.stringify(rest))
+  }
+})
