@@ -148,8 +148,11 @@ class JsonCompiler {
     if (shared.length > 0) this.#addShared()
     const validate = this.#ajv.compile(schema)
     if ('$async' in validate) throw new Error('it is $async, and events cannot wait')
-    const stringify = fastJsonStringify(schema as Schema, {
-      schema: Object.fromEntries(shared) as Record<string, Schema>,
+    const stringify = fastJsonStringify(stringLast(schema) as Schema, {
+      schema: Object.fromEntries(shared.map(([id, other]) => [id, stringLast(other)])) as Record<
+        string,
+        Schema
+      >,
       ajv: JSON_OPTIONS
     })
     const [isOther, isWhole] = isFlat(schema) ? [turnsIntoOther, isAny] : [holdsOther, isJson]
@@ -186,6 +189,33 @@ class JsonCompiler {
     this.#hasShared = true
     for (const [id, schema] of this.#shared) this.#ajv.addSchema(schema, id)
   }
+}
+
+/** Keywords with data, and those with schemas by name. */
+const OF_DATA: readonly string[] = ['const', 'enum', 'default', 'examples']
+const OF_NAMED: readonly string[] = [
+  'properties',
+  'patternProperties',
+  'definitions',
+  '$defs',
+  'dependencies'
+]
+
+/** A schema that names `string` after all other types: its serializer tries them in this order, and makes text of any object that can. */
+function stringLast(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(stringLast)
+  if (typeof schema !== 'object' || schema === null) return schema
+  const entries = Object.entries(schema).map(([keyword, value]) => {
+    if (OF_DATA.includes(keyword)) return [keyword, value]
+    if (keyword === 'type' && Array.isArray(value)) return [keyword, value.toSorted(byString)]
+    if (!OF_NAMED.includes(keyword)) return [keyword, stringLast(value)]
+    return [keyword, Object.fromEntries(Object.entries(value).map(([name, of]) => [name, stringLast(of)]))]
+  })
+  return Object.fromEntries(entries)
+}
+
+function byString(one: unknown, other: unknown): number {
+  return Number(one === 'string') - Number(other === 'string')
 }
 
 /** Whether it allows nothing but an object of primitives, and others are left out. */

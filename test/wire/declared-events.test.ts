@@ -54,6 +54,19 @@ t.test('DeclaredEvents › data that fits', async (t) => {
     ['null', { type: ['string', 'null'] }, null, 'null'],
     ['an array', { type: 'array', items: { type: 'integer' } }, [1, 2], '[1,2]'],
     ['anything', {}, { a: [1] }, '{"a":[1]}'],
+    ['an array that might be a string', { type: ['string', 'array'] }, [1, 2], '[1,2]'],
+    [
+      'an object with a text of its own that might be a string',
+      { type: 'array', items: { anyOf: [{ type: ['null', 'string', 'object'], properties: { type: {} } }] } },
+      [{ type: 1, toString: () => 'text' }],
+      '[{"type":1}]'
+    ],
+    [
+      'a constant that looks like a schema',
+      { const: { type: ['string', 'array'] } },
+      { type: ['string', 'array'] },
+      '{"type":["string","array"]}'
+    ],
     [
       'one of two',
       { anyOf: [{ type: 'string' }, QUOTE] },
