@@ -1,6 +1,6 @@
 import type { Http2Session, ServerHttp2Stream } from 'node:http2'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { checkMs, invalid } from '../base/check.ts'
+import { checked, checkFunction, checkMs, invalid } from '../base/check.ts'
 import { Counters } from '../base/counters.ts'
 import {
   FST_ERR_EVENTSTREAM_ALREADY_STARTED,
@@ -51,7 +51,12 @@ import { hasLeft } from './leaving.ts'
 import type { StartOptions } from './options.ts'
 import { connectionOf, type RawResponse } from './raw-response.ts'
 import { requestLogging } from './request-logging.ts'
-import { type ResolvedOptions, type ResolvedStartOptions, resolveStartOptions } from './resolved-options.ts'
+import {
+  ENDLESS_DEFAULTS,
+  type ResolvedOptions,
+  type ResolvedStartOptions,
+  resolveStartOptions
+} from './resolved-options.ts'
 import { optionsOfRoute } from './route-options.ts'
 import { type Registration, Servers } from './servers.ts'
 import { assertNotPipelined, sendHead, sendNoContent, takeOver, transportBeforeHead } from './takeover.ts'
@@ -60,6 +65,8 @@ import { assertNotPipelined, sendHead, sendNoContent, takeOver, transportBeforeH
 const RUNS_TIME = 9 / 10
 /** More than any run has: its bytes are limited. */
 const MAX_RUN_MESSAGES = 1_000_000_000
+
+const DRAIN_CHECKS = { timeoutMs: checkMs }
 
 /** All that one registration of the plugin holds. */
 export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registration {
@@ -186,6 +193,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
   }
 
   closeWhere(predicate: (connection: SSEConnection) => boolean): number {
+    checkFunction('the predicate', predicate)
     const chosen = [...this.#connections].filter((connection) => {
       const answer: unknown = predicate(connection)
       if (!isThenable(answer)) return answer
@@ -221,12 +229,15 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
    *
    * @throws FST_ERR_EVENTSTREAM_INVALID_OPTION if one of them is told by another, too.
    */
-  reserve({ cursorEvent, farewell }: Pick<ResolvedOptions, 'cursorEvent' | 'farewell'>): void {
+  reserve({ cursorEvent, heartbeatEvent, finite, farewell }: ResolvedOptions): void {
     const { reserved } = this.shared
     reserved.addCursor(cursorEvent)
-    const event = typeof farewell === 'object' ? farewell.event : undefined
-    if (reserved.has(event))
-      throw invalid('farewell.event', 'another event than gapEvent and cursorEvent', event)
+    if (heartbeatEvent !== false && reserved.has(heartbeatEvent))
+      throw invalid('heartbeatEvent', 'another event than gapEvent and cursorEvent', heartbeatEvent)
+    const last = farewell ?? (finite === true ? false : ENDLESS_DEFAULTS.farewell)
+    const event = typeof last === 'object' ? last.event : undefined
+    if (event !== undefined && (event === heartbeatEvent || reserved.has(event)))
+      throw invalid('farewell.event', 'another event than gapEvent, cursorEvent and heartbeatEvent', event)
   }
 
   /** What `reply.sseStart()` does. */
@@ -279,8 +290,8 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
     return this.#admission.retryAfter(reply, ms)
   }
 
-  drain({ timeoutMs = this.#options.drainMs }: { timeoutMs?: number } = {}): Promise<void> {
-    checkMs('timeoutMs', timeoutMs)
+  drain(options: { timeoutMs?: number } = {}): Promise<void> {
+    const { timeoutMs = this.#options.drainMs } = checked(options, DRAIN_CHECKS)
     this.#isClosing = true
     const drained = Promise.all([this.runs.drain(timeoutMs * RUNS_TIME), this.#drainer.drain(timeoutMs)])
     return drained.then(() => {})

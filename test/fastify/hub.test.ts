@@ -330,7 +330,13 @@ t.test('events that tell gaps and cursors › none is told by two, wherever they
     { gapEvent: 'a', cursorEvent: 'a' },
     { cursorEvent: 'a', channels: { 'room:*': { gapEvent: 'a' } } },
     { gapEvent: 'bye', farewell: { event: 'bye', data: '' } },
-    { farewell: { event: 'sse-cursor', data: '' } }
+    { farewell: { event: 'sse-cursor', data: '' } },
+    { gapEvent: 'close' },
+    { cursorEvent: 'close' },
+    { heartbeatEvent: 'close' },
+    { heartbeatEvent: 'bye', farewell: { event: 'bye', data: '' } },
+    { heartbeatEvent: 'gap' },
+    { heartbeatEvent: 'sse-cursor' }
   ]) {
     await t.rejects(
       async () => Fastify().register(eventStream, options).ready(),
@@ -340,11 +346,23 @@ t.test('events that tell gaps and cursors › none is told by two, wherever they
   }
   const app = await build(t)
   t.throws(() => app.sse.channel('a', { gapEvent: 'sse-cursor' }), another)
-  t.throws(() => app.get('/route', { eventStream: { cursorEvent: 'gap' } }, () => ''), another)
+  for (const eventStream of [{ cursorEvent: 'gap' }, { heartbeatEvent: 'close' }])
+    t.throws(() => app.get('/route', { eventStream }, () => ''), another)
+  app.get('/finite', { eventStream: { heartbeatEvent: 'close', finite: true } }, () => '')
   app.get('/start', async (_request, reply) => {
     reply.sseStart({ cursorEvent: 'gap' })
   })
   t.match((await app.inject('/start')).json(), { code: INVALID_OPTION })
+})
+
+t.test('closeWhere() and drain() › what they cannot take changes nothing, and throws', async (t) => {
+  const app = await build(t)
+  const invalid = { code: INVALID_OPTION }
+  for (const options of [null, { timeoutMs: 0 }, { timeout: 60_000 }])
+    t.throws(() => app.sse.drain(options as { timeoutMs: number }), invalid, JSON.stringify(options))
+  t.throws(() => app.sse.closeWhere(undefined as unknown as () => boolean), invalid)
+  app.get('/', (_request, reply) => void reply.sseStart())
+  await open(t, app, '/')
 })
 
 t.test('closeWhere() › a promise chooses nothing, and throws', async (t) => {
