@@ -18,11 +18,13 @@ export class Expiry<Thing extends Expiring> {
   #timer: NodeJS.Timeout | undefined
   #timerBucket = Infinity
 
-  /** The thing is told once, at the time that it has now, and waits until then. */
+  /** The thing is told once, at the time that it has now, or had when it was added before if that is earlier. */
   add(thing: Thing): void {
     const { expiresAt } = thing
-    if (expiresAt === undefined || thing.bucket !== undefined) return
+    if (expiresAt === undefined) return
     const bucket = Math.ceil(Math.max(expiresAt / BUCKET_MS, performance.now() / BUCKET_MS + 1))
+    if ((thing.bucket ?? Infinity) <= bucket) return
+    this.remove(thing)
     thing.bucket = bucket
     const things = this.#buckets.get(bucket)
     if (things === undefined) this.#buckets.set(bucket, new Set([thing]))

@@ -367,7 +367,8 @@ export class Window implements Expiring {
   }
 
   #age(): void {
-    if (this.bucket === undefined && this.expiresAt !== undefined) this.#host.windowOnAge(this)
+    const isDue = this.bucket === undefined || this.newest?.isEnd
+    if (isDue && this.expiresAt !== undefined) this.#host.windowOnAge(this)
   }
 
   #search(place: Place, end: number): number {

@@ -128,6 +128,17 @@ t.test('Expiry', async (t) => {
     t.same(delays, [2 ** 31 - 1])
   })
 
+  t.test('one whose time is earlier now is told then, and once', async (t) => {
+    const thing = new Thing(5_000)
+    const expiry = waiting(thing)
+    thing.expireIn(1_000)
+    expiry.add(thing)
+    clock.advance(1_101)
+    t.equal(thing.told.length, 1)
+    clock.advance(DAY_MS)
+    t.equal(thing.told.length, 1)
+  })
+
   t.test('150,000 that all have other times do not break it', async (t) => {
     const expiry = new Expiry<Thing>()
     for (let i = 0; i < 150_000; i++) expiry.add(new Thing(DAY_MS + i * 100))
@@ -218,6 +229,21 @@ t.test('History › maxAgeMs', async (t) => {
     clock.advance(DAY_MS)
     t.same([bench.texts('a'), bench.history.lengthOf('b')], [[], 1])
   })
+
+  t.test(
+    'one that has ended goes in its own time, however long its messages would have been kept',
+    async (t) => {
+      const bench = new Bench({ maxAgeMs: DAY_MS, keepEndedMs: 1_000 })
+      bench.publish('a', '1')
+      const end = { isKept: true, idempotencyKey: undefined, isEnd: true }
+      bench.history.append([bench.window('a')], [{ text: '2', byteLength: 1, key: '' }], end)
+      clock.advance(999)
+      t.same(bench.texts('a'), ['1', '2'])
+      clock.advance(101)
+      t.same(bench.texts('a'), [])
+      t.equal(bench.window('a').isEnded, false, 'its name is free')
+    }
+  )
 
   t.test('what a follower was not offered is not too old', async (t) => {
     const bench = new Bench({ maxAgeMs })
