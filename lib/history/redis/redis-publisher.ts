@@ -102,11 +102,9 @@ export class RedisPublisher<Publication> {
   #giveUp(): void {
     this.#timer = undefined
     const now = performance.now()
-    this.#reject(
-      this.#waiting.filter(({ deadline }) => deadline <= now),
-      this.#isReady ? TOO_SLOW : NO_CONNECTION
-    )
-    this.#waiting = this.#waiting.filter(({ deadline }) => deadline > now)
+    const end = this.#waiting.findIndex(({ deadline }) => deadline > now)
+    const late = this.#waiting.splice(0, end < 0 ? Infinity : end)
+    this.#reject(late, this.#isReady ? TOO_SLOW : NO_CONNECTION)
     this.#watch()
   }
 

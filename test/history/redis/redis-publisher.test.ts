@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Deferred } from '../../../lib/base/deferred.ts'
 import { RedisPublisher } from '../../../lib/history/redis/redis-publisher.ts'
+import { cpuTime, timesAsLong } from '../../helpers/cpu-time.ts'
 import { FakeClock } from '../../helpers/fake-clock.ts'
 import { nextTurn } from '../../helpers/server.ts'
 
@@ -121,6 +122,32 @@ t.test('publish() › each waits 4.5 s for a connection', async (t) => {
     publisher.start()
     t.equal(await second, 'b')
   })
+})
+
+t.test('publish() › what is given up takes no longer because much waits', async (t) => {
+  const taken = async (count: number): Promise<number> => {
+    let time = 0
+    await FakeClock.run(async (clock) => {
+      const publisher = new RedisPublisher(
+        async () => {},
+        async () => {}
+      )
+      const answers: Promise<unknown>[] = []
+      for (let i = 0; i < count; i++) {
+        answers.push(publisher.publish(i))
+        clock.spend(i < 1_000 ? 1 : 0)
+      }
+      time = await cpuTime(() => clock.advance(4_499))
+      publisher.close()
+      await Promise.allSettled(answers)
+    })
+    return time
+  }
+  const ratio = await timesAsLong(
+    () => taken(40_000),
+    () => taken(2_000)
+  )
+  t.ok(ratio < 8, `${ratio} times for 20 times as many that wait`)
 })
 
 t.test('publish() › of a Redis that is slow no more is asked than it can answer in time', async (t) => {
