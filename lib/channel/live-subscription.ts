@@ -35,6 +35,8 @@ export interface Subscriber extends Reader {
   readonly connection: Connection
   /** What is at or before it was given. */
   readonly place: Place
+  /** The newest place of the history. */
+  readonly head: Place
   /** The subscription may have something to give. */
   list(subscription: LiveSubscription): void
   /** As if it had never been. */
@@ -107,6 +109,8 @@ export class LiveSubscription implements Subscription, Readership {
   readonly #openedMs = monotonicMs()
   readonly #given: SubscribeOptions
   #last: number | undefined
+  /** What came after it is missed when it is dropped, whatever was given before. */
+  #begunAt: Place = 0
   /** Whether it is among those that may have something to give, and which are beside it there. */
   isListed = false
   previousListed: LiveSubscription | undefined
@@ -178,6 +182,7 @@ export class LiveSubscription implements Subscription, Readership {
   begin(): void {
     const { window } = this.channel
     if (this.isOldest) this.skipTo(window.dropped)
+    this.#begunAt = this.subscriber.head
     if (this.#last !== undefined) this.skipTo(window.placeBefore(this.#last))
     this.#last = undefined
     this.isIntact = window.dropped <= this.start
@@ -192,7 +197,7 @@ export class LiveSubscription implements Subscription, Readership {
   next(place: Place): Item | undefined {
     if (this.dueGap !== undefined) return { subscription: this, place: FIRST, entry: undefined }
     const { window } = this.channel
-    if (this.isOldest) this.start = Math.max(this.start, window.dropped)
+    if (this.isOldest) this.start = Math.max(this.start, Math.min(window.dropped, this.#begunAt))
     const after = Math.max(this.at ?? place, this.start)
     if (after >= this.end) return undefined
     if (window.dropped > after)

@@ -70,6 +70,24 @@ t.test('Subscription › a gap', async (t) => {
     t.same(other.told, [])
   })
 
+  t.test(
+    'of what came since somebody began with the oldest message, and was dropped before that was given',
+    async (t) => {
+      const bench = new ChannelBench({ channels: { '*': { maxMessages: 1 } } })
+      await bench.publishEach('news1', 'news2', 'cleared3')
+      const reader = bench.unsettled()
+      bench.channels.subscribe(reader.connection, ['news', 'cleared'], { from: 'oldest' })
+      await bench.publishEach('cleared4')
+      await bench.channel('cleared').clear()
+      reader.block()
+      bench.endTurn()
+      reader.connection.handlerOnSettle()
+      reader.unblock()
+      bench.endTurn()
+      t.same(reader.told.toSorted(), ['!cleared slow', 'news2'])
+    }
+  )
+
   t.test('what came before anybody followed is too old in time, also when nothing comes', async (t) => {
     const clock = FakeClock.install(t)
     const bench = new ChannelBench({ channels: { '*': { maxAgeMs: 1_000 } } })
