@@ -256,14 +256,23 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
       cursor.undo(subscription)
       throw error
     }
-    // What is left of an earlier one is given by the new one, from where it begins.
-    for (const rest of this.#ended.get(connection) ?? []) {
-      if (rest !== subscription) rest.end = Math.min(rest.end, subscription.start)
-    }
+    this.#meetEarlier(subscription)
     if (!subscription.isLoading) this.#tellIfEmpty()
     connection.startHead()
     connection.output.feedOnChange()
     return subscription
+  }
+
+  /** What is left of earlier ones is given by the new one, from where it begins. Of those that have nothing but a gap, one tells it. */
+  #meetEarlier(subscription: LiveSubscription): void {
+    let hasGap = false
+    for (const earlier of this.#ended.get(subscription.connection) ?? []) {
+      if (earlier === subscription) continue
+      earlier.end = Math.min(earlier.end, subscription.start)
+      const { rest } = earlier
+      if (rest === undefined || (rest === 'gap' && hasGap)) earlier.subscriber.undo(earlier)
+      hasGap ||= rest === 'gap'
+    }
   }
 
   #cursorOf(connection: Connection): ConnectionCursor {

@@ -208,6 +208,16 @@ export class LiveSubscription implements Subscription, Readership {
       : { subscription: this, place: entry.place, entry }
   }
 
+  /** What one that has ended is still to be given, or may have been; `undefined`: nothing. */
+  get rest(): 'messages' | 'gap' | undefined {
+    if (this.isLoading || (this.at ?? this.subscriber.place) > this.start) return 'messages'
+    const item = this.next(this.subscriber.place)
+    if (item === undefined) return undefined
+    const { window } = this.channel
+    const entry = item.entry ?? window.entryAfter(Math.max(window.dropped, this.start))
+    return entry !== undefined && entry.place <= this.end ? 'messages' : 'gap'
+  }
+
   /** Whether its channel has ended, and all of it was given. @param place as for `next()`. */
   isOver(place: Place): boolean {
     const { window } = this.channel

@@ -30,3 +30,32 @@ t.test(
     t.ok(ratio < 8, `${ratio} times`)
   }
 )
+
+t.test(
+  'A blocked stream that joins and leaves a channel keeps what it will be given of it, and no more',
+  async (t) => {
+    for (const isPublished of [false, true]) {
+      const bench = new ChannelBench({ channels: { a: { maxMessages: 10 } } })
+      const reader = bench.subscribed(['other'])
+      bench.endTurn()
+      reader.block()
+      for (const _ of [1, 2]) {
+        await bench.publishEach('other')
+        bench.endTurn()
+      }
+      const channel = bench.channel('a')
+      for (let i = 0; i < 100; i++) {
+        const subscription = channel.subscribe(reader.connection)
+        if (isPublished) await channel.publish(`a${i}`)
+        bench.endTurn()
+        subscription.unsubscribe()
+      }
+      const { length } = [...channel.readerships()]
+      t.ok(length <= (isPublished ? 12 : 1), `${length}`)
+      reader.unblock()
+      bench.endTurn()
+      const kept = Array.from({ length: isPublished ? 10 : 0 }, (_, i) => `a${90 + i}`)
+      t.same([...new Set(reader.told)], ['other', ...(isPublished ? ['!a slow'] : []), ...kept])
+    }
+  }
+)
