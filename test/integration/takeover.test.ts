@@ -627,23 +627,45 @@ t.test(
   }
 )
 
-t.test('an onSend hook that puts a stream in front, which then fails, ends it with that error', async (t) => {
-  const log = logger()
-  const app = await build(t, {}, { logger: log.options })
-  const ended = deferred<unknown>()
-  const front = new PassThrough()
-  app.addHook('onSend', async (_request, _reply, payload) => (payload as Readable).pipe(front))
-  app.get('/', async (_request, reply) => {
-    const sse = reply.sseStart()
-    await sse.send('hello')
-    ended.resolve([await sse.closed, sse.signal.reason.cause?.message])
-  })
-  const { port } = await listen(app)
-  const client = RawClient.get(port, '/')
-  await client.until('hello')
-  front.destroy(new Error('mine'))
-  t.same(await ended.promise, ['error', 'mine'])
-  await client.closed
+t.test(
+  'a stream that an onSend hook puts in front, and whose client leaves, ends with reason client',
+  async (t) => {
+    const app = await build(t)
+    const ended = deferred<unknown>()
+    app.addHook('onSend', async (_request, _reply, payload) => (payload as Readable).pipe(new PassThrough()))
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      await sse.send('hello')
+      ended.resolve([await sse.closed, sse.signal.reason.cause])
+    })
+    const { port } = await listen(app)
+    const client = RawClient.get(port, '/')
+    await client.until('hello')
+    client.socket.destroy()
+    t.same(await ended.promise, ['client', undefined])
+  }
+)
+
+t.test('an onSend hook that puts a stream in front, which then goes, ends it with an error', async (t) => {
+  for (const error of [new Error('mine'), undefined]) {
+    t.test(error === undefined ? 'without a word' : 'its own', async (t) => {
+      const app = await build(t)
+      const ended = deferred<unknown>()
+      const front = new PassThrough()
+      app.addHook('onSend', async (_request, _reply, payload) => (payload as Readable).pipe(front))
+      app.get('/', async (_request, reply) => {
+        const sse = reply.sseStart()
+        await sse.send('hello')
+        ended.resolve([await sse.closed, sse.signal.reason.cause])
+      })
+      const { port } = await listen(app)
+      const client = RawClient.get(port, '/')
+      await client.until('hello')
+      front.destroy(error)
+      t.match(await ended.promise, ['error', error ?? { code: 'FST_ERR_EVENTSTREAM_RESPONSE_ENDED' }])
+      await client.closed
+    })
+  }
 })
 
 t.test('what hooks and handlers say of length, coding and status cannot corrupt the stream', async (t) => {

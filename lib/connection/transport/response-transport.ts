@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { constants, type Http2ServerResponse } from 'node:http2'
 import { Socket } from 'node:net'
+import { FST_ERR_EVENTSTREAM_RESPONSE_ENDED } from '../../base/errors.ts'
 import type { Batch } from '../../wire/batch.ts'
 import { endConnection } from './end-connection.ts'
 import type { Ending, Transport, TransportListener } from './transport.ts'
@@ -39,8 +40,10 @@ export class ResponseTransport implements Transport {
     destination.on('drain', () => {
       if (!this.#ended) listener.transportOnDrain()
     })
-    destination.on('error', (error) => {
-      if (this.#isWrapped) listener.transportOnError(error)
+    if (!this.#isWrapped) return
+    destination.on('error', (error) => listener.transportOnError(error))
+    destination.on('close', () => {
+      if (!this.#ended) listener.transportOnError(new FST_ERR_EVENTSTREAM_RESPONSE_ENDED())
     })
   }
 
