@@ -29,7 +29,7 @@ export async function openai(app: FastifyInstance, { model }: { model: Model }):
       const head = {
         id: randomUUID(),
         object: 'chat.completion.chunk',
-        created: Date.now() / 1000,
+        created: Math.floor(Date.now() / 1000),
         model: name
       } as const
       const chunk = (delta: object, finish_reason: 'stop' | null = null) => ({

@@ -1,6 +1,7 @@
 import OpenAI from 'openai'
 import t from 'tap'
 import { openai } from '../../../examples/sdks/openai.ts'
+import { build } from '../../helpers/server.ts'
 import { testAnswers } from './answers.ts'
 
 const QUESTION = { model: 'parrot', messages: [{ role: 'user' as const, content: 'Hello' }] }
@@ -30,4 +31,21 @@ testAnswers(
     }
   },
   { tellsWhy: true }
+)
+
+t.test(
+  'openai › the time of a chunk is whole seconds, without which typed clients do not read it',
+  async (t) => {
+    const app = await build(t)
+    await app.register(openai, {
+      model: async function* () {
+        yield 'Hello'
+      }
+    })
+    const payload = { ...QUESTION, stream: true }
+    const { body } = await app.inject({ method: 'POST', url: '/v1/chat/completions', payload })
+    const times = [...body.matchAll(/"created":([\d.]+)/g)].map(([, created]) => Number(created))
+    t.equal(times.length, 2)
+    for (const time of times) t.ok(Number.isInteger(time))
+  }
 )
