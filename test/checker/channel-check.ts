@@ -28,6 +28,9 @@ export interface Place {
   readonly outOfOrderUntil: Moment
 }
 
+/** How long after that a server may still take a store for the one that it knew, and give its places to who comes. */
+const FOUND_OUT_MS = 10_000
+
 type Block = Pick<Received, 'at' | 'start'>
 
 export interface ChannelCheckHost {
@@ -515,7 +518,7 @@ export class ChannelCheck {
   /** It is told first, or when what the client stood at may have been lost. */
   #checkUnsure(metAt: Moment): void {
     const { forks = [] } = this.#host.run
-    if (forks.some(({ since, until }) => since <= metAt && this.#start <= until)) return
+    if (forks.some(({ since, until }) => since <= metAt && this.#start <= until + FOUND_OUT_MS)) return
     if (this.#unsure === undefined || !this.#isFresh || !this.#isResumed) {
       this.#violate('false-gap', 'uncertain, but it is known what was given')
     }

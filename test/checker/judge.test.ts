@@ -909,7 +909,7 @@ const bad: readonly (readonly [ViolationKind, string, Story])[] = [
     'the same for what is said to be uncertain',
     {
       ...OF_TWO_STORES,
-      run: { ...OF_TWO_STORES.run, forks: [{ since: 1, until: 9 }] },
+      run: { ...OF_TWO_STORES.run, forks: [{ since: -20_000, until: -10_001 }] },
       connection: {
         ...OF_TWO_STORES.connection,
         subscriptions: [subscribed('news', 10)],
