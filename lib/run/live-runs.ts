@@ -365,7 +365,8 @@ export class LiveRuns implements Runs, LiveRunHost {
       for (const [i, run] of own.entries()) {
         const count = followers[i]
         if (count === undefined) run.lose()
-        else run.noteWanted(count > 0)
+        // Somebody may have come since it was asked.
+        else run.noteWanted(count > 0 || run.channel.isUsed)
       }
       if (leases !== undefined) await this.#endAllLost(leases, own)
       this.#hasFailed = false

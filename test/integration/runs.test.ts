@@ -649,6 +649,39 @@ t.test('Run › in Redis', async (t) => {
     t.same([calls, app.sse.stats().runs], [0, 0])
   })
 
+  t.test('is wanted by who comes while it is asked whether anybody does', async (t) => {
+    const store = newStore()
+    const { app } = await serve(t, { drainMs: 1, history: { store }, runs: { leaseMs: 3_000 } })
+    const leases = store.leases as StoreLeases
+    const [renew, isAsked, answer] = [leases.renew, deferred(), deferred()]
+    leases.renew = async (...args) => {
+      leases.renew = renew
+      const followers = await leases.renew(...args)
+      isAsked.resolve()
+      await answer.promise
+      return followers
+    }
+    const started = deferred<AbortSignal>()
+    const { run } = await app.sse.runs.start(
+      'a',
+      async function* ({ signal }) {
+        started.resolve(signal)
+        yield 'one'
+        await once(signal, 'abort')
+      },
+      { abandonMs: 1 }
+    )
+    const signal = await started.promise
+    await isAsked.promise
+    const reading = run.read()
+    await reading.next()
+    answer.resolve()
+    await nextTurn()
+    t.equal(signal.aborted, false)
+    await reading.return?.()
+    t.equal(await run.ended, 'stopped')
+  })
+
   t.test('the log is told once that leases cannot be kept, until they can', async (t) => {
     const store = newStore()
     const { log } = await serve(t, { history: { store }, runs: { leaseMs: 30 } })
