@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { FastifyReply } from 'fastify'
+import type { Connection } from '../connection/connection.ts'
 import { isAbortOf } from './abort.ts'
 import { connectionOf } from './raw-response.ts'
 import { giveBack, isGivenBack, keepGivenBack, statusOfHead } from './takeover.ts'
@@ -23,7 +24,7 @@ function handlerOnError(event: unknown): void {
   const { reply, error } = event as { reply: FastifyReply; error: unknown }
   const connection = connectionOf(reply)
   if (connection === undefined) return
-  if (isAbortOf(connection, error)) {
+  if (saysNothingNew(connection, error)) {
     silenceOnce(reply)
     return
   }
@@ -46,7 +47,7 @@ export function sendAfterStart(this: FastifyReply, payload?: unknown): FastifyRe
   const connection = connectionOf(this)
   const isLate = payload instanceof Error && this.sent && !isGivenBack(this)
   if (connection === undefined || !isLate) return send.call(this, payload)
-  if (isAbortOf(connection, payload)) return this
+  if (saysNothingNew(connection, payload)) return this
   if (statusOfHead(this) === undefined) {
     giveBack(this, payload)
     return send.call(this, payload)
@@ -54,6 +55,14 @@ export function sendAfterStart(this: FastifyReply, payload?: unknown): FastifyRe
   this.log.error({ err: payload }, payload.message)
   connection.fail(payload)
   return this
+}
+
+/** Whether it is an abort, or what reading the request's body gives to a handler whose client has left. */
+function saysNothingNew(connection: Connection, error: unknown): boolean {
+  const { errored } = connection.request.raw
+  return (
+    isAbortOf(connection, error) || (connection.reason === 'client' && error !== null && error === errored)
+  )
 }
 
 /** Fastify logs what it traces right after. */

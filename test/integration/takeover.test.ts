@@ -459,6 +459,33 @@ t.test('a handler that fails after the start ends the stream with reason error',
     )
   })
 
+  t.test('nor one that reads an upload whose client leaves', async (t) => {
+    const log = logger()
+    const app = await build(t, {}, { logger: log.options })
+    const failed = deferred<unknown>()
+    app.addContentTypeParser('text/plain', (_request, payload, done) => done(null, payload))
+    app.post<{ Body: Readable }>('/', async ({ body }, reply) => {
+      const sse = reply.sseStart()
+      try {
+        for await (const chunk of body) sse.send(String(chunk))
+      } catch (error) {
+        failed.resolve((error as NodeJS.ErrnoException).code)
+        throw error
+      }
+    })
+    const { port } = await listen(app)
+    const headers = { 'Content-Type': 'text/plain', 'Content-Length': '10' }
+    const client = RawClient.connect(port, request('POST', '/', headers, 'half'))
+    await client.until('data: half')
+    client.socket.destroy()
+    t.equal(await failed.promise, 'ECONNRESET')
+    await nextTurn()
+    t.same(
+      log.lines.filter(({ level }) => level > 30),
+      []
+    )
+  })
+
   t.test('a bad message that the handler does not catch ends it the same way', async (t) => {
     const app = await build(t)
     app.get('/', async (_request, reply) => {
