@@ -195,11 +195,12 @@ export class Window implements Expiring {
     // What has come since is held for those who follow, be it kept elsewhere or not.
     const own = this.#since === Infinity ? this.entryAfter(toldAfter) : this.oldest
     const gone = Math.min(dropped, (own?.place ?? Infinity) - 1)
-    this.dropUntil(gone)
     this.#entries = [...entries, ...this.#kept()].sort((a, b) => a.place - b.place)
     this.#start = 0
     this.#bytes += entries.reduce((sum, { byteLength }) => sum + byteLength, 0)
     this.#latest = undefined
+    // Not before, as it is not empty meanwhile.
+    this.dropUntil(gone)
     this.#dropped = Math.max(this.#dropped, gone)
     this.#since = since
     this.#age()

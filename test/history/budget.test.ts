@@ -3,7 +3,10 @@ import t from 'tap'
 import { History } from '../../lib/history/history.ts'
 import { placeOfTime } from '../../lib/history/place.ts'
 import type { Store, StoredMessage } from '../../lib/history/store.ts'
+import type { Window } from '../../lib/history/window.ts'
 import { cpuTime, timesAsLong } from '../helpers/cpu-time.ts'
+import { HeldStore } from '../helpers/held-store.ts'
+import { nextTurn } from '../helpers/server.ts'
 import { Bench, Ear, UNLIMITED } from './bench.ts'
 
 /** What counts besides the text: for each message, and for each channel that has any. */
@@ -271,4 +274,41 @@ t.test('maxTotalBytes: what is loaded takes its place among the others', async (
     )
     t.ok(ratio < 5, `${ratio} times, for ${channels.length * each} messages`)
   })
+})
+
+t.test('Budget › a channel whose messages are all replaced when it is loaded is counted once', async (t) => {
+  const message = (place: number, channels: string[]) => ({
+    place,
+    channels,
+    text: '.',
+    key: '',
+    isKept: true,
+    isEnd: false
+  })
+  const kept = async (loads: number): Promise<number> => {
+    const shelf = new HeldStore()
+    let place = 0
+    shelf.read = async () => ({ messages: [message(place + 2, ['a'])], dropped: place + 1, isEnded: false })
+    const history = new History(10_000, shelf)
+    await history.open()
+    place = history.head
+    const follow = (name: string): Window => {
+      const window = history.window(name, UNLIMITED)
+      window.follow(new Ear())
+      return window
+    }
+    for (let i = 0; i < loads; i++) {
+      const windows = [follow('a'), follow('b')]
+      shelf.listener?.storeOnMessages([message(place + 1, ['a', 'b'])], place + 2)
+      windows[0]?.want(0)
+      await nextTurn()
+      t.equal(windows[0]?.oldest?.place, place + 2)
+      for (const window of windows) window.unfollow()
+      place += 2
+    }
+    const window = follow('c')
+    for (let i = 1; i < 100; i++) history.storeOnMessages([message(place + i, ['c'])], place + i)
+    return window.length
+  }
+  t.equal(await kept(20), await kept(0))
 })
