@@ -279,6 +279,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     subscription.begin()
     if (this.#position.hasBegun && resumption?.isUncertain(subscription.channel))
       subscription.dueGap ??= 'uncertain'
+    subscription.channel.subscriptionOnBegin(subscription)
     this.#list.noteEnd(subscription.channel)
     this.#loading?.remove(subscription)
   }

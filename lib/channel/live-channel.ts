@@ -240,6 +240,19 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
     this.#release()
   }
 
+  /** What is left of earlier ones is given by the new one, from where it begins. Of those that have nothing but a gap, one tells it. */
+  subscriptionOnBegin(subscription: LiveSubscription): void {
+    let hasGap = false
+    for (const earlier of this.#ended.get(subscription.connection) ?? []) {
+      if (earlier === subscription) continue
+      if (earlier.rest === 'messages') subscription.goOnAfter(earlier)
+      earlier.end = Math.min(earlier.end, subscription.start)
+      const { rest } = earlier
+      if (rest === undefined || (rest === 'gap' && hasGap)) earlier.subscriber.undo(earlier)
+      hasGap ||= rest === 'gap'
+    }
+  }
+
   #subscribe(connection: Connection, given: SubscribeOptions): LiveSubscription {
     const { from = 'now', notBefore } = given
     const cursor = this.#cursorOf(connection)
@@ -256,23 +269,13 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
       cursor.undo(subscription)
       throw error
     }
-    this.#meetEarlier(subscription)
-    if (!subscription.isLoading) this.#tellIfEmpty()
+    if (!subscription.isLoading) {
+      this.subscriptionOnBegin(subscription)
+      this.#tellIfEmpty()
+    }
     connection.startHead()
     connection.output.feedOnChange()
     return subscription
-  }
-
-  /** What is left of earlier ones is given by the new one, from where it begins. Of those that have nothing but a gap, one tells it. */
-  #meetEarlier(subscription: LiveSubscription): void {
-    let hasGap = false
-    for (const earlier of this.#ended.get(subscription.connection) ?? []) {
-      if (earlier === subscription) continue
-      earlier.end = Math.min(earlier.end, subscription.start)
-      const { rest } = earlier
-      if (rest === undefined || (rest === 'gap' && hasGap)) earlier.subscriber.undo(earlier)
-      hasGap ||= rest === 'gap'
-    }
   }
 
   #cursorOf(connection: Connection): ConnectionCursor {

@@ -24,6 +24,8 @@ export interface SubscribedChannel extends Channel {
     gap: Gap & { readonly channel: string },
     subscription: Subscription
   ): readonly string[] | Promise<readonly string[]>
+  /** It is known where it begins. */
+  subscriptionOnBegin(subscription: LiveSubscription): void
   /** It is given nothing that comes from now on. */
   subscriptionOnEnd(subscription: LiveSubscription): void
   /** It is given nothing at all any more. */
@@ -186,6 +188,12 @@ export class LiveSubscription implements Subscription, Readership {
     if (this.#last !== undefined) this.skipTo(window.placeBefore(this.#last))
     this.#last = undefined
     this.isIntact = window.dropped <= this.start
+  }
+
+  /** What an earlier one was still to give is missed when it is dropped. */
+  goOnAfter(earlier: LiveSubscription): void {
+    const stood = Math.max(earlier.at ?? earlier.subscriber.place, earlier.start)
+    if (stood < earlier.end) this.#begunAt = Math.min(this.#begunAt, stood)
   }
 
   /** Its connection does not wait for it. */

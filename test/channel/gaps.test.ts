@@ -88,6 +88,29 @@ t.test('Subscription › a gap', async (t) => {
     }
   )
 
+  t.test(
+    'of what an earlier subscription was still to give, and was dropped before the next one gave it',
+    async (t) => {
+      const bench = new ChannelBench({ channels: { a: { maxMessages: 1 } } })
+      const reader = bench.subscribed(['other'])
+      bench.endTurn()
+      reader.block()
+      for (const _ of [1, 2]) {
+        await bench.publishEach('other')
+        bench.endTurn()
+      }
+      const earlier = bench.channel('a').subscribe(reader.connection)
+      await bench.publishEach('a1')
+      earlier.unsubscribe()
+      bench.channel('a').subscribe(reader.connection, { from: 'oldest' })
+      await bench.publishEach('a2')
+      bench.endTurn()
+      reader.unblock()
+      bench.endTurn()
+      t.same(reader.told, ['other', 'other', '!a slow', 'a2'])
+    }
+  )
+
   t.test('what came before anybody followed is too old in time, also when nothing comes', async (t) => {
     const clock = FakeClock.install(t)
     const bench = new ChannelBench({ channels: { '*': { maxAgeMs: 1_000 } } })

@@ -114,6 +114,25 @@ t.test('store › what a client missed', async (t) => {
     t.same(reader.told, ['!c uncertain', 'b 1', 'c 1'])
   })
 
+  t.test('is given by an earlier subscription until it is known where the next one begins', async (t) => {
+    const { bench, store } = await late({ a: 1 })
+    const reader = bench.subscribed(['a'])
+    await settle(bench)
+    reader.block()
+    for (const text of ['a 2', 'a 3', 'a 4']) {
+      await bench.channel('a').publish(text)
+      bench.endTurn()
+    }
+    reader.connection.subscriptions[0]?.unsubscribe()
+    store.hold('read')
+    bench.channel('a').subscribe(reader.connection, { from: { last: 1 } })
+    reader.unblock()
+    store.release('read')
+    await settle(bench)
+    await settle(bench)
+    t.same(reader.told, ['a 2', 'a 3', 'a 4'])
+  })
+
   t.test('may be lost with what nobody had told this server', async (t) => {
     const { first, bench, store } = await late({ a: 1 })
     const standing = bench.subscribed(['a'])
