@@ -92,9 +92,10 @@ export class LiveRuns implements Runs, LiveRunHost {
     checkRunName(name)
     checkFunction('source', source)
     const options = checkedRunOptions(given)
-    if (this.#isClosing) throw new FST_ERR_EVENTSTREAM_CLOSING()
+    this.#assertOpen()
     await this.#history.open()
     while (this.#starting.has(name)) await this.#starting.get(name)
+    this.#assertOpen()
     const channel = this.channels.ofRun(name)
     const known = this.#own.get(name)
     if (known?.isEnding === false)
@@ -129,12 +130,11 @@ export class LiveRuns implements Runs, LiveRunHost {
     return [...channels].map(([name, channel]) => new RunHandle(this, name, channel))
   }
 
-  async stop(name: string, channel: LiveChannel, reason: string | undefined): Promise<void> {
+  async stop(name: string, begin: Place, reason: string | undefined): Promise<void> {
     if (reason !== undefined && typeof reason !== 'string') throw invalid('the reason', 'a string', reason)
     const own = this.#own.get(name)
-    if (own !== undefined) this.#outside(() => own.stop(reason))
-    else if (this.#history.leases !== undefined)
-      await this.#stops.tell({ name, begin: channel.first, reason })
+    if (own?.begin === begin) this.#outside(() => own.stop(reason))
+    else if (this.#history.leases !== undefined) await this.#stops.tell({ name, begin, reason })
   }
 
   async info(name: string, channel: LiveChannel): Promise<RunInfo | undefined> {
@@ -150,16 +150,15 @@ export class LiveRuns implements Runs, LiveRunHost {
     }
   }
 
-  async ended(name: string, channel: LiveChannel): Promise<RunEndState> {
+  async ended(name: string, channel: LiveChannel, begin: Place): Promise<RunEndState> {
     const own = this.#own.get(name)
-    if (own !== undefined) return await own.ended
-    const { first } = channel
+    if (own?.begin === begin) return await own.ended
     const reading = channel.read({ from: 'now' })
     // What comes while it is looked for is read, too.
     let next = reading.next()
     const look = async (): Promise<RunEndState | undefined> => {
       const found = await this.#untilAnswered(() => this.#find(channel))
-      return found?.begin === first ? found.end?.state : 'lost'
+      return found?.begin === begin ? found.end?.state : 'lost'
     }
     let state = await look()
     for (let key = ''; state === undefined; next = reading.next()) {
@@ -168,7 +167,7 @@ export class LiveRuns implements Runs, LiveRunHost {
       else if (!done) state = await look()
       else {
         const end = parseEnd(key)
-        state = end?.begin === first ? end.state : ((await look()) ?? 'lost')
+        state = end?.begin === begin ? end.state : ((await look()) ?? 'lost')
       }
     }
     await reading.return?.()
@@ -218,6 +217,10 @@ export class LiveRuns implements Runs, LiveRunHost {
     this.#isClosing = true
     clearInterval(this.#timer)
     for (const run of this.#own.values()) run.lose()
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosing) throw new FST_ERR_EVENTSTREAM_CLOSING()
   }
 
   /** @returns the run, if one begins. */

@@ -173,6 +173,19 @@ async function suite(t: Test, options: () => EventStreamOptions): Promise<void> 
     )
   })
 
+  t.test('is not stopped by who meant one before it of the same name', async (t) => {
+    const { app } = await serve(t, options())
+    const { run: before } = await app.sse.runs.start('a', () => Promise.reject(new Error('it fails')))
+    await before.ended
+    const { run } = await app.sse.runs.start('a', waiting, { restart: true })
+    await before.stop('late')
+    t.match(await run.info(), { state: 'running' })
+    await run.stop('in time')
+    t.equal(await run.ended, 'stopped')
+    t.match(await run.info(), { reason: 'in time' })
+    t.equal(await before.ended, 'failed')
+  })
+
   t.test('that its own map stops has what was before that, in order', async (t) => {
     const { app } = await serve(t, options())
     const stopping = deferred<() => void>()
@@ -506,6 +519,17 @@ t.test('Run › in memory', async (t) => {
       app.sse.runs.start('late', () => []),
       { code: 'FST_ERR_EVENTSTREAM_CLOSING', statusCode: 503 }
     )
+  })
+
+  t.test('that waits to be started does not begin once the server closes', async (t) => {
+    const { app } = await serve(t, { drainMs: 1 })
+    const failing = (): Promise<string[]> => Promise.reject(new Error('it fails'))
+    const first = app.sse.runs.start('a', failing)
+    const second = app.sse.runs.start('a', waiting, { restart: true })
+    const draining = app.sse.drain()
+    await t.rejects(second, { code: 'FST_ERR_EVENTSTREAM_CLOSING' })
+    await Promise.all([first.catch(() => {}), draining])
+    t.equal(app.sse.stats().runs, 0)
   })
 
   t.test('wrong options fail with their names', async (t) => {
