@@ -5,10 +5,18 @@ import { errorOf, FST_ERR_EVENTSTREAM_INVALID_MESSAGE } from '../base/errors.ts'
 export class ReservedEvents {
   readonly #gaps = new Set<string>()
   readonly #cursors = new Set<string>()
+  /** Of heartbeats and farewells: messages may have them, too. */
+  readonly #others = new Set<string>()
 
-  /** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for one that tells cursors. */
+  /** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for one that tells something else. */
   addGap(event: string): void {
-    if (this.#cursors.has(event)) throw invalid('gapEvent', 'another event than cursorEvent', event)
+    if (this.#cursors.has(event) || this.#others.has(event)) {
+      throw invalid(
+        'gapEvent',
+        'another event than cursorEvent, heartbeatEvent and that of the farewell',
+        event
+      )
+    }
     this.#gaps.add(event)
   }
 
@@ -17,6 +25,12 @@ export class ReservedEvents {
     if (event === false) return
     if (this.#gaps.has(event)) throw invalid('cursorEvent', 'another event than gapEvent', event)
     this.#cursors.add(event)
+  }
+
+  /** @throws FST_ERR_EVENTSTREAM_INVALID_OPTION for one that tells gaps or cursors. */
+  addOther(option: string, event: string): void {
+    if (this.has(event)) throw invalid(option, 'another event than gapEvent and cursorEvent', event)
+    this.#others.add(event)
   }
 
   has(event: string | undefined): boolean {

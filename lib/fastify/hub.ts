@@ -232,12 +232,12 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
   reserve({ cursorEvent, heartbeatEvent, finite, farewell }: ResolvedOptions): void {
     const { reserved } = this.shared
     reserved.addCursor(cursorEvent)
-    if (heartbeatEvent !== false && reserved.has(heartbeatEvent))
-      throw invalid('heartbeatEvent', 'another event than gapEvent and cursorEvent', heartbeatEvent)
+    if (heartbeatEvent !== false) reserved.addOther('heartbeatEvent', heartbeatEvent)
     const last = farewell ?? (finite === true ? false : ENDLESS_DEFAULTS.farewell)
     const event = typeof last === 'object' ? last.event : undefined
-    if (event !== undefined && (event === heartbeatEvent || reserved.has(event)))
-      throw invalid('farewell.event', 'another event than gapEvent, cursorEvent and heartbeatEvent', event)
+    if (event === undefined) return
+    if (event === heartbeatEvent) throw invalid('farewell.event', 'another event than heartbeatEvent', event)
+    reserved.addOther('farewell.event', event)
   }
 
   /** What `reply.sseStart()` does. */

@@ -325,13 +325,14 @@ t.test('app.sse › of two scopes share nothing', async (t) => {
 })
 
 t.test('events that tell gaps and cursors › none is told by two, wherever they are named', async (t) => {
-  const another = { code: INVALID_OPTION, message: /another event than (gapEvent|cursorEvent)/ }
+  const another = { code: INVALID_OPTION, message: /another event than (gapEvent|cursorEvent|heartbeatEvent)/ }
   for (const options of [
     { gapEvent: 'a', cursorEvent: 'a' },
     { cursorEvent: 'a', channels: { 'room:*': { gapEvent: 'a' } } },
     { gapEvent: 'bye', farewell: { event: 'bye', data: '' } },
     { farewell: { event: 'sse-cursor', data: '' } },
     { gapEvent: 'close' },
+    { channels: { 'room:*': { gapEvent: 'close' } } },
     { cursorEvent: 'close' },
     { heartbeatEvent: 'close' },
     { heartbeatEvent: 'bye', farewell: { event: 'bye', data: '' } },
@@ -345,7 +346,7 @@ t.test('events that tell gaps and cursors › none is told by two, wherever they
     )
   }
   const app = await build(t)
-  t.throws(() => app.sse.channel('a', { gapEvent: 'sse-cursor' }), another)
+  for (const gapEvent of ['sse-cursor', 'close']) t.throws(() => app.sse.channel('a', { gapEvent }), another)
   for (const eventStream of [{ cursorEvent: 'gap' }, { heartbeatEvent: 'close' }])
     t.throws(() => app.get('/route', { eventStream }, () => ''), another)
   app.get('/finite', { eventStream: { heartbeatEvent: 'close', finite: true } }, () => '')
