@@ -188,7 +188,8 @@ export class LiveRuns implements Runs, LiveRunHost {
     if (own?.isEnding) await own.ended
     const found = await this.#untilAnswered(() => this.#find(channel)).catch(() => null)
     // What begins meanwhile says that what was there is gone.
-    if (found === undefined && window.changes === changes) window.conclude()
+    const isGone = found === undefined || (found?.endPlace ?? Infinity) <= window.dropped
+    if (isGone && window.changes === changes) window.conclude()
   }
 
   runOnEnding({ options }: LiveRun): void {

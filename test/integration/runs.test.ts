@@ -11,7 +11,8 @@ import type {
   RunInfo,
   StartedRun,
   Store,
-  StoreLeases
+  StoreLeases,
+  StoreListener
 } from '../../lib/index.ts'
 import { readEvents } from '../../lib/testing/testing.ts'
 import { runChannel } from '../../lib/run/diagnostics.ts'
@@ -611,6 +612,25 @@ t.test('Run › in Redis', async (t) => {
     failures.left = Infinity
     await app.close()
     t.equal(await run.ended, 'lost')
+  })
+
+  t.test('has ended for who has lost its end, too', async (t) => {
+    const store = newStore()
+    const { open } = store
+    let listener: StoreListener | undefined
+    store.open = (given, log) => {
+      listener = given
+      return open.call(store, given, log)
+    }
+    const { app } = await serve(t, { history: { store } })
+    const { run } = await app.sse.runs.start('a', () => ['one', 'two'])
+    await run.ended
+    const reading = run.read()
+    t.match(await reading.next(), { value: { data: 'one' } })
+    // What Redis has lost may have been given later than what it still has.
+    listener?.storeOnLoss(['sse-run:a'], (Date.now() + 60_000) * 1_000)
+    t.match(await reading.next(), { value: { type: 'gap' } })
+    t.match(await reading.next(), { done: true })
   })
 
   t.test('counts for no limit when it could not be started', async (t) => {
