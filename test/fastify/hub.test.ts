@@ -325,7 +325,10 @@ t.test('app.sse › of two scopes share nothing', async (t) => {
 })
 
 t.test('events that tell gaps and cursors › none is told by two, wherever they are named', async (t) => {
-  const another = { code: INVALID_OPTION, message: /another event than (gapEvent|cursorEvent|heartbeatEvent)/ }
+  const another = {
+    code: INVALID_OPTION,
+    message: /another event than (gapEvent|cursorEvent|heartbeatEvent)/
+  }
   for (const options of [
     { gapEvent: 'a', cursorEvent: 'a' },
     { cursorEvent: 'a', channels: { 'room:*': { gapEvent: 'a' } } },
