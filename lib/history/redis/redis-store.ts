@@ -63,6 +63,8 @@ class RedisStore implements Store, PairListener {
   #epoch = ''
   /** All that was told is at or before this place. */
   #mark: Place = 0
+  /** Resolves when it is another one. */
+  #moved: Deferred<void> | undefined
   /** The newest place that was given here, told or not. */
   #given: Place = 0
   /** Those of them that are after the mark, and perhaps some that are not. */
@@ -185,8 +187,20 @@ class RedisStore implements Store, PairListener {
     return { messages, dropped: answer.dropped, isEnded: answer.isEnded }
   }
 
+  /** Redis may lose a place before this server was told what is at or before it, and tell what is in its stead. */
   async prove(places: readonly Place[]): Promise<readonly boolean[]> {
-    return Promise.all(places.map((place) => this.#proofs.ask(place)))
+    return Promise.all(
+      places.map(async (place) => {
+        if (!(await this.#proofs.ask(place))) return false
+        if (place <= this.#mark) return true
+        this.#probeNow()
+        while (place > this.#mark) {
+          this.#moved ??= new Deferred()
+          await this.#moved.promise
+        }
+        return await this.#proofs.ask(place)
+      })
+    )
   }
 
   async head(): Promise<Place> {
@@ -336,7 +350,10 @@ class RedisStore implements Store, PairListener {
   }
 
   #move(place: Place): void {
-    this.#mark = Math.max(this.#mark, place)
+    if (place <= this.#mark) return
+    this.#mark = place
+    this.#moved?.resolve()
+    this.#moved = undefined
   }
 
   /** No client stands beyond it. */
