@@ -59,6 +59,10 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     return this.#position.place
   }
 
+  get hasBegun(): boolean {
+    return this.#position.hasBegun
+  }
+
   get isActive(): boolean {
     return this.#list.size > 0
   }

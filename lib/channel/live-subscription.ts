@@ -37,6 +37,8 @@ export interface Subscriber extends Reader {
   readonly connection: Connection
   /** What is at or before it was given. */
   readonly place: Place
+  /** Whether something was given. */
+  readonly hasBegun: boolean
   /** The newest place of the history. */
   readonly head: Place
   /** The subscription may have something to give. */
@@ -218,6 +220,8 @@ export class LiveSubscription implements Subscription, Readership {
 
   /** What one that has ended is still to be given, or may have been; `undefined`: nothing. */
   get rest(): 'messages' | 'gap' | undefined {
+    // What the client brought may turn out to be a gap.
+    if (this.isReturning && !this.subscriber.hasBegun) return 'messages'
     if (this.isLoading || (this.at ?? this.subscriber.place) > this.start) return 'messages'
     const item = this.next(this.subscriber.place)
     if (item === undefined) return undefined

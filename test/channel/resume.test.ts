@@ -439,6 +439,16 @@ t.test('Connection › an id that nobody knows', async (t) => {
     })
   }
 
+  t.test('is told to who left its channel and joined it again before anything was given', async (t) => {
+    const bench = new ChannelBench()
+    const reader = bench.unsettled('hello')
+    bench.channel('a').subscribe(reader.connection).unsubscribe()
+    bench.channel('a').subscribe(reader.connection)
+    reader.connection.handlerOnSettle()
+    bench.endTurn()
+    t.same(reader.told, ['! unknown'])
+  })
+
   t.test('is told with a place, so that a client that is cut off after it is not told again', async (t) => {
     const bench = new ChannelBench()
     const reader = bench.subscribed(['a', 'b'], 'hello')

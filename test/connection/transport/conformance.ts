@@ -98,11 +98,14 @@ export function conformance(t: Test, name: string, open: (t: Test) => Promise<Pi
     await untilResting(() => output.flushedBytes)
     const [flushed, buffered] = counts()
     t.not(buffered, 0)
-    const overhead = flushed + buffered - output.bytes
+    const all = flushed + buffered
+    const overhead = all - output.bytes
     if (tellsDelivery) t.ok(overhead >= 0 && overhead < 16_000, `${overhead} bytes of head and chunks`)
     sse.send('x'.repeat(50_000))
     await untilResting(() => output.bufferedBytes)
-    if (tellsDelivery) t.same(counts(), [flushed, buffered + 50_008])
+    // The system may take some more at any time.
+    if (tellsDelivery) t.equal(counts()[0] + counts()[1], all + 50_008)
+    t.not(counts()[1], 0)
     const bytes = output.bytes
     sse.close()
     await text(response)
