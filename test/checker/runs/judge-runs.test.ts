@@ -130,6 +130,15 @@ const bad: readonly (readonly [ViolationKind, string, Story])[] = [
       run: { lateMs: 10 }
     }
   ],
+  [
+    'end',
+    'also if its server fails later',
+    {
+      ...STOPPED,
+      name: { ...STOPPED.name, stops: [{ reason: 'enough', askedAt: 6, toldAt: 7 }] },
+      run: { lateMs: 10, outages: [{ ...OUTAGE, from: 25, to: 28 }] }
+    }
+  ],
   ['end', 'it is lost although its server is there', { ...LOST_STORY, run: {} }],
   [
     'end',

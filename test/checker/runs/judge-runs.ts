@@ -120,8 +120,9 @@ class NameCheck {
       const end = life?.messages.find((message) => message.end !== undefined)
       if (life === undefined || toldAt === undefined) continue
       const endedAt = end?.at ?? Infinity
-      const isDisturbed = this.#outagesOf(life).some(({ from, to }) => from <= endedAt && to >= stop.askedAt)
-      if (endedAt > toldAt + this.#log.lateMs && !isDisturbed)
+      const dueAt = toldAt + this.#log.lateMs
+      const isDisturbed = this.#outagesOf(life).some(({ from, to }) => from <= dueAt && to >= stop.askedAt)
+      if (endedAt > dueAt && !isDisturbed)
         this.#violate(
           'end',
           `it went on for ${Math.round(endedAt - toldAt)} ms after ${nameOf(stop)}`,
