@@ -34,6 +34,8 @@ const MS_PER_RUN = 100
 const WARM_UP_MESSAGES = 5_000
 /** How long clients are waited for that are to have all. A library that is broken on purpose may never give it to them. */
 const PATIENCE_MS = isBroken ? 15_000 : 60_000
+/** How long a name is waited for before the next one is played. */
+const NAME_PATIENCE_MS = isBroken ? 5_000 : 60_000
 
 export const PARTS: readonly Part[] = [
   {
@@ -133,7 +135,7 @@ function tryRuns(seed: number, ms: number): Promise<Outcome> {
         lateMs: Infinity
       }
     )
-    await world.play(() => patience(PATIENCE_MS))
+    await world.play(() => patience(NAME_PATIENCE_MS))
     const log = await world.log(() => patience(PATIENCE_MS), ['runs that are kept'])
     const { names, messages, connections } = summaryOf(log)
     const violations = judgeRuns(log)
