@@ -204,7 +204,7 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
   }
 
   windowOnFork(place: Place): void {
-    for (const readership of [...this.readerships()]) readership.noteFork(place)
+    for (const readership of this.readerships()) readership.noteFork(place)
   }
 
   /** Tells when all that is kept after a place is there: at once, or later. */

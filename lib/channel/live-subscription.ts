@@ -175,6 +175,11 @@ export class LiveSubscription implements Subscription, Readership {
     return Math.max(this.at ?? Infinity, this.start)
   }
 
+  /** What is at or before it was given, or is not to be. */
+  get #givenUntil(): Place {
+    return Math.max(this.at ?? this.subscriber.place, this.start)
+  }
+
   /** It is known now where it begins. */
   restart({ place, isOldest, gap }: Start): void {
     this.skipTo(place)
@@ -194,8 +199,7 @@ export class LiveSubscription implements Subscription, Readership {
 
   /** What an earlier one was still to give is missed when it is dropped. */
   goOnAfter(earlier: LiveSubscription): void {
-    const stood = Math.max(earlier.at ?? earlier.subscriber.place, earlier.start)
-    if (stood < earlier.end) this.#begunAt = Math.min(this.#begunAt, stood)
+    if (earlier.#givenUntil < earlier.end) this.#begunAt = Math.min(this.#begunAt, earlier.#givenUntil)
   }
 
   /** Its connection does not wait for it. */
@@ -281,7 +285,7 @@ export class LiveSubscription implements Subscription, Readership {
   }
 
   noteFork(place: Place): void {
-    if (Math.max(this.at ?? this.subscriber.place, this.start) <= place) return
+    if (this.#givenUntil <= place) return
     this.dueGap ??= 'uncertain'
     this.subscriber.list(this)
     this.connection.output.feedOnChange()

@@ -126,7 +126,7 @@ export class Window implements Expiring {
     return this.newest?.isEnd ?? this.#hasEnded
   }
 
-  /** Another number whenever an entry came or went, or all that was there was said to be gone. */
+  /** Another number whenever an entry came or went. */
   get changes(): number {
     return this.#changes
   }
@@ -359,7 +359,6 @@ export class Window implements Expiring {
   }
 
   #erase(place: Place): void {
-    this.#changes++
     this.#erasures++
     this.#dropped = Math.max(this.#dropped, place)
     this.#hasEnded = false

@@ -181,7 +181,7 @@ export class LiveRuns implements Runs, LiveRunHost {
   /** Whoever reads a run of which nothing is known any more is told that there is no more. */
   async endIfForgotten(channel: LiveChannel): Promise<void> {
     const { window } = channel
-    const { changes } = window
+    const { erasures } = window
     const name = nameOf(channel.name)
     await this.#starting.get(name)
     const own = this.#own.get(name)
@@ -189,7 +189,7 @@ export class LiveRuns implements Runs, LiveRunHost {
     const found = await this.#untilAnswered(() => this.#find(channel)).catch(() => null)
     // What begins meanwhile says that what was there is gone.
     const isGone = found === undefined || (found?.endPlace ?? Infinity) <= window.dropped
-    if (isGone && window.changes === changes) window.conclude()
+    if (isGone && window.erasures === erasures) window.conclude()
   }
 
   runOnEnding({ options }: LiveRun): void {

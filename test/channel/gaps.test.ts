@@ -92,13 +92,7 @@ t.test('Subscription › a gap', async (t) => {
     'of what an earlier subscription was still to give, and was dropped before the next one gave it',
     async (t) => {
       const bench = new ChannelBench({ channels: { a: { maxMessages: 1 } } })
-      const reader = bench.subscribed(['other'])
-      bench.endTurn()
-      reader.block()
-      for (const _ of [1, 2]) {
-        await bench.publishEach('other')
-        bench.endTurn()
-      }
+      const reader = await bench.blocked('other')
       const earlier = bench.channel('a').subscribe(reader.connection)
       await bench.publishEach('a1')
       earlier.unsubscribe()

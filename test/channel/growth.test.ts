@@ -36,13 +36,7 @@ t.test(
   async (t) => {
     for (const isPublished of [false, true]) {
       const bench = new ChannelBench({ channels: { a: { maxMessages: 10 } } })
-      const reader = bench.subscribed(['other'])
-      bench.endTurn()
-      reader.block()
-      for (const _ of [1, 2]) {
-        await bench.publishEach('other')
-        bench.endTurn()
-      }
+      const reader = await bench.blocked('other')
       const channel = bench.channel('a')
       for (let i = 0; i < 100; i++) {
         const subscription = channel.subscribe(reader.connection)

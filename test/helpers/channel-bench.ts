@@ -113,6 +113,18 @@ export class ChannelBench implements ChannelsHost {
     return reader
   }
 
+  /** A client of a channel that has stopped reading, and is behind the second of two messages there. */
+  async blocked(name: string): Promise<Reader> {
+    const reader = this.subscribed([name])
+    this.endTurn()
+    reader.block()
+    for (const _ of [1, 2]) {
+      await this.publishEach(name)
+      this.endTurn()
+    }
+    return reader
+  }
+
   /** A client with these channels. */
   subscribed(names: readonly string[], lastEventId?: string, options?: SubscribeOptions): Reader {
     const reader = this.reader(lastEventId)
