@@ -290,6 +290,26 @@ t.test('redisStore() › a channel that ends before what was told is a loss', as
   t.same(losses, [['a']])
 })
 
+t.test(
+  'redisStore() › of channels that got nothing for a day, nothing is left, also if they were cleared',
+  async (t) => {
+    const { redis, store } = await start(t)
+    await appendTo(store, 'to be forgotten')
+    await store.clear?.('c')
+    const keys = async (): Promise<string[]> => {
+      const all = (await redis.command('KEYS', 'eventstream:*')) as string[]
+      return all.filter((key) => !key.includes(':once:')).sort()
+    }
+    t.ok((await keys()).includes('eventstream:{0}:clears'))
+    for (const name of ['a', 'b', 'c']) await redis.command('ZADD', 'eventstream:{0}:heads', '1', name)
+    await store.head()
+    t.same(
+      await keys(),
+      ['epoch', 'floor', 'ids'].map((name) => `eventstream:{0}:${name}`)
+    )
+  }
+)
+
 t.test('redisStore() › a channel that is forgotten while it is followed has lost nothing', async (t) => {
   const redis = await RedisServer.start()
   t.teardown(() => redis.stop())
