@@ -121,11 +121,11 @@ export class Ledger {
   }
 
   #take(reign: number, name: string, body: string): void {
-    const [epoch = '', ...rest] = name.slice(this.#base.length).split(':')
+    const [, epoch = '', channel = ''] = /^(\w+)\.\w*:(.*)$/s.exec(name.slice(this.#base.length)) ?? []
     const match = /^(\d+) [\d -]+\n(.*)\n/.exec(body)
     if (match === null) return
     const [head, place, header = ''] = match
-    const [key, channels = [rest.join(':')], kind] = JSON.parse(header) as [string, string[]?, string?]
+    const [key, channels = [channel], kind] = JSON.parse(header) as [string, string[]?, string?]
     this.#note({
       epoch,
       place: Number(place),

@@ -131,10 +131,7 @@ export class Servers {
 
   async flushAll(): Promise<void> {
     const since = now()
-    const [epoch] = (await Promise.all([
-      this.primary.command('GET', `${this.#base}:epoch`),
-      this.primary.command('FLUSHALL')
-    ])) as [string, string]
+    const [epoch] = await Promise.all([this.#epochOf(this.primary), this.primary.command('FLUSHALL')])
     this.ledger.lose('messages', (one) => one.epoch === epoch, since)
     await this.catchUp()
   }
@@ -172,12 +169,16 @@ export class Servers {
   async #begin(server: RedisServer, since: number, staying: readonly FaultProxy[] = []): Promise<Loss> {
     const last = await server.command('XREVRANGE', `${this.#base}:ids`, '+', '-', 'COUNT', '1')
     const [[id = '0'] = []] = last as [string][]
-    const epoch = await server.command('GET', `${this.#base}:epoch`)
+    const epoch = await this.#epochOf(server)
     const place = Number.parseInt(id, 10)
     const loss = this.ledger.lose('messages', (one) => one.epoch !== epoch || one.place > place, since)
     await this.ledger.begin(server.port)
     this.#direct(server.port, staying)
     return loss
+  }
+
+  async #epochOf(server: RedisServer): Promise<string> {
+    return String(await server.command('GET', `${this.#base}:site`)).replace(/\..*/, '')
   }
 
   /** Lines end there from now on, and nothing is left on them. */

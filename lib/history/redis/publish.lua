@@ -3,7 +3,7 @@
 --   redis-cli --eval publish.lua 'eventstream:{0}' , '' 7 '' 0 1 1 news 0 0 0 0 '' $'data: hello\n\n'
 --
 -- KEYS[1]  the prefix of the history, and {0}
--- ARGV     1  what the history calls itself, or '' for whatever it does
+-- ARGV     1  where the history is, as the key `site` says, or '' for wherever it is
 --          2  a random integer from 0 to 65535
 --          3  an idempotency key, or '', and 4 for how many milliseconds it counts
 --          5  1 for messages that are kept, 0 for those that are only for who is here, 2 if the channels end with them; then,
@@ -13,19 +13,27 @@
 --          then of each message a header (JSON: [key] or [key, channels]; '': no key), and its text, which ends with an empty line
 --
 -- Returns an array: 1 if the messages are new, or 0; whether a channel's limits have changed, 1 or 0; and the messages' places.
--- An error that begins with ENDED says that a channel has ended; with OWNED, that somebody else has a lease on it; with EPOCH,
--- what the history calls itself.
+-- An error that begins with ENDED says that a channel has ended; with OWNED, that somebody else has a lease on it; with SITE,
+-- where the history is.
 local call, base = redis.call, KEYS[1]
 local ids, heads, sizes = base .. ':ids', base .. ':heads', base .. ':sizes'
 local owners, leases = base .. ':owners', base .. ':leases'
 local kind, token = string.match(ARGV[5], '^(%d) ?(.*)$')
-local epoch, random, isKept, isEnd = ARGV[1], tonumber(ARGV[2]), kind ~= '0', kind == '2'
+local wanted, random, isKept, isEnd = ARGV[1], tonumber(ARGV[2]), kind ~= '0', kind == '2'
 local once, onceMs = ARGV[3] ~= '' and base .. ':once:' .. ARGV[3], ARGV[4]
 local DAY_MS, PROVED_US, MAX_IDS = 86400000, 600000000, 100000
 
-local known = call('GET', base .. ':epoch')
-if not known then return redis.error_reply('EPOCH -') end
-if epoch ~= '' and epoch ~= known then return redis.error_reply('EPOCH ' .. known) end
+local site = call('GET', base .. ':site')
+if not site then return redis.error_reply('SITE -') end
+if wanted == '' then
+  -- This may be the first that writes to a replica that has become the primary.
+  local info = redis.pcall('INFO', 'server')
+  local process = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
+  if process then site = string.match(site, '^%w+%.') .. string.sub(process, 1, 10) end
+  call('SET', base .. ':site', site)
+elseif wanted ~= site then
+  return redis.error_reply('SITE ' .. site)
+end
 if once then
   local places = call('GET', once)
   if places then
@@ -55,7 +63,7 @@ end
 local channels, at, isChanged = {}, 7, 0
 for i = 1, tonumber(ARGV[6]) do
   local name = ARGV[at]
-  local channel = {name = name, log = base .. ':log:' .. name, notices = base .. ':' .. known .. ':' .. name}
+  local channel = {name = name, log = base .. ':log:' .. name, notices = base .. ':' .. site .. ':' .. name}
   local given = table.concat(ARGV, ' ', at + 1, at + 4)
   at = at + 5
   local total, dropped, ended, limits = string.match(call('HGET', sizes, name) or '', '^(%d+) (%d+) (%d) (.*)$')

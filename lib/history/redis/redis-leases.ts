@@ -3,16 +3,16 @@ import type { Lease, StoredMessage, StoreLeases, TakenLease } from '../store.ts'
 import { parseNumbers, parseRead, parseTexts } from './redis-message.ts'
 import { GIVE, type RedisScript, script } from './redis-scripts.ts'
 
-// All of these have ARGV[1], what the history calls itself, and ARGV[2], a random integer. A lease is a field of the hash
+// All of these have ARGV[1], the site of the history, and ARGV[2], a random integer. A lease is a field of the hash
 // `owners`: the token, the place after which the channel begins, and the note; in the sorted set `leases`, it has the time
 // in milliseconds when it is over.
 
 const COMMON = `
-local base, epoch = KEYS[1], ARGV[1]
+local base, site = KEYS[1], ARGV[1]
 local ids, heads, sizes = base .. ':ids', base .. ':heads', base .. ':sizes'
 local owners, leases = base .. ':owners', base .. ':leases'
-local known = redis.call('GET', base .. ':epoch')
-if known ~= epoch then return redis.error_reply('EPOCH ' .. (known or '-')) end
+local known = redis.call('GET', base .. ':site')
+if known ~= site then return redis.error_reply('SITE ' .. (known or '-')) end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local function over(ms) return string.format('%.0f', math.floor(now / 1000) + ms) end
@@ -33,7 +33,7 @@ local function forget(name)
   redis.call('ZADD', heads, place, name)
   if total then redis.call('HSET', sizes, name, total .. ' ' .. total .. ' 0 ' .. limits) end
   local header = cjson.encode({'', {name}, 'clear'})
-  redis.call('PUBLISH', base .. ':' .. epoch .. ':' .. name, place .. ' ' .. previous .. '\\n' .. header .. '\\n')
+  redis.call('PUBLISH', base .. ':' .. site .. ':' .. name, place .. ' ' .. previous .. '\\n' .. header .. '\\n')
   return place
 end
 `
@@ -69,7 +69,7 @@ for i = 4, #ARGV, 2 do
   local owner, ends = redis.call('HGET', owners, name), tonumber(redis.call('ZSCORE', leases, name) or 0)
   if owner and string.match(owner, '^%w+') == ARGV[i + 1] and ends * 1000 >= now then
     redis.call('ZADD', leases, over(ARGV[3]), name)
-    table.insert(answer, 1 + redis.call('PUBSUB', 'NUMSUB', base .. ':' .. epoch .. ':' .. name)[2])
+    table.insert(answer, 1 + redis.call('PUBSUB', 'NUMSUB', base .. ':' .. site .. ':' .. name)[2])
   else
     table.insert(answer, 0)
   end

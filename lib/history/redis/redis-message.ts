@@ -11,6 +11,8 @@ export interface Notice {
 /** Where a database stands. */
 export interface Found {
   readonly epoch: string
+  /** The epoch, a dot and the process of Redis that has it. */
+  readonly site: string
   readonly place: Place
   /** Whether it has all that was given here. */
   readonly isKnown: boolean
@@ -81,10 +83,10 @@ export function parseRead(channel: string, answer: unknown): ReadAnswer {
 
 /** @throws for what `PROBE` cannot have answered. */
 export function parseProbe(answer: unknown): Found {
-  const [epoch, ...numbers]: unknown[] = Array.isArray(answer) ? answer : []
-  if (typeof epoch !== 'string') throw new Error('Redis answered a probe with something else')
+  const [site, ...numbers]: unknown[] = Array.isArray(answer) ? answer : []
+  if (typeof site !== 'string') throw new Error('Redis answered a probe with something else')
   const [place = 0, isKnown] = parseNumbers(numbers, 2)
-  return { epoch, place, isKnown: isKnown === 1 }
+  return { epoch: site.replace(/\..*/s, ''), site, place, isKnown: isKnown === 1 }
 }
 
 /** Numbers that Redis answers with, as texts. @throws for something else. */

@@ -37,16 +37,24 @@ end
  * Finds out where the history stands, and makes sure that there is one, and that Redis takes writes.
  *
  * ARGV: what it shall call itself if it is new; a place that was given, after which what comes shall be; a random integer;
- * what it is thought to call itself, or ''; how many milliseconds a channel is remembered that gets nothing; how old the newest
+ * where it is thought to be, or ''; how many milliseconds a channel is remembered that gets nothing; how old the newest
  * place may be, in milliseconds, so that whoever is told one is told one that is known for long; \`0\`: it is made now.
- * Returns what it calls itself, its newest place, which is also told on the Pub/Sub channel `<base>:<epoch>`, and whether it
- * knows the place that was given, 1 or 0.
+ * Returns its site, its newest place, which is also told on the Pub/Sub channel `<base>:<site>`, and whether it knows the
+ * place that was given, 1 or 0.
+ *
+ * The site is what it calls itself, a dot and, if this may be asked, which process of Redis has it: a primary that has become
+ * a replica tells on the connections that stay what the next primary takes, but under other names.
  */
 export const PROBE: RedisScript = script(`
+${NO_REPLICA}
 local base, least = KEYS[1], tonumber(ARGV[2])
 local ids, heads = base .. ':ids', base .. ':heads'
-redis.call('SET', base .. ':epoch', ARGV[1], 'NX')
-local epoch = redis.call('GET', base .. ':epoch')
+local known = redis.call('GET', base .. ':site')
+local info = redis.pcall('INFO', 'server')
+local process = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
+local site = known or ARGV[1] .. '.'
+if process then site = string.match(site, '^%w+%.') .. string.sub(process, 1, 10) end
+if site ~= known then redis.call('SET', base .. ':site', site) end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 ${GIVE}
@@ -65,8 +73,8 @@ for i = 1, #old, 2 do
   redis.call('SET', base .. ':floor', old[i + 1])
 end
 last = string.format('%.0f', last)
-if ARGV[4] == epoch then redis.call('PUBLISH', base .. ':' .. epoch, last) end
-return {epoch, last, isKnown}
+if ARGV[4] == site then redis.call('PUBLISH', base .. ':' .. site, last) end
+return {site, last, isKnown}
 `)
 
 /**

@@ -34,6 +34,7 @@ const MAX_NAMES = 1_000
 const DAY_MS = 86_400_000
 /** How old the newest place is at most. */
 const MAX_AGE_MS = 60_000
+const ANOTHER = 'The database is another one'
 
 /**
  * A store in Redis 6.2 or later, or Valkey, that all servers with the same database and prefix share.
@@ -61,6 +62,7 @@ class RedisStore implements Store, PairListener {
   #log: FastifyBaseLogger | undefined
   #hasWarned = false
   #epoch = ''
+  #site = ''
   /** All that was told is at or before this place. */
   #mark: Place = 0
   /** Resolves when it is another one. */
@@ -94,7 +96,7 @@ class RedisStore implements Store, PairListener {
       return proofs
     })
     this.leases = new RedisLeases(
-      (script, args) => this.#run(script, [this.#epoch, randomPart(), ...args]),
+      (script, args) => this.#run(script, [this.#site, randomPart(), ...args]),
       (place) => this.#give(place)
     )
     this.#followed = new Followed((names, isWanted) => this.#subscribe(names, isWanted))
@@ -204,13 +206,13 @@ class RedisStore implements Store, PairListener {
   }
 
   async head(): Promise<Place> {
-    const { place } = await this.#look(this.#links, this.#epoch)
+    const { place } = await this.#look(this.#links, this.#site)
     this.#give(place)
     return place
   }
 
   async clear(channel: string): Promise<void> {
-    this.#give(...parseNumbers([await this.#run(CLEAR, [this.#epoch, randomPart(), channel])]))
+    this.#give(...parseNumbers([await this.#run(CLEAR, [this.#site, randomPart(), channel])]))
   }
 
   async close(): Promise<void> {
@@ -233,20 +235,21 @@ class RedisStore implements Store, PairListener {
     const fault = await evictionOf(links.commands)
     if (fault !== undefined && !wasOpen) throw new RefusedError(fault)
     if (fault !== undefined) this.#log?.error(fault)
-    const { epoch, isKnown } = await this.#look(links, '')
+    const { epoch, site, isKnown } = await this.#look(links, '')
     const isSame = epoch === this.#epoch && isKnown
     const names = [...this.#followed.names]
-    const notices = [epochName(this.#base, epoch), ...names.map((name) => noticesOf(this.#base, epoch, name))]
+    const notices = [siteName(this.#base, site), ...names.map((name) => noticesOf(this.#base, site, name))]
     for (let i = 0; i < notices.length; i += MAX_NAMES)
       await links.notices.subscribe(notices.slice(i, i + MAX_NAMES))
     // Everything that is at or before this new place can be read now, and what comes later is told.
-    const { place } = await this.#look(links, epoch, 0)
+    const { place, ...found } = await this.#look(links, site, 0)
+    if (found.site !== site) throw new Error(ANOTHER)
     const told = { epoch: this.#epoch, mark: this.#mark, newest: this.#newest }
     const missed = await findMissed(
       names,
       this.#followed,
       told,
-      { epoch, place, isKnown },
+      { epoch, site, place, isKnown },
       {
         heads: (channels) => this.#heads(channels, links),
         read: (name, after) => this.#read(name, after, links)
@@ -255,6 +258,7 @@ class RedisStore implements Store, PairListener {
     const isFork = wasOpen && !isSame
     const lastKnown = isFork ? await this.#lastKnown(links, epoch) : Infinity
     this.#epoch = epoch
+    this.#site = site
     this.#move(place)
     for (const [name, head] of missed.ends) this.#followed.setHead(name, head)
     this.#subscribed = names
@@ -310,7 +314,7 @@ class RedisStore implements Store, PairListener {
       return
     }
     this.#silent = 0
-    const start = epochName(this.#base, this.#epoch)
+    const start = siteName(this.#base, this.#site)
     if (name === start) {
       if (!/^\d+$/.test(body)) return
       this.#move(Number(body))
@@ -368,7 +372,7 @@ class RedisStore implements Store, PairListener {
 
   async #subscribe(names: readonly string[], isWanted: boolean): Promise<void> {
     const { notices } = this.#links
-    const own = names.map((name) => noticesOf(this.#base, this.#epoch, name))
+    const own = names.map((name) => noticesOf(this.#base, this.#site, name))
     await (isWanted ? notices.subscribe(own) : notices.unsubscribe(own))
   }
 
@@ -383,13 +387,12 @@ class RedisStore implements Store, PairListener {
 
   /** A database that has become another one, or a replica, is met anew. */
   #meet(error: unknown): void {
-    if (error instanceof RedisReplyError && ['EPOCH', 'READONLY'].includes(error.code))
-      this.#pair.reset(error)
+    if (error instanceof RedisReplyError && ['SITE', 'READONLY'].includes(error.code)) this.#pair.reset(error)
   }
 
   async #send(args: readonly string[]): Promise<unknown> {
     try {
-      return await this.#links.commands.call(['EVALSHA', PUBLISH.sha, '1', this.#base, this.#epoch, ...args])
+      return await this.#links.commands.call(['EVALSHA', PUBLISH.sha, '1', this.#base, this.#site, ...args])
     } catch (error) {
       this.#meet(error)
       throw error
@@ -406,12 +409,12 @@ class RedisStore implements Store, PairListener {
   }
 
   /** What comes later shall be after what comes back, and after all that was given here. */
-  async #look(links: Links, epoch: string, maxAgeMs = MAX_AGE_MS): Promise<Found> {
+  async #look(links: Links, site: string, maxAgeMs = MAX_AGE_MS): Promise<Found> {
     const proposed = randomBytes(EPOCH_BYTES).toString('hex')
     const given = this.#newest
     const answer = await this.#run(
       PROBE,
-      [proposed, String(given), randomPart(), epoch, String(DAY_MS), String(maxAgeMs)],
+      [proposed, String(given), randomPart(), site, String(DAY_MS), String(maxAgeMs)],
       links
     )
     return parseProbe(answer)
@@ -448,8 +451,8 @@ class RedisStore implements Store, PairListener {
     try {
       while (this.#isProbeDue && this.#pair.links !== undefined) {
         this.#isProbeDue = false
-        const { epoch, isKnown } = await this.#look(this.#links, this.#epoch)
-        if (epoch !== this.#epoch || !isKnown) this.#pair.reset(new Error('The database is another one'))
+        const { site, isKnown } = await this.#look(this.#links, this.#site)
+        if (site !== this.#site || !isKnown) this.#pair.reset(new Error(ANOTHER))
       }
     } catch {
       // The connection has broken, or Redis takes no writes: the next tick finds out.
@@ -492,12 +495,12 @@ async function evictionOf(link: RedisLink): Promise<string | undefined> {
   return evicts ? 'Redis evicts keys when its memory is full: set maxmemory-policy noeviction' : undefined
 }
 
-function epochName(base: string, epoch: string): string {
-  return `${base}:${epoch}`
+function siteName(base: string, site: string): string {
+  return `${base}:${site}`
 }
 
-function noticesOf(base: string, epoch: string, channel: string): string {
-  return `${epochName(base, epoch)}:${channel}`
+function noticesOf(base: string, site: string, channel: string): string {
+  return `${siteName(base, site)}:${channel}`
 }
 
 function randomPart(): string {

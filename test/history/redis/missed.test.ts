@@ -8,7 +8,7 @@ const EPOCH = 'epoch'
 /** All was told until here, and clients stand there at most. */
 const TOLD = { epoch: EPOCH, mark: 10, newest: 12 }
 const DAY = 86_400_000_000
-const FOUND = { epoch: EPOCH, place: 30, isKnown: true }
+const FOUND = { epoch: EPOCH, site: `${EPOCH}.1`, place: 30, isKnown: true }
 
 function message(place: number): StoredMessage {
   return { place, channels: ['a'], key: '', text: `${place}`, isKept: true, isEnd: false }

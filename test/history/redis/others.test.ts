@@ -287,7 +287,7 @@ t.test(
     await redis.command('FLUSHALL')
     t.match(
       await publish('', '7', '', '0', '1', '1', 'news', '0', '0', '0', '0', '', 'data: 7\n\n').catch(String),
-      /EPOCH/
+      /SITE/
     )
   }
 )

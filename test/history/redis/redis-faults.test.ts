@@ -79,6 +79,31 @@ async function connectionsOf(redis: RedisServer): Promise<readonly string[]> {
   return String(await redis.command('CLIENT', 'LIST', 'TYPE', 'pubsub')).match(/^id=\d+/gm) ?? []
 }
 
+async function startReplica(t: Test, redis: RedisServer): Promise<RedisServer> {
+  const replica = await RedisServer.start()
+  t.teardown(() => replica.stop())
+  await redis.command('CONFIG', 'SET', 'repl-diskless-sync-delay', '0')
+  await replica.command('CONFIG', 'SET', 'repl-diskless-sync-delay', '0')
+  await replica.command('REPLICAOF', '127.0.0.1', String(redis.port))
+  const [[id = ''] = []] = (await redis.command('XRANGE', 'eventstream:{0}:ids', '-', '+', 'COUNT', '1')) as [
+    string
+  ][]
+  await has(replica, Number.parseInt(id, 10))
+  return replica
+}
+
+/** Resolves when it has a place. */
+async function has(redis: RedisServer, place: number): Promise<void> {
+  const range = ['eventstream:{0}:ids', `${place}-0`, `${place}-0`]
+  const found = async (): Promise<unknown> => redis.command('XRANGE', ...range).catch(() => [])
+  while (((await found()) as unknown[]).length === 0) await nextTurn()
+}
+
+/** Where places are told. */
+async function siteName(redis: RedisServer): Promise<string> {
+  return `eventstream:{0}:${await redis.command('GET', 'eventstream:{0}:site')}`
+}
+
 t.test('redisStore() › what was published while its connections were cut comes, in order', async (t) => {
   const { redis, told, losses, publishSurely } = await start(t)
   for (const type of ['normal', 'pubsub'])
@@ -164,6 +189,37 @@ t.test('redisStore() › a primary that has become a replica proves nothing, and
   for (const { source } of [PROVE, READ])
     await t.rejects(redis.command('EVAL', source, '1', 'base', '1', '1'), { message: /READONLY/ })
 })
+
+t.test(
+  'redisStore() › a connection that stays with a primary that is given up tells nothing of the other one',
+  async (t) => {
+    const { redis } = await start(t)
+    const next = await startReplica(t, redis)
+    const { line, heard, told, other: staying } = await startBehindLine(t, redis)
+    await staying.follow?.('a')
+    await staying.read('a', 0)
+    await next.command('REPLICAOF', 'NO', 'ONE')
+    const alone = await appendTo(staying, 'alone')
+    await until(() => told.upTo >= alone)
+    const { other } = await startBehindLine(t, next)
+    await redis.command('REPLICAOF', '127.0.0.1', String(next.port))
+    const append = async (text: string): Promise<number> => {
+      const { places } = await other.append({
+        channels: [{ name: 'a', limits: LIMITS }],
+        messages: [{ text, key: '' }],
+        idempotencyKey: undefined,
+        isKept: true,
+        isEnd: false
+      })
+      return places[0] as number
+    }
+    const place = await append('2')
+    await has(redis, place)
+    line.retarget({ port: next.port })
+    await until(() => heard.length >= 2)
+    t.same(heard, ['2', 'lost: '])
+  }
+)
 
 t.test('redisStore() › a reading that lacks what was told makes it look again', async (t) => {
   const { redis } = await start(t)
@@ -305,7 +361,7 @@ t.test(
     await store.head()
     t.same(
       await keys(),
-      ['epoch', 'floor', 'ids'].map((name) => `eventstream:{0}:${name}`)
+      ['floor', 'ids', 'site'].map((name) => `eventstream:{0}:${name}`)
     )
   }
 )
@@ -348,7 +404,7 @@ t.test(
     await publish('2')
     await redis.command('ACL', 'SETUSER', 'default', '+subscribe')
     await store.follow?.('b')
-    await redis.command('PUBLISH', `eventstream:{0}:${store.epoch}:b`, '9999999999999999 0\n[""]\nof b')
+    await redis.command('PUBLISH', `${await siteName(redis)}:b`, '9999999999999999 0\n[""]\nof b')
     await until(() => told.length === 3)
     t.same(
       told.map(({ text }) => text),
@@ -374,18 +430,18 @@ t.test('redisStore() › a connection that tells nothing any more is given up fo
 })
 
 t.test('redisStore() › what others publish where places are told, and is none, is passed over', async (t) => {
-  const { redis, store, told, publish } = await start(t)
+  const { redis, told, publish } = await start(t)
   const before = await connectionsOf(redis)
   for (const body of ['', '-1', '1.5', 'no place'])
-    await redis.command('PUBLISH', `eventstream:{0}:${store.epoch}`, body)
+    await redis.command('PUBLISH', await siteName(redis), body)
   await publish('2')
   await until(() => told.length === 2)
   t.same(await connectionsOf(redis), before)
 })
 
 t.test('redisStore() › a notice that does not follow the last one makes it look again', async (t) => {
-  const { redis, store, told, publishSurely } = await start(t)
-  const name = `eventstream:{0}:${store.epoch}:a`
+  const { redis, told, publishSurely } = await start(t)
+  const name = `${await siteName(redis)}:a`
   const place = (told[0]?.place ?? 0) + 1e9
   await redis.command('PUBLISH', name, 'no notice')
   await redis.command('PUBLISH', name, `${place} ${place - 1}\n[""]\nforged`)

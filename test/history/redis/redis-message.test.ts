@@ -79,8 +79,8 @@ t.test('parseRead() › what others have appended is a gap', async (t) => {
 })
 
 t.test('parseProbe()', async (t) => {
-  t.same(parseProbe(['e', '7', '1']), { epoch: 'e', place: 7, isKnown: true })
-  t.same(parseProbe(['e', '7', '0']), { epoch: 'e', place: 7, isKnown: false })
+  t.same(parseProbe(['e.1', '7', '1']), { epoch: 'e', site: 'e.1', place: 7, isKnown: true })
+  t.same(parseProbe(['e.', '7', '0']), { epoch: 'e', site: 'e.', place: 7, isKnown: false })
   for (const answer of [null, 'e', [], [1, '7', '1'], ['e', '7'], ['e', '7', 'x']])
     t.throws(() => parseProbe(answer), /with something else/)
 })

@@ -6,6 +6,10 @@ import { RedisServer } from '../../helpers/programs/redis-server.ts'
 const BASE = 'a:{0}'
 const HOUR_US = 3_600_000_000
 
+async function siteOf(redis: RedisServer): Promise<string> {
+  return String(await redis.command('GET', `${BASE}:site`))
+}
+
 t.test('places grow, also when ids were deleted and the clock was set back', async (t) => {
   const redis = await RedisServer.start()
   t.teardown(() => redis.stop())
@@ -23,7 +27,7 @@ t.test('places grow, also when ids were deleted and the clock was set back', asy
     publish: async () => (await publish())[2],
     probe: async () => (await probe())[1],
     'publish, after a probe': async () => (await publish())[2],
-    clear: () => run(CLEAR, 'first', '7', 'news')
+    clear: async () => run(CLEAR, await siteOf(redis), '7', 'news')
   }
   for (const [name, way] of Object.entries(ways)) {
     if (name !== 'publish, after a probe') await redis.command('DEL', `${BASE}:ids`)
@@ -50,7 +54,7 @@ t.test('places that are ahead of the clock go on with a quarter of its pace', as
   const ways: Record<string, () => Promise<readonly number[]>> = {
     publish,
     probe: async () => [await probe('0')],
-    clear: async () => [Number(await run(CLEAR, 'first', '7', 'news'))]
+    clear: async () => [Number(await run(CLEAR, await siteOf(redis), '7', 'news'))]
   }
   let last = Date.now() * 1_000 + HOUR_US
   for (const [name, way] of Object.entries(ways)) {
@@ -80,7 +84,7 @@ t.test('ids are trimmed to the newest 100,000, or more if those are younger than
     while (!isTrimming(places[2]))
     return Number(await redis.command('XLEN', `${BASE}:ids`))
   }
-  await redis.command('SET', `${BASE}:epoch`, 'first')
+  await redis.command('SET', `${BASE}:site`, 'first.')
   const now = Date.now() * 1_000
   const [old, young, ahead] = [
     await idsAfter(now - HOUR_US, 1),
