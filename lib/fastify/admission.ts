@@ -2,29 +2,63 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { checkMs } from '../base/check.ts'
 import type { Counters } from '../base/counters.ts'
 import {
+  FST_ERR_EVENTSTREAM_ALREADY_STARTED,
+  FST_ERR_EVENTSTREAM_CLOSING,
+  FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE,
   FST_ERR_EVENTSTREAM_REPLY_SENT,
   FST_ERR_EVENTSTREAM_RETRY_LATER,
   FST_ERR_EVENTSTREAM_TOO_MANY,
   FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY
 } from '../base/errors.ts'
 import type { Connection } from '../connection/connection.ts'
+import { takesEventStream, varyByAccept } from './accept.ts'
 import { admit, type Limit } from './limit.ts'
+import { connectionOf } from './raw-response.ts'
 import { around, retryOnThrow, sendRetry } from './refusal.ts'
-import type { ResolvedOptions } from './resolved-options.ts'
+import type { ResolvedOptions, ResolvedStartOptions } from './resolved-options.ts'
 import { optionsOfRoute } from './route-options.ts'
+import type { StreamLog } from './stream-log.ts'
 
 /** Who may start a stream, and what the others are told. */
 export class Admission {
   readonly #options: ResolvedOptions
   readonly #counters: Counters
-  readonly #isLogged: (request: FastifyRequest) => boolean
+  readonly #log: StreamLog
   /** Those that gave way to a stream, and may still have to take what was sent to them. */
   readonly #replaced = new WeakMap<Connection, ReadonlySet<Connection>>()
+  #isOver = false
 
-  constructor(options: ResolvedOptions, counters: Counters, isLogged: (request: FastifyRequest) => boolean) {
+  constructor(options: ResolvedOptions, counters: Counters, log: StreamLog) {
     this.#options = options
     this.#counters = counters
-    this.#isLogged = isLogged
+    this.#log = log
+  }
+
+  /** Whether nobody may any more. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  end(): void {
+    this.#isOver = true
+  }
+
+  /**
+   * @throws FST_ERR_EVENTSTREAM_ALREADY_STARTED, FST_ERR_EVENTSTREAM_REPLY_SENT, FST_ERR_EVENTSTREAM_CLOSING or
+   * FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE
+   */
+  assertStartable(request: FastifyRequest, reply: FastifyReply, { checkAccept }: ResolvedStartOptions): void {
+    if (connectionOf(reply) !== undefined) throw new FST_ERR_EVENTSTREAM_ALREADY_STARTED()
+    if (reply.sent || reply.raw.headersSent) throw new FST_ERR_EVENTSTREAM_REPLY_SENT()
+    if (this.#isOver) {
+      if (request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
+      throw this.#refusal(reply, new FST_ERR_EVENTSTREAM_CLOSING())
+    }
+    if (!checkAccept) return
+    varyByAccept(reply)
+    if (!takesEventStream(request.headers.accept)) {
+      throw new FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE(String(request.headers.accept))
+    }
   }
 
   /**
@@ -43,7 +77,7 @@ export class Admission {
     } catch (error) {
       const isRefusal =
         error instanceof FST_ERR_EVENTSTREAM_TOO_MANY || error instanceof FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY
-      throw isRefusal ? this.refusal(reply, error) : error
+      throw isRefusal ? this.#refusal(reply, error) : error
     }
   }
 
@@ -51,13 +85,6 @@ export class Admission {
   release(connection: Connection): void {
     for (const limit of this.#limitsOf(connection)) limit.delete(connection)
     this.#evictReplacedBy(connection)
-  }
-
-  /** An error for the handler to throw: then the client is told when to come back. */
-  refusal(reply: FastifyReply, error: Error & { code: string }): Error {
-    this.#note(reply, error)
-    retryOnThrow(reply, error, this.#options.retryMs)
-    return error
   }
 
   /** What `reply.sseRetryAfter()` does. */
@@ -68,6 +95,13 @@ export class Admission {
     if (reply.statusCode >= 400) error.statusCode = reply.statusCode
     this.#note(reply, error)
     return sendRetry(reply, error, ms === undefined ? this.#options.retryMs : around(ms))
+  }
+
+  /** An error for the handler to throw: then the client is told when to come back. */
+  #refusal(reply: FastifyReply, error: Error & { code: string }): Error {
+    this.#note(reply, error)
+    retryOnThrow(reply, error, this.#options.retryMs)
+    return error
   }
 
   /** One that does not read must not be one of many: each stream that counts has at most those that gave way to it. */
@@ -83,6 +117,6 @@ export class Admission {
 
   #note({ request }: FastifyReply, { code }: { code: string }): void {
     this.#counters.refused++
-    if (this.#isLogged(request)) request.log.info({ eventStream: { code } }, 'event stream refused')
+    this.#log.tellRefused(request, code)
   }
 }

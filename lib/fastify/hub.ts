@@ -1,13 +1,7 @@
 import type { Http2Session, ServerHttp2Stream } from 'node:http2'
-import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { checked, checkFunction, checkMs, invalid } from '../base/check.ts'
 import { Counters } from '../base/counters.ts'
-import {
-  FST_ERR_EVENTSTREAM_ALREADY_STARTED,
-  FST_ERR_EVENTSTREAM_CLOSING,
-  FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE,
-  FST_ERR_EVENTSTREAM_REPLY_SENT
-} from '../base/errors.ts'
 import { monotonicMs } from '../base/monotonic-ms.ts'
 import { isThenable } from '../base/thenable.ts'
 import type {
@@ -38,19 +32,16 @@ import { History } from '../history/history.ts'
 import type { Cursor } from '../history/place.ts'
 import type { Limits } from '../history/window.ts'
 import { LiveRuns } from '../run/live-runs.ts'
-import { DeclaredEvents } from '../wire/declared-events.ts'
 import type { EventMap, EventSchemas } from '../wire/event-types.ts'
 import { encodePublished, type Frame } from '../wire/frame.ts'
-import { takesEventStream, varyByAccept } from './accept.ts'
 import { Admission } from './admission.ts'
-import { closeChannel, openChannel } from './diagnostics.ts'
+import { Declarations } from './declarations.ts'
 import { Drainer } from './drainer.ts'
 import type { EventStreamStats, EventStreams } from './event-streams.ts'
 import { watchHandler } from './handler.ts'
 import { hasLeft } from './leaving.ts'
 import type { StartOptions } from './options.ts'
-import { connectionOf, type RawResponse } from './raw-response.ts'
-import { requestLogging } from './request-logging.ts'
+import type { RawResponse } from './raw-response.ts'
 import {
   ENDLESS_DEFAULTS,
   type ResolvedOptions,
@@ -59,6 +50,7 @@ import {
 } from './resolved-options.ts'
 import { optionsOfRoute } from './route-options.ts'
 import { type Registration, Servers } from './servers.ts'
+import { StreamLog } from './stream-log.ts'
 import { assertNotPipelined, sendHead, sendNoContent, takeOver, transportBeforeHead } from './takeover.ts'
 
 /** Runs end before those who read them are ended. */
@@ -71,22 +63,16 @@ const DRAIN_CHECKS = { timeoutMs: checkMs }
 /** All that one registration of the plugin holds. */
 export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registration {
   readonly #options: ResolvedOptions
-  readonly #isLogged: (request: FastifyRequest) => boolean
-  /** Those of which the log is told nothing: asked once, so that it never has one half of a stream. */
-  readonly #unlogged = new WeakSet<SSEConnection>()
+  readonly #log: StreamLog
   readonly #connections = new Set<Connection>()
   readonly #servers: Servers
-  readonly #log: FastifyBaseLogger
   readonly shared: Shared
-  readonly #channelDefaults: ResolvedChannelOptions
+  readonly defaults: ResolvedChannelOptions
   readonly #channels: Channels
   readonly runs: LiveRuns
-  readonly #app: FastifyInstance
-  readonly #declarations = new WeakMap<FastifyInstance, WeakMap<EventSchemas, DeclaredEvents>>()
+  readonly declarations: Declarations
   readonly #flush = new Flush()
   readonly #heartbeat = new Heartbeat(this.#connections, (work) => this.#flush.schedule(work))
-  #isClosing = false
-  #hasToldFinite = false
   readonly #drainer = new Drainer(this.#connections, (work) => this.#flush.schedule(work))
   readonly #counters = new Counters()
   readonly #admission: Admission
@@ -94,24 +80,22 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
   #endedBytes = 0
 
   constructor(app: FastifyInstance, options: ResolvedOptions) {
-    const { log } = app
-    this.#app = app
-    this.#log = log
+    this.#log = new StreamLog(app)
+    this.declarations = new Declarations(app)
     this.#servers = Servers.of(app)
     this.#servers.join(this)
     this.#options = options
-    this.#channelDefaults = channelDefaultsIn(options)
-    const history = new History(options.history.maxTotalBytes, options.history.store, log)
-    this.shared = new Shared(history, this.#flush, this.#counters, log, options.gapEvent)
+    this.defaults = channelDefaultsIn(options)
+    const history = new History(options.history.maxTotalBytes, options.history.store, app.log)
+    this.shared = new Shared(history, this.#flush, this.#counters, app.log, options.gapEvent)
     this.reserve(options)
     this.#channels = new Channels(this)
     this.runs = new LiveRuns(this.#channels, options.runs, options.maxMessageBytes)
-    this.#isLogged = requestLogging(app)
-    this.#admission = new Admission(options, this.#counters, this.#isLogged)
+    this.#admission = new Admission(options, this.#counters, this.#log)
   }
 
   get closing(): boolean {
-    return this.#isClosing
+    return this.#admission.isOver
   }
 
   get connections(): ReadonlySet<SSEConnection> {
@@ -144,10 +128,6 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
     }
   }
 
-  get defaults(): ResolvedChannelOptions {
-    return this.#channelDefaults
-  }
-
   get patterns(): ChannelPatterns {
     return this.#options.channels
   }
@@ -162,7 +142,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
   }
 
   channel<Events extends object = EventMap>(name: string, options?: ChannelOptions): Channel<Events> {
-    if (options?.events !== undefined) this.#declarationOf(options.events)
+    this.declarations.of(options?.events)
     return this.#channels.get(name, options) as unknown as Channel<Events>
   }
 
@@ -204,26 +184,6 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
     return chosen.length
   }
 
-  /** Schemas are compiled once for each scope, with those that it shares. */
-  #declarationOf(
-    schemas: EventSchemas | undefined,
-    app: FastifyInstance = this.#app
-  ): DeclaredEvents | undefined {
-    if (schemas === undefined) return undefined
-    const declarations = this.#declarations.get(app) ?? new WeakMap<EventSchemas, DeclaredEvents>()
-    this.#declarations.set(app, declarations)
-    const known = declarations.get(schemas)
-    if (known !== undefined) return known
-    const declared = new DeclaredEvents(schemas, app.getSchemas())
-    declarations.set(schemas, declared)
-    return declared
-  }
-
-  /** Declares what a route says it sends. @throws FST_ERR_EVENTSTREAM_INVALID_OPTION */
-  declare(schemas: EventSchemas, app: FastifyInstance): void {
-    this.#declarationOf(schemas, app)
-  }
-
   /**
    * Keeps the names by which a stream with these options is told something free of messages.
    *
@@ -244,12 +204,11 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
   start(request: FastifyRequest, reply: FastifyReply, given?: StartOptions): Connection {
     const base = optionsOfRoute(request) ?? this.#options
     const options = resolveStartOptions(base, given, request.method)
-    if (options.finite && base.finite === undefined && given?.finite === undefined) this.#tellFinite()
+    if (options.finite && base.finite === undefined && given?.finite === undefined) this.#log.tellFinite()
     if (given !== undefined) this.reserve(options)
-    this.#assertStartable(request, reply, options)
-    const isLogged = this.#isLogged(request)
+    this.#admission.assertStartable(request, reply, options)
     const response: RawResponse = reply.raw
-    const declared = this.#declarationOf(options.events, reply.server)
+    const declared = this.declarations.of(options.events, reply.server)
     const transport = transportBeforeHead(response, () => this.#scheduleHead(reply, connection))
     const connection: Connection = new Connection(
       request,
@@ -260,7 +219,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
       given,
       declared
     )
-    if (!isLogged) this.#unlogged.add(connection)
+    this.#log.begin(connection)
     if (hasLeft(request, response)) {
       connection.transportOnClose()
       reply.hijack()
@@ -292,7 +251,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
 
   drain(options: { timeoutMs?: number } = {}): Promise<void> {
     const { timeoutMs = this.#options.drainMs } = checked(options, DRAIN_CHECKS)
-    this.#isClosing = true
+    this.#admission.end()
     const drained = Promise.all([this.runs.drain(timeoutMs * RUNS_TIME), this.#drainer.drain(timeoutMs)])
     return drained.then(() => {})
   }
@@ -345,12 +304,12 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
   }
 
   encode(message: Publishable, schemas: EventSchemas | undefined): Frame {
-    return encodePublished(message, this.#options, this.#declarationOf(schemas))
+    return encodePublished(message, this.#options, this.declarations.of(schemas))
   }
 
   connectionOnState(connection: Connection): void {
     if (!this.#connections.has(connection)) return
-    if (connection.state === 'open') this.#tellOpened(connection)
+    if (connection.state === 'open') this.#log.tellOpened(connection)
     if (connection.state === 'closed') this.#release(connection)
   }
 
@@ -360,7 +319,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
       else {
         sendHead(reply, connection, () => {
           // One that has ended already never was `open`.
-          if (connection.state === 'closing') this.#tellOpened(connection)
+          if (connection.state === 'closing') this.#log.tellOpened(connection)
         })
       }
     }
@@ -372,24 +331,6 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
         return false
       }
     })
-  }
-
-  #assertStartable(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    { checkAccept }: ResolvedStartOptions
-  ): void {
-    if (connectionOf(reply) !== undefined) throw new FST_ERR_EVENTSTREAM_ALREADY_STARTED()
-    if (reply.sent || reply.raw.headersSent) throw new FST_ERR_EVENTSTREAM_REPLY_SENT()
-    if (this.#isClosing) {
-      if (request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
-      throw this.#admission.refusal(reply, new FST_ERR_EVENTSTREAM_CLOSING())
-    }
-    if (!checkAccept) return
-    varyByAccept(reply)
-    if (!takesEventStream(request.headers.accept)) {
-      throw new FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE(String(request.headers.accept))
-    }
   }
 
   #hold(connection: Connection, { heartbeatMs, stallMs, maxAgeMs }: ResolvedStartOptions): void {
@@ -405,7 +346,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
     this.#endedBytes += connection.bytes
     if (connection.reason === 'slow') this.#counters.evictions++
     if (connection.bufferedBytes > 0) this.#suspectSession(connection)
-    this.#tellClosed(connection)
+    this.#log.tellClosed(connection)
     if (this.#connections.size === 0) this.#heartbeat.stop()
     this.#drainer.look()
   }
@@ -414,27 +355,6 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
     const { stallMs } = this.#options
     const session = sessionOf(request)
     if (stallMs !== false && session !== undefined) this.#servers.sessions?.suspect(session, stallMs)
-  }
-
-  #tellFinite(): void {
-    if (this.#hasToldFinite) return
-    this.#hasToldFinite = true
-    this.#log.debug('event streams of other methods than GET are finite, unless an option says otherwise')
-  }
-
-  #tellOpened(connection: Connection): void {
-    const { request, lastEventId } = connection
-    if (openChannel.hasSubscribers) openChannel.publish({ connection })
-    if (!this.#unlogged.has(connection))
-      request.log.info({ eventStream: { lastEventId } }, 'event stream opened')
-  }
-
-  #tellClosed(connection: Connection): void {
-    const { request, reason, messages, bytes, startedAt } = connection
-    if (closeChannel.hasSubscribers && reason !== undefined) closeChannel.publish({ connection, reason })
-    if (this.#unlogged.has(connection)) return
-    const durationMs = monotonicMs() - startedAt
-    request.log.info({ eventStream: { reason, durationMs, messages, bytes } }, 'event stream closed')
   }
 }
 

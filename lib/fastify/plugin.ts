@@ -133,7 +133,7 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
   app.addHook('onError', giveBackOnError)
   app.addHook('preClose', () => hub.shutDownAll())
   app.addHook('onReady', async () => {
-    for (const [events, scope] of declarations) hub.declare(events, scope)
+    for (const [events, scope] of declarations) hub.declarations.of(events, scope)
     await hub.ready()
   })
   app.addHook('onClose', async () => {
