@@ -29,8 +29,12 @@ if wanted == '' then
   -- This may be the first that writes to a replica that has become the primary.
   local info = redis.pcall('INFO', 'server')
   local process = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
-  if process then site = string.match(site, '^%w+%.') .. string.sub(process, 1, 10) end
-  call('SET', base .. ':site', site)
+  local epoch, count, before = string.match(site, '^(%w+)%.(%d+)%.(%w*)$')
+  process = process and string.sub(process, 1, 10) or before
+  if process ~= before then
+    site = epoch .. '.' .. count + 1 .. '.' .. process
+    call('SET', base .. ':site', site)
+  end
 elseif wanted ~= site then
   return redis.error_reply('SITE ' .. site)
 end

@@ -11,7 +11,7 @@ export interface Notice {
 /** Where a database stands. */
 export interface Found {
   readonly epoch: string
-  /** The epoch, a dot and the process of Redis that has it. */
+  /** The epoch, a dot, and which process of Redis has it. */
   readonly site: string
   readonly place: Place
   /** Whether it has all that was given here. */

@@ -42,8 +42,9 @@ end
  * Returns its site, its newest place, which is also told on the Pub/Sub channel `<base>:<site>`, and whether it knows the
  * place that was given, 1 or 0.
  *
- * The site is what it calls itself, a dot and, if this may be asked, which process of Redis has it: a primary that has become
- * a replica tells on the connections that stay what the next primary takes, but under other names.
+ * The site is what it calls itself, a number, and which process of Redis has it, if this may be asked; the number is another one
+ * each time that another process has it. A primary that has become a replica tells on the connections that stay what the next
+ * primary takes, but under other names, also when it is the primary again.
  */
 export const PROBE: RedisScript = script(`
 ${NO_REPLICA}
@@ -52,8 +53,10 @@ local ids, heads = base .. ':ids', base .. ':heads'
 local known = redis.call('GET', base .. ':site')
 local info = redis.pcall('INFO', 'server')
 local process = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
-local site = known or ARGV[1] .. '.'
-if process then site = string.match(site, '^%w+%.') .. string.sub(process, 1, 10) end
+local site = known or ARGV[1] .. '.0.'
+local epoch, count, before = string.match(site, '^(%w+)%.(%d+)%.(%w*)$')
+process = process and string.sub(process, 1, 10) or before
+if process ~= before then site = epoch .. '.' .. count + 1 .. '.' .. process end
 if site ~= known then redis.call('SET', base .. ':site', site) end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

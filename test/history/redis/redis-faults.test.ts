@@ -221,6 +221,31 @@ t.test(
   }
 )
 
+t.test(
+  'redisStore() › what another primary took meanwhile comes when the first one is the primary again',
+  async (t) => {
+    const { redis } = await start(t)
+    const next = await startReplica(t, redis)
+    const { line, heard, told, other: staying } = await startBehindLine(t, redis)
+    await staying.follow?.('b')
+    await staying.read('b', 0)
+    const before = await appendTo(staying, '1')
+    await until(() => told.upTo >= before)
+    await has(next, before)
+    // It does not look until that is over.
+    line.hold('toServer', true)
+    await next.command('REPLICAOF', 'NO', 'ONE')
+    const { other } = await startBehindLine(t, next)
+    await redis.command('REPLICAOF', '127.0.0.1', String(next.port))
+    const meanwhile = await appendTo(other, '2')
+    await has(redis, meanwhile)
+    await redis.command('REPLICAOF', 'NO', 'ONE')
+    line.hold('toServer', false)
+    await until(() => told.upTo >= meanwhile)
+    t.same(heard, ['1', '2'])
+  }
+)
+
 t.test('redisStore() › a reading that lacks what was told makes it look again', async (t) => {
   const { redis } = await start(t)
   const losses: (readonly string[])[] = []

@@ -84,7 +84,7 @@ t.test('ids are trimmed to the newest 100,000, or more if those are younger than
     while (!isTrimming(places[2]))
     return Number(await redis.command('XLEN', `${BASE}:ids`))
   }
-  await redis.command('SET', `${BASE}:site`, 'first.')
+  await redis.command('SET', `${BASE}:site`, 'first.0.')
   const now = Date.now() * 1_000
   const [old, young, ahead] = [
     await idsAfter(now - HOUR_US, 1),
