@@ -157,20 +157,32 @@ export class Followed {
   }
 
   async #askForChanged(): Promise<void> {
-    const changed = [...this.#changed]
+    const wanted = new Map<string, State>()
+    const unwanted: string[] = []
+    for (const name of this.#changed) {
+      const state = this.#states.get(name)
+      if (state === undefined) unwanted.push(name)
+      else wanted.set(name, state)
+    }
     this.#changed.clear()
-    const states = changed.map((name) => this.#states.get(name)).filter((state) => state !== undefined)
-    const wanted = changed.filter((name) => this.#states.has(name))
-    const unwanted = changed.filter((name) => !this.#states.has(name))
+    await Promise.all([this.#ask(wanted), this.#subscribe(unwanted, false).catch(() => {})])
+  }
+
+  async #ask(wanted: ReadonlyMap<string, State>): Promise<void> {
     try {
-      await Promise.all([this.#subscribe(wanted, true), this.#subscribe(unwanted, false)])
-      states.forEach(confirm)
+      await this.#subscribe([...wanted.keys()], true)
+      for (const state of wanted.values()) confirm(state)
     } catch (error) {
       // The next connection has them, unless this one goes on.
       if (!(error instanceof RedisReplyError)) return
-      for (const [i, name] of wanted.entries()) {
-        if (this.#states.get(name) === states[i]) this.#states.delete(name)
-        states[i]?.confirmed.reject(error)
+      // For one that it does not allow, Redis refuses all.
+      if (wanted.size > 1) {
+        await Promise.all(Array.from(wanted, (one) => this.#ask(new Map([one]))))
+        return
+      }
+      for (const [name, state] of wanted) {
+        if (this.#states.get(name) === state) this.#states.delete(name)
+        state.confirmed.reject(error)
       }
     }
   }

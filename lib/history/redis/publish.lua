@@ -86,6 +86,8 @@ for i = 1, tonumber(ARGV[6]) do
   channels[i] = channel
 end
 
+-- An error, if Redis does not allow to tell of one of them: all are kept nevertheless, so that who follows finds out.
+local refused
 local places = {}
 for i = at, #ARGV, 2 do
   local header, body = ARGV[i], ARGV[i + 1]
@@ -107,7 +109,8 @@ for i = at, #ARGV, 2 do
   -- Each tells of all of them, so that whoever hears the first knows whether anything is missing in any.
   local all = #channels > 1 and ' ' .. table.concat(previous, ' ') or ''
   for j, channel in ipairs(channels) do
-    call('PUBLISH', channel.notices, place .. ' ' .. previous[j] .. all .. '\n' .. message)
+    local told = redis.pcall('PUBLISH', channel.notices, place .. ' ' .. previous[j] .. all .. '\n' .. message)
+    if type(told) == 'table' then refused = told end
   end
 end
 
@@ -140,6 +143,7 @@ local over = isTrimming and call('XLEN', ids) - MAX_IDS or 0
 local old = math.max(now, last - PROVED_US) - PROVED_US
 if over > 0 then call('XTRIM', ids, 'MINID', '~', text(old), 'LIMIT', over) end
 if once then call('SET', once, table.concat(places, ' '), 'PX', onceMs) end
+if refused then return refused end
 table.insert(places, 1, isChanged)
 table.insert(places, 1, 1)
 return places

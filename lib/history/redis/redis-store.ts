@@ -461,7 +461,7 @@ class RedisStore implements Store, PairListener {
     }
   }
 
-  /** Looks whether channels end as was told. */
+  /** Looks whether channels end as was told: also a message of which Redis could not tell is found so. */
   async #audit(): Promise<void> {
     const some = this.#followed.next(AUDITED)
     if (some.length === 0) return
@@ -470,11 +470,13 @@ class RedisStore implements Store, PairListener {
     const isWrong = some.some((name, i) => {
       const head = heads[i] as number
       const told = before[i]
-      // What is newer than was told at the time may be on its way.
-      const isShort = told !== undefined && head < told && !endsAt(told, head, this.#mark)
-      return isShort && this.#followed.has(name)
+      if (told === undefined || !this.#followed.has(name)) return false
+      const isShort = head < told && !endsAt(told, head, this.#mark)
+      // What is newer may be on its way, until something later has come.
+      const isUntold = head <= this.#mark && head > (this.#followed.headOf(name) ?? head)
+      return isShort || isUntold
     })
-    if (isWrong) this.#pair.reset(new Error('Redis has lost messages'))
+    if (isWrong) this.#pair.reset(new Error('Redis has not told of all messages, or has lost some'))
   }
 }
 

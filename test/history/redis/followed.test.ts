@@ -1,5 +1,6 @@
 import t from 'tap'
 import { Followed } from '../../../lib/history/redis/followed.ts'
+import { RedisReplyError } from '../../../lib/history/redis/redis-link.ts'
 import { nextTurn } from '../../helpers/server.ts'
 import { hasSettled } from '../../helpers/settled.ts'
 
@@ -51,6 +52,20 @@ t.test('add() › resolves when a connection has the channel', async (t) => {
   fails = false
   followed.goOn()
   await third
+})
+
+t.test('add() › one channel that is refused holds back no other', async (t) => {
+  const asked: (readonly string[])[] = []
+  const followed = new Followed(async (names, isWanted) => {
+    if (isWanted) asked.push(names)
+    if (names.includes('b')) throw new RedisReplyError(new Error('NOPERM not this one'))
+  })
+  followed.goOn()
+  const all = ['a', 'b', 'c'].map((name) => followed.add(name))
+  await t.rejects(Promise.resolve(all[1]), { code: 'NOPERM' })
+  await Promise.all([all[0], all[2]])
+  t.same(asked, [['a', 'b', 'c'], ['a'], ['b'], ['c']])
+  t.same([...followed.names], ['a', 'c'])
 })
 
 t.test('isTold() › only from when a channel is followed again', async (t) => {

@@ -439,6 +439,16 @@ t.test(
   }
 )
 
+t.test('redisStore() › a message of which Redis did not allow to tell is a loss', async (t) => {
+  const { redis, losses, publish } = await start(t)
+  await redis.command('ACL', 'SETUSER', 'default', '-publish')
+  await t.rejects(publish('2'), { name: 'RedisReplyError' })
+  await redis.command('ACL', 'SETUSER', 'default', '+publish')
+  t.match(await publish('2'), { isNew: false }, 'but is kept')
+  await until(() => losses.length > 0)
+  t.same(losses, [['a']])
+})
+
 t.test('redisStore() › a connection that tells nothing any more is given up for another one', async (t) => {
   const { redis, publish } = await start(t)
   const { line, other, heard } = await startBehindLine(t, redis)
