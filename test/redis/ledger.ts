@@ -121,7 +121,7 @@ export class Ledger {
   }
 
   #take(reign: number, name: string, body: string): void {
-    const [, epoch = '', channel = ''] = /^(\w+)\.\w*:(.*)$/s.exec(name.slice(this.#base.length)) ?? []
+    const [, epoch = '', channel = ''] = /^(\w+)\.[\w.]*:(.*)$/s.exec(name.slice(this.#base.length)) ?? []
     const match = /^(\d+) [\d -]+\n(.*)\n/.exec(body)
     if (match === null) return
     const [head, place, header = ''] = match
