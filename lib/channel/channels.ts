@@ -267,6 +267,11 @@ export class Channels implements ChannelHost {
   }
 }
 
+/** The name of the run that publishes to a channel. */
+export function runNameOf(channel: string): string {
+  return channel.slice(RUN_PREFIX.length)
+}
+
 function namesOf(names: string | readonly string[]): readonly string[] {
   if (typeof names === 'string') return [names]
   if (!Array.isArray(names)) throw invalid('the channels', 'a name or an array of names', names)

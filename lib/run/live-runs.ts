@@ -1,27 +1,23 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { checkFunction, invalid } from '../base/check.ts'
 import { Deferred } from '../base/deferred.ts'
-import {
-  FST_ERR_EVENTSTREAM_CLOSING,
-  FST_ERR_EVENTSTREAM_HISTORY_CLOSED,
-  FST_ERR_EVENTSTREAM_TOO_MANY_RUNS,
-  FST_ERR_EVENTSTREAM_TOO_MANY_RUNS_PER_KEY
-} from '../base/errors.ts'
+import { FST_ERR_EVENTSTREAM_CLOSING, FST_ERR_EVENTSTREAM_HISTORY_CLOSED } from '../base/errors.ts'
 import { monotonicMs } from '../base/monotonic-ms.ts'
 import { within } from '../base/within.ts'
-import { type Channels, RUN_PREFIX } from '../channel/channels.ts'
+import { type Channels, runNameOf } from '../channel/channels.ts'
 import type { LiveChannel } from '../channel/live-channel.ts'
 import type { History } from '../history/history.ts'
 import { type Place, timeOfPlace } from '../history/place.ts'
-import type { StoredMessage, StoreLeases, TakenLease } from '../history/store.ts'
+import type { StoredMessage, TakenLease } from '../history/store.ts'
+import { Beat, newToken } from './beat.ts'
 import { runChannel } from './diagnostics.ts'
 import { endFrame, LiveRun, type LiveRunHost } from './live-run.ts'
 import type { Run, RunEndState, RunInfo, RunSource, Runs, StartedRun } from './run.ts'
-import { type EndedRun, formatEnd, isUnfinished, parseEnd, SHUTDOWN } from './run-end.ts'
+import { type EndedRun, isUnfinished, parseEnd, SHUTDOWN } from './run-end.ts'
 import { RunHandle } from './run-handle.ts'
+import { RunLimit } from './run-limit.ts'
 import {
   checkedRunOptions,
   checkRunName,
@@ -30,11 +26,8 @@ import {
 } from './run-options.ts'
 import { type StopNotice, StopNotices } from './stop-notices.ts'
 
-/** How often leases are renewed at the least, and those of others are looked at. */
-const MAX_BEAT_MS = 1_000
 /** What is kept of the time of a drain for the ends of runs that have not ended by themselves. */
 const LAST_WORDS = 1 / 10
-const TOKEN_BYTES = 9
 /** How long after a failure the end of a run is asked for again. */
 const RETRY_MS = 500
 
@@ -59,14 +52,11 @@ export class LiveRuns implements Runs, LiveRunHost {
   readonly #own = new Map<string, LiveRun>()
   /** Names of which it is being found out whether they can be started here. */
   readonly #starting = new Map<string, Promise<unknown>>()
-  /** How many of each key there are. */
-  readonly #keys = new Map<string, number>()
+  readonly #limit: RunLimit
+  readonly #beat: Beat
   readonly #stops: StopNotices
   /** Runs something outside of all requests. */
   readonly #outside = AsyncLocalStorage.snapshot()
-  #timer: NodeJS.Timeout | undefined
-  #isBeating = false
-  #hasFailed = false
   #isClosing = false
 
   constructor(channels: Channels, options: ResolvedRunsOptions, maxMessageBytes: number) {
@@ -75,6 +65,8 @@ export class LiveRuns implements Runs, LiveRunHost {
     this.maxMessageBytes = maxMessageBytes
     this.#history = channels.shared.history
     this.log = channels.shared.log
+    this.#limit = new RunLimit(options)
+    this.#beat = new Beat(channels, this.#own, options.leaseMs)
     this.#stops = new StopNotices(channels.ofRun(''), channels, (notice) => void this.#stopOwn(notice))
   }
 
@@ -85,7 +77,7 @@ export class LiveRuns implements Runs, LiveRunHost {
 
   /** Messages may come. */
   ready(): void {
-    if (this.#history.leases !== undefined) this.#startBeat()
+    if (this.#history.leases !== undefined) this.#outside(() => this.#beat.start())
   }
 
   async start(name: string, source: RunSource<never>, given: GivenRunOptions = {}): Promise<StartedRun> {
@@ -122,7 +114,7 @@ export class LiveRuns implements Runs, LiveRunHost {
     const channels = new Map<string, LiveChannel>()
     for (const { name, channel } of this.#own.values()) channels.set(name, channel)
     for (const { channel: full, place } of leases ?? []) {
-      const name = nameOf(full)
+      const name = runNameOf(full)
       const channel = channels.get(name) ?? this.channels.ofRun(name)
       channel.first = place
       channels.set(name, channel)
@@ -182,7 +174,7 @@ export class LiveRuns implements Runs, LiveRunHost {
   async endIfForgotten(channel: LiveChannel): Promise<void> {
     const { window } = channel
     const { erasures } = window
-    const name = nameOf(channel.name)
+    const name = runNameOf(channel.name)
     await this.#starting.get(name)
     const own = this.#own.get(name)
     if (own?.isEnding) await own.ended
@@ -193,7 +185,7 @@ export class LiveRuns implements Runs, LiveRunHost {
   }
 
   runOnEnding({ options }: LiveRun): void {
-    this.#count(options.key, -1)
+    this.#limit.delete(options.key)
   }
 
   runOnEnd(run: LiveRun, { state, reason }: EndedRun, error: unknown): void {
@@ -216,7 +208,7 @@ export class LiveRuns implements Runs, LiveRunHost {
 
   close(): void {
     this.#isClosing = true
-    clearInterval(this.#timer)
+    this.#beat.stop()
     for (const run of this.#own.values()) run.lose()
   }
 
@@ -231,19 +223,19 @@ export class LiveRuns implements Runs, LiveRunHost {
     options: GivenRunOptions,
     source: RunSource<never>
   ): Promise<LiveRun | undefined> {
-    const refusal = this.#refusal(options.key)
+    const refusal = this.#limit.refusalOf(options.key)
     if (refusal !== undefined) {
       if (mayBegin(await this.#find(channel), options)) throw refusal
       return undefined
     }
-    this.#count(options.key, 1)
-    const token = randomBytes(TOKEN_BYTES).toString('hex')
+    this.#limit.add(options.key)
+    const token = newToken()
     const begin = await this.#take(channel, token, options).catch((error: unknown) => {
-      this.#count(options.key, -1)
+      this.#limit.delete(options.key)
       throw error
     })
     if (begin === undefined) {
-      this.#count(options.key, -1)
+      this.#limit.delete(options.key)
       return undefined
     }
     // Nobody would end it.
@@ -251,7 +243,7 @@ export class LiveRuns implements Runs, LiveRunHost {
     channel.first = begin
     const run = new LiveRun(this, name, channel, begin, token, options)
     this.#own.set(name, run)
-    if (options.abandonMs !== undefined) this.#startBeat()
+    if (options.abandonMs !== undefined) this.#outside(() => this.#beat.start())
     this.#tell(name, 'running', undefined, undefined)
     this.log.info({ eventStream: { run: name } }, 'run started')
     this.#outside(() => void run.run(source))
@@ -289,7 +281,7 @@ export class LiveRuns implements Runs, LiveRunHost {
    * server, too. Others may know that one of here has ended before it does.
    */
   async #find(channel: LiveChannel): Promise<Found | undefined> {
-    const own = this.#own.get(nameOf(channel.name))
+    const own = this.#own.get(runNameOf(channel.name))
     const here = own && { begin: own.begin, end: undefined, endPlace: undefined }
     if (own?.isEnding === false) return here
     const { lease, end: message } = await this.#look(channel)
@@ -323,21 +315,6 @@ export class LiveRuns implements Runs, LiveRunHost {
     throw new FST_ERR_EVENTSTREAM_HISTORY_CLOSED()
   }
 
-  #refusal(key: string | undefined): Error | undefined {
-    const { max, maxPerKey = Infinity } = this.#options
-    const all = (): number => [...this.#keys.values()].reduce((sum, count) => sum + count, 0)
-    if (max !== undefined && all() >= max) return new FST_ERR_EVENTSTREAM_TOO_MANY_RUNS(max)
-    if (key !== undefined && (this.#keys.get(key) ?? 0) >= maxPerKey)
-      return new FST_ERR_EVENTSTREAM_TOO_MANY_RUNS_PER_KEY(maxPerKey)
-    return undefined
-  }
-
-  #count(key = '', by: number): void {
-    const count = (this.#keys.get(key) ?? 0) + by
-    if (count > 0) this.#keys.set(key, count)
-    else this.#keys.delete(key)
-  }
-
   async #idle(ms: number): Promise<void> {
     const ended = async (): Promise<void> => {
       while (this.#own.size > 0 || this.#starting.size > 0) {
@@ -345,69 +322,6 @@ export class LiveRuns implements Runs, LiveRunHost {
       }
     }
     await within(ms, ended()).catch(() => {})
-  }
-
-  #startBeat(): void {
-    const ms = Math.min(MAX_BEAT_MS, Math.ceil(this.#options.leaseMs / 3))
-    this.#timer ??= this.#outside(() => setInterval(() => void this.#beat(), ms).unref())
-  }
-
-  /** Keeps the leases of those that go on, and ends the runs of servers that are gone. */
-  async #beat(): Promise<void> {
-    if (this.#isBeating) return
-    this.#isBeating = true
-    const own = [...this.#own.values()]
-    try {
-      const { leases } = this.#history
-      const held = own.map(({ channel, token }) => ({ channel: channel.name, token }))
-      const followers =
-        leases === undefined
-          ? own.map(({ channel }) => Number(channel.isUsed))
-          : held.length === 0
-            ? []
-            : await leases.renew(held, this.#options.leaseMs)
-      for (const [i, run] of own.entries()) {
-        const count = followers[i]
-        if (count === undefined) run.lose()
-        // Somebody may have come since it was asked.
-        else run.noteWanted(count > 0 || run.channel.isUsed)
-      }
-      if (leases !== undefined) await this.#endAllLost(leases, own)
-      this.#hasFailed = false
-    } catch (err) {
-      if (!this.#hasFailed && !this.#history.closing.aborted)
-        this.log.warn({ err }, 'leases of runs could not be renewed')
-      this.#hasFailed = true
-    } finally {
-      this.#isBeating = false
-    }
-  }
-
-  async #endAllLost(leases: StoreLeases, own: readonly LiveRun[]): Promise<void> {
-    const token = randomBytes(TOKEN_BYTES).toString('hex')
-    const isOwn = ({ channel, place }: TakenLease): boolean =>
-      own.some((run) => run.channel.name === channel && run.begin === place)
-    let over: readonly TakenLease[]
-    do {
-      over = await leases.takeOver(token, this.#options.leaseMs)
-      await Promise.all(over.map((lease) => this.#endLost(lease, token, isOwn(lease))))
-    } while (over.length > 0)
-  }
-
-  /**
-   * If it cannot, its lease is over again, and somebody else does.
-   *
-   * @param isOwn whether the run was here, and tells by itself that it is lost.
-   */
-  async #endLost({ channel: full, place, note }: TakenLease, token: string, isOwn: boolean): Promise<void> {
-    const name = nameOf(full)
-    const channel = this.channels.ofRun(name)
-    const key = formatEnd({ state: 'lost', begin: place, reason: undefined })
-    const frame = { text: note, byteLength: Buffer.byteLength(note), key }
-    const { isEnded } = await this.channels.append(channel, [frame], { isEnd: true, token })
-    if (isEnded || isOwn) return
-    this.#tell(name, 'lost', undefined, undefined)
-    this.log.warn({ eventStream: { run: name, state: 'lost' } }, 'run lost')
   }
 
   /** A run that is being started may be known to others before it is to this server. */
@@ -424,8 +338,4 @@ export class LiveRuns implements Runs, LiveRunHost {
 
 function mayBegin(found: Found | undefined, { restart = false }: GivenRunOptions): boolean {
   return found === undefined || (restart && found.end !== undefined && isUnfinished(found.end))
-}
-
-function nameOf(channel: string): string {
-  return channel.slice(RUN_PREFIX.length)
 }

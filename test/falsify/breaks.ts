@@ -187,8 +187,8 @@ export const BREAKS = {
   'lost-not-told': {
     fault: 'the runs of a server that was killed are never told to be lost',
     part: 'runs',
-    file: 'run/live-runs.ts',
-    line: 'over = await leases.takeOver(token, this.#options.leaseMs)',
+    file: 'run/beat.ts',
+    line: 'over = await leases.takeOver(token, this.#leaseMs)',
     by: 'over = []'
   }
 } as const satisfies Record<string, Break>
