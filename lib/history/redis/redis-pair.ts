@@ -24,6 +24,8 @@ const MIN_DELAY_MS = 50
 const MAX_DELAY_MS = 1_000
 /** How long Redis may answer nothing while connections are prepared. */
 const PREPARE_TIMEOUT_MS = 5_000
+/** How many names one command has. */
+const MAX_NAMES = 1_000
 const BROKE = 'The connection to Redis broke'
 
 /**
@@ -79,12 +81,19 @@ export class RedisPair implements LinkListener {
   ): Promise<unknown> {
     try {
       const answer = await commands.call(['EVALSHA', sha, '1', base, ...args])
-      // There may be much to be read before they can be used.
-      if (this.#links === undefined) this.#timeout?.refresh()
+      this.#goOn()
       return answer
     } catch (error) {
       if (!isNoScript(error)) throw error
       return commands.call(['EVAL', source, '1', base, ...args])
+    }
+  }
+
+  /** @throws what `RedisLink.subscribe()` throws. */
+  async subscribe({ notices }: Links, names: readonly string[]): Promise<void> {
+    for (let i = 0; i < names.length; i += MAX_NAMES) {
+      await notices.subscribe(names.slice(i, i + MAX_NAMES))
+      this.#goOn()
     }
   }
 
@@ -142,6 +151,11 @@ export class RedisPair implements LinkListener {
     this.#listener.pairOnReady()
     // The listener has found that it lacks something, and given them up.
     if (this.#links !== links) throw new Error(BROKE)
+  }
+
+  /** There may be much to be asked for before connections can be used. */
+  #goOn(): void {
+    if (this.#links === undefined) this.#timeout?.refresh()
   }
 
   async #make(): Promise<RedisLink> {

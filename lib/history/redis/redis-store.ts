@@ -239,8 +239,7 @@ class RedisStore implements Store, PairListener {
     const isSame = epoch === this.#epoch && isKnown
     const names = [...this.#followed.names]
     const notices = [siteName(this.#base, site), ...names.map((name) => noticesOf(this.#base, site, name))]
-    for (let i = 0; i < notices.length; i += MAX_NAMES)
-      await links.notices.subscribe(notices.slice(i, i + MAX_NAMES))
+    await this.#pair.subscribe(links, notices)
     // Everything that is at or before this new place can be read now, and what comes later is told.
     const { place, ...found } = await this.#look(links, site, 0)
     if (found.site !== site) throw new Error(ANOTHER)

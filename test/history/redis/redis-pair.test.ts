@@ -22,6 +22,7 @@ class Bench implements PairListener {
   dial: (signal?: AbortSignal) => Promise<void> = async () => {}
   prepare: (links: Links) => Promise<void> = async () => {}
   onReady: () => void = () => {}
+  onSubscribe: (names: readonly string[]) => void = () => {}
   call: (args: readonly string[]) => Promise<unknown> = async () => 'OK'
 
   constructor(t: Test) {
@@ -58,7 +59,10 @@ class Bench implements PairListener {
     await this.dial(signal)
     return {
       call: (args) => this.call(args),
-      subscribe: async () => listener.linkOnMessage('a', 'message'),
+      subscribe: async (names) => {
+        this.onSubscribe(names)
+        listener.linkOnMessage('a', 'message')
+      },
       unsubscribe: async () => {},
       destroy: () => void this.destroyed++
     }
@@ -164,6 +168,24 @@ t.test('connect() › takes as long as Redis goes on answering', async (t) => {
   t.same(bench.told, ['ready'])
   bench.clock.advance(5_000)
   t.ok(bench.pair.links)
+})
+
+t.test('connect() › also while there are many names to be confirmed, a thousand at a time', async (t) => {
+  const bench = new Bench(t)
+  const names = Array.from({ length: 2_001 }, (_, i) => `${i}`)
+  const asked: (readonly string[])[] = []
+  bench.onSubscribe = (some) => {
+    asked.push(some)
+    bench.clock.advance(4_000)
+  }
+  bench.prepare = (links) => bench.pair.subscribe(links, names)
+  await bench.pair.connect()
+  t.equal(bench.told.at(-1), 'ready')
+  t.same(
+    asked.map(({ length }) => length),
+    [1_000, 1_000, 1]
+  )
+  t.same(asked.flat(), names)
 })
 
 t.test('connect() › what is refused is not tried again', async (t) => {
