@@ -1,5 +1,7 @@
 import type { Place } from '../place.ts'
-import type { StoredMessage, StorePast } from '../store.ts'
+import type { StoreAppend, StoredMessage, StorePast } from '../store.ts'
+
+export const DAY_MS = 86_400_000
 
 /** A message as Redis tells it. */
 export interface Notice {
@@ -24,6 +26,39 @@ export interface ReadAnswer extends StorePast {
   readonly head: Place
   /** The place of the message before the first one that was read; `undefined`: there is none. */
   readonly previous: Place | undefined
+}
+
+/** What `publish.lua` takes after the random integer. */
+export function formatAppend({
+  channels,
+  messages,
+  idempotencyKey,
+  isKept,
+  isEnd,
+  token
+}: StoreAppend): string[] {
+  const names = channels.map(({ name }) => name)
+  const onceMs = Math.max(...channels.map(({ limits }) => limits.maxAgeMs || DAY_MS))
+  const once = idempotencyKey === undefined ? '' : JSON.stringify([...names].sort().concat(idempotencyKey))
+  const kind = isEnd ? '2' : isKept ? '1' : '0'
+  const limits = channels.flatMap(({ name, limits: { maxMessages, maxBytes, maxAgeMs, keepEndedMs } }) => [
+    name,
+    String(maxMessages),
+    String(maxBytes),
+    String(maxAgeMs === false ? 0 : maxAgeMs),
+    String(keepEndedMs)
+  ])
+  return [
+    once,
+    String(Math.min(onceMs, DAY_MS)),
+    token === undefined ? kind : `${kind} ${token}`,
+    String(channels.length),
+    ...limits,
+    ...messages.flatMap(({ key, text }, i) => [
+      formatHeader(key, names, isEnd && i === messages.length - 1),
+      text
+    ])
+  ]
 }
 
 /** `''` for a message without a key that is published to one channel. */

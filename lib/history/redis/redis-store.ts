@@ -1,4 +1,3 @@
-import { randomBytes, randomInt } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { checked, invalid } from '../../base/check.ts'
 import { Deferred } from '../../base/deferred.ts'
@@ -6,34 +5,21 @@ import type { Place } from '../place.ts'
 import type { Store, StoreAppend, StoreAppended, StoreListener, StorePast } from '../store.ts'
 import { Batcher } from './batcher.ts'
 import { endsAt, Followed } from './followed.ts'
+import { Mark } from './mark.ts'
 import { findMissed, tellMissed } from './missed.ts'
 import { CLEAR, RedisLeases } from './redis-leases.ts'
 import { dialClient, dialUrl, keyPrefixOf, type RedisLink, RedisReplyError } from './redis-link.ts'
-import {
-  type Found,
-  formatHeader,
-  parseNotice,
-  parseNumbers,
-  parseProbe,
-  parseRead,
-  type ReadAnswer
-} from './redis-message.ts'
+import { formatAppend, parseNotice, parseNumbers } from './redis-message.ts'
 import { CHECKS, type RedisStoreOptions } from './redis-options.ts'
 import { type Links, type PairListener, RedisPair, RefusedError } from './redis-pair.ts'
 import { RedisPublisher } from './redis-publisher.ts'
-import { HEADS, PROBE, PROVE, PUBLISH, READ, type RedisScript } from './redis-scripts.ts'
+import { MAX_NAMES, RedisQueries, randomPart } from './redis-queries.ts'
 
-const EPOCH_BYTES = 5
 /** How often is looked whether Redis still answers and tells, and how often nothing may come back. */
 const PROBE_MS = 1_000
 const MAX_SILENT = 5
 /** How many channels are looked at with each probe, whether they end as was told. */
 const AUDITED = 1_000
-/** How many names one command has, and how many places one proof. */
-const MAX_NAMES = 1_000
-const DAY_MS = 86_400_000
-/** How old the newest place is at most. */
-const MAX_AGE_MS = 60_000
 const ANOTHER = 'The database is another one'
 
 /**
@@ -54,6 +40,7 @@ class RedisStore implements Store, PairListener {
   readonly leases: RedisLeases
   readonly #base: string
   readonly #pair: RedisPair
+  readonly #queries: RedisQueries
   readonly #publisher: RedisPublisher<readonly string[]>
   readonly #proofs: Batcher<Place, boolean>
   readonly #followed: Followed
@@ -63,14 +50,7 @@ class RedisStore implements Store, PairListener {
   #hasWarned = false
   #epoch = ''
   #site = ''
-  /** All that was told is at or before this place. */
-  #mark: Place = 0
-  /** Resolves when it is another one. */
-  #moved: Deferred<void> | undefined
-  /** The newest place that was given here, told or not. */
-  #given: Place = 0
-  /** Those of them that are after the mark, and perhaps some that are not. */
-  #untold: Place[] = []
+  readonly #mark = new Mark()
   /** While connections are made, what is told waits. */
   #isHolding = true
   #held: [string, string][] = []
@@ -86,18 +66,19 @@ class RedisStore implements Store, PairListener {
   constructor(base: string, dial: ConstructorParameters<typeof RedisPair>[0]) {
     this.#base = base
     this.#pair = new RedisPair(dial, this)
+    this.#queries = new RedisQueries(this.#pair, base)
     this.#publisher = new RedisPublisher(
-      (args) => this.#send(args),
-      () => this.#links.commands.call(['SCRIPT', 'LOAD', PUBLISH.source])
+      (args) => this.#queries.publish([this.#site, randomPart(), ...args]),
+      () => this.#queries.loadPublish()
     )
     this.#proofs = new Batcher(MAX_NAMES, async (places) => {
-      const proofs = await this.#proofsOf(places)
-      this.#give(...places.filter((_, i) => proofs[i]))
+      const proofs = await this.#queries.proofs(places)
+      this.#mark.give(...places.filter((_, i) => proofs[i]))
       return proofs
     })
     this.leases = new RedisLeases(
-      (script, args) => this.#run(script, [this.#site, randomPart(), ...args]),
-      (place) => this.#give(place)
+      (script, args) => this.#queries.run(script, [this.#site, randomPart(), ...args]),
+      (place) => this.#mark.give(place)
     )
     this.#followed = new Followed((names, isWanted) => this.#subscribe(names, isWanted))
   }
@@ -117,39 +98,8 @@ class RedisStore implements Store, PairListener {
     return this.#opened.promise
   }
 
-  async append({
-    channels,
-    messages,
-    idempotencyKey,
-    isKept,
-    isEnd,
-    token
-  }: StoreAppend): Promise<StoreAppended> {
-    const names = channels.map(({ name }) => name)
-    const onceMs = Math.max(...channels.map(({ limits }) => limits.maxAgeMs || DAY_MS))
-    const once = idempotencyKey === undefined ? '' : JSON.stringify([...names].sort().concat(idempotencyKey))
-    const limits = channels.flatMap(({ name, limits: { maxMessages, maxBytes, maxAgeMs, keepEndedMs } }) => [
-      name,
-      String(maxMessages),
-      String(maxBytes),
-      String(maxAgeMs === false ? 0 : maxAgeMs),
-      String(keepEndedMs)
-    ])
-    const texts = messages.flatMap(({ key, text }, i) => [
-      formatHeader(key, names, isEnd && i === messages.length - 1),
-      text
-    ])
-    const kind = isEnd ? '2' : isKept ? '1' : '0'
-    const args = [
-      randomPart(),
-      once,
-      String(Math.min(onceMs, DAY_MS)),
-      token === undefined ? kind : `${kind} ${token}`,
-      String(channels.length),
-      ...limits,
-      ...texts
-    ]
-    const answer = await this.#publisher.publish(args).catch((error: unknown) => {
+  async append(append: StoreAppend): Promise<StoreAppended> {
+    const answer = await this.#publisher.publish(formatAppend(append)).catch((error: unknown) => {
       if (error instanceof RedisReplyError && ['ENDED', 'OWNED'].includes(error.code)) return undefined
       throw error
     })
@@ -158,11 +108,11 @@ class RedisStore implements Store, PairListener {
     if (isChanged === 1 && !this.#hasWarned) {
       this.#hasWarned = true
       this.#log?.warn(
-        { channels: names },
+        { channels: append.channels.map(({ name }) => name) },
         'servers disagree on the limits of channels: the last one that publishes wins'
       )
     }
-    this.#give(...places)
+    this.#mark.give(...places)
     return { places, isNew: isNew === 1, isEnded: false }
   }
 
@@ -176,15 +126,15 @@ class RedisStore implements Store, PairListener {
 
   async read(channel: string, after: Place): Promise<StorePast> {
     const begin = this.#followed.begin(channel)
-    const answer = await this.#read(channel, after)
-    if (!begin(answer.head, this.#mark)) {
+    const answer = await this.#queries.read(channel, after)
+    if (!begin(answer.head, this.#mark.place)) {
       const error = new Error('Redis has read less than it has told')
       this.#pair.reset(error)
       throw error
     }
-    this.#give(answer.head)
+    this.#mark.give(answer.head)
     // What was read may be told when it is known that nothing before it is missing.
-    if (answer.head > this.#mark) this.#probeNow()
+    if (answer.head > this.#mark.place) this.#probeNow()
     const messages = answer.messages.filter(({ clears }) => clears === undefined)
     return { messages, dropped: answer.dropped, isEnded: answer.isEnded }
   }
@@ -194,25 +144,22 @@ class RedisStore implements Store, PairListener {
     return Promise.all(
       places.map(async (place) => {
         if (!(await this.#proofs.ask(place))) return false
-        if (place <= this.#mark) return true
+        if (place <= this.#mark.place) return true
         this.#probeNow()
-        while (place > this.#mark) {
-          this.#moved ??= new Deferred()
-          await this.#moved.promise
-        }
+        await this.#mark.reaches(place)
         return await this.#proofs.ask(place)
       })
     )
   }
 
   async head(): Promise<Place> {
-    const { place } = await this.#look(this.#links, this.#site)
-    this.#give(place)
+    const { place } = await this.#queries.look(this.#site, this.#mark.newest)
+    this.#mark.give(place)
     return place
   }
 
   async clear(channel: string): Promise<void> {
-    this.#give(...parseNumbers([await this.#run(CLEAR, [this.#site, randomPart(), channel])]))
+    this.#mark.give(...parseNumbers([await this.#queries.run(CLEAR, [this.#site, randomPart(), channel])]))
   }
 
   async close(): Promise<void> {
@@ -235,30 +182,30 @@ class RedisStore implements Store, PairListener {
     const fault = await evictionOf(links.commands)
     if (fault !== undefined && !wasOpen) throw new RefusedError(fault)
     if (fault !== undefined) this.#log?.error(fault)
-    const { epoch, site, isKnown } = await this.#look(links, '')
+    const { epoch, site, isKnown } = await this.#queries.look('', this.#mark.newest, links)
     const isSame = epoch === this.#epoch && isKnown
     const names = [...this.#followed.names]
     const notices = [siteName(this.#base, site), ...names.map((name) => noticesOf(this.#base, site, name))]
     await this.#pair.subscribe(links, notices)
     // Everything that is at or before this new place can be read now, and what comes later is told.
-    const { place, ...found } = await this.#look(links, site, 0)
+    const { place, ...found } = await this.#queries.look(site, this.#mark.newest, links, 0)
     if (found.site !== site) throw new Error(ANOTHER)
-    const told = { epoch: this.#epoch, mark: this.#mark, newest: this.#newest }
+    const told = { epoch: this.#epoch, mark: this.#mark.place, newest: this.#mark.newest }
     const missed = await findMissed(
       names,
       this.#followed,
       told,
       { epoch, site, place, isKnown },
       {
-        heads: (channels) => this.#heads(channels, links),
-        read: (name, after) => this.#read(name, after, links)
+        heads: (channels) => this.#queries.heads(channels, links),
+        read: (name, after) => this.#queries.read(name, after, links)
       }
     )
     const isFork = wasOpen && !isSame
     const lastKnown = isFork ? await this.#lastKnown(links, epoch) : Infinity
     this.#epoch = epoch
     this.#site = site
-    this.#move(place)
+    this.#mark.move(place)
     for (const [name, head] of missed.ends) this.#followed.setHead(name, head)
     this.#subscribed = names
     if (lastKnown < Infinity) this.#listener?.storeOnFork(lastKnown)
@@ -268,12 +215,12 @@ class RedisStore implements Store, PairListener {
 
   /** The place at or after the mark after which places that were given here are not known any more; `Infinity`: all are. */
   async #lastKnown(links: Links, epoch: string): Promise<Place> {
-    if (epoch !== this.#epoch) return this.#mark
-    const untold = this.#untold.filter((place) => place > this.#mark).sort((a, b) => a - b)
+    if (epoch !== this.#epoch) return this.#mark.place
+    const untold = this.#mark.takeUntold()
     for (let i = 0; i < untold.length; i += MAX_NAMES) {
-      const proofs = await this.#proofsOf(untold.slice(i, i + MAX_NAMES), links)
+      const proofs = await this.#queries.proofs(untold.slice(i, i + MAX_NAMES), links)
       const lost = proofs.indexOf(false)
-      if (lost >= 0) return untold[i + lost - 1] ?? this.#mark
+      if (lost >= 0) return untold[i + lost - 1] ?? this.#mark.place
     }
     return Infinity
   }
@@ -281,7 +228,7 @@ class RedisStore implements Store, PairListener {
   /** Also to channels that are followed only since it was asked what was missed: their readers may stand where nobody knows. */
   #tellFork(asked: ReadonlySet<string>, place: Place): void {
     const late = [...this.#followed.names].filter((name) => !asked.has(name))
-    if (late.length > 0) this.#listener?.storeOnLoss(late, Math.min(this.#newest + 1, place))
+    if (late.length > 0) this.#listener?.storeOnLoss(late, Math.min(this.#mark.newest + 1, place))
     this.#listener?.storeOnLoss([], place)
   }
 
@@ -295,7 +242,7 @@ class RedisStore implements Store, PairListener {
     if (this.#pair.links === undefined) return
     this.#followed.goOn()
     this.#publisher.start()
-    this.#opened.resolve(this.#mark)
+    this.#opened.resolve(this.#mark.place)
   }
 
   pairOnLost(error: Error): void {
@@ -316,8 +263,8 @@ class RedisStore implements Store, PairListener {
     const start = siteName(this.#base, this.#site)
     if (name === start) {
       if (!/^\d+$/.test(body)) return
-      this.#move(Number(body))
-      this.#listener?.storeOnMessages([], this.#mark)
+      this.#mark.move(Number(body))
+      this.#listener?.storeOnMessages([], this.#mark.place)
       return
     }
     const channel = name.slice(start.length + 1)
@@ -329,107 +276,31 @@ class RedisStore implements Store, PairListener {
       this.#pair.reset(new Error('Redis has not told of all messages'))
       return
     }
-    if (message.place <= this.#mark) return
-    this.#move(message.place)
-    this.#listener?.storeOnMessages([message], this.#mark)
+    if (message.place <= this.#mark.place) return
+    this.#mark.move(message.place)
+    this.#listener?.storeOnMessages([message], this.#mark.place)
   }
 
   /** Of a message of many channels, which each is told, the first notice tells all. */
   #hasHeard(channel: string, body: string): boolean {
-    return Number.parseInt(body, 10) <= Math.min(this.#mark, this.#followed.headOf(channel) ?? 0)
+    return Number.parseInt(body, 10) <= Math.min(this.#mark.place, this.#followed.headOf(channel) ?? 0)
   }
 
   /** Whether nothing is missing before a message in one of its channels. */
   #follows(name: string, previous: Place, place: Place): boolean {
     if (!this.#followed.isTold(name)) return true
-    const isLate = place > (this.#followed.headOf(name) ?? 0) && place < this.#mark
+    const isLate = place > (this.#followed.headOf(name) ?? 0) && place < this.#mark.place
     return !isLate && this.#followed.hearNext(name, previous, place)
   }
 
-  get #links(): Links {
-    const { links } = this.#pair
-    if (links === undefined) throw new Error('There is no connection to Redis')
-    return links
-  }
-
-  #move(place: Place): void {
-    if (place <= this.#mark) return
-    this.#mark = place
-    this.#moved?.resolve()
-    this.#moved = undefined
-  }
-
-  /** No client stands beyond it. */
-  get #newest(): Place {
-    return Math.max(this.#mark, this.#given)
-  }
-
-  #give(...places: readonly Place[]): void {
-    this.#given = Math.max(this.#given, ...places)
-    for (const place of places) if (place > this.#mark) this.#untold.push(place)
-  }
-
   async #subscribe(names: readonly string[], isWanted: boolean): Promise<void> {
-    const { notices } = this.#links
+    const { notices } = this.#queries.links
     const own = names.map((name) => noticesOf(this.#base, this.#site, name))
     await (isWanted ? notices.subscribe(own) : notices.unsubscribe(own))
   }
 
-  async #run(script: RedisScript, args: readonly string[], links: Links = this.#links): Promise<unknown> {
-    try {
-      return await this.#pair.run(links, script, this.#base, args)
-    } catch (error) {
-      this.#meet(error)
-      throw error
-    }
-  }
-
-  /** A database that has become another one, or a replica, is met anew. */
-  #meet(error: unknown): void {
-    if (error instanceof RedisReplyError && ['SITE', 'READONLY'].includes(error.code)) this.#pair.reset(error)
-  }
-
-  async #send(args: readonly string[]): Promise<unknown> {
-    try {
-      return await this.#links.commands.call(['EVALSHA', PUBLISH.sha, '1', this.#base, this.#site, ...args])
-    } catch (error) {
-      this.#meet(error)
-      throw error
-    }
-  }
-
-  async #read(channel: string, after: Place, links?: Links): Promise<ReadAnswer> {
-    return parseRead(channel, await this.#run(READ, [channel, String(after)], links))
-  }
-
-  async #proofsOf(places: readonly Place[], links?: Links): Promise<boolean[]> {
-    const answer = await this.#run(PROVE, places.map(String), links)
-    return parseNumbers(answer, places.length).map((known) => known === 1)
-  }
-
-  /** What comes later shall be after what comes back, and after all that was given here. */
-  async #look(links: Links, site: string, maxAgeMs = MAX_AGE_MS): Promise<Found> {
-    const proposed = randomBytes(EPOCH_BYTES).toString('hex')
-    const given = this.#newest
-    const answer = await this.#run(
-      PROBE,
-      [proposed, String(given), randomPart(), site, String(DAY_MS), String(maxAgeMs)],
-      links
-    )
-    return parseProbe(answer)
-  }
-
-  async #heads(channels: readonly string[], links?: Links): Promise<readonly Place[]> {
-    const heads: Place[] = []
-    for (let i = 0; i < channels.length; i += MAX_NAMES) {
-      const some = channels.slice(i, i + MAX_NAMES)
-      heads.push(...parseNumbers(await this.#run(HEADS, some, links), some.length))
-    }
-    return heads
-  }
-
   #tick(): void {
-    this.#untold = this.#untold.filter((place) => place > this.#mark)
+    this.#mark.takeUntold()
     if (this.#pair.links === undefined) return
     if (++this.#silent > MAX_SILENT) {
       this.#pair.reset(new Error('Redis does not tell what is published'))
@@ -450,7 +321,7 @@ class RedisStore implements Store, PairListener {
     try {
       while (this.#isProbeDue && this.#pair.links !== undefined) {
         this.#isProbeDue = false
-        const { site, isKnown } = await this.#look(this.#links, this.#site)
+        const { site, isKnown } = await this.#queries.look(this.#site, this.#mark.newest)
         if (site !== this.#site || !isKnown) this.#pair.reset(new Error(ANOTHER))
       }
     } catch {
@@ -465,14 +336,14 @@ class RedisStore implements Store, PairListener {
     const some = this.#followed.next(AUDITED)
     if (some.length === 0) return
     const before = some.map((name) => this.#followed.headOf(name))
-    const heads = await this.#heads(some)
+    const heads = await this.#queries.heads(some)
     const isWrong = some.some((name, i) => {
       const head = heads[i] as number
       const told = before[i]
       if (told === undefined || !this.#followed.has(name)) return false
-      const isShort = head < told && !endsAt(told, head, this.#mark)
+      const isShort = head < told && !endsAt(told, head, this.#mark.place)
       // What is newer may be on its way, until something later has come.
-      const isUntold = head <= this.#mark && head > (this.#followed.headOf(name) ?? head)
+      const isUntold = head <= this.#mark.place && head > (this.#followed.headOf(name) ?? head)
       return isShort || isUntold
     })
     if (isWrong) this.#pair.reset(new Error('Redis has not told of all messages, or has lost some'))
@@ -502,8 +373,4 @@ function siteName(base: string, site: string): string {
 
 function noticesOf(base: string, site: string, channel: string): string {
   return `${siteName(base, site)}:${channel}`
-}
-
-function randomPart(): string {
-  return String(randomInt(65_536))
 }
