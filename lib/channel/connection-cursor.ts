@@ -1,7 +1,7 @@
 import type { Connection } from '../connection/connection.ts'
 import type { Feed } from '../connection/feed.ts'
+import { END_TEXT } from '../history/entry.ts'
 import type { Place } from '../history/place.ts'
-import { END_TEXT } from '../history/window.ts'
 import { Batch, withId } from '../wire/batch.ts'
 import { Beginning } from './beginning.ts'
 import type { SubscribeOptions } from './channel.ts'

@@ -1,5 +1,6 @@
+import type { Entry } from '../history/entry.ts'
 import type { Place } from '../history/place.ts'
-import type { Entry, Window } from '../history/window.ts'
+import type { Window } from '../history/window.ts'
 
 /** Which of a channel's messages are the newest of their keys, among those that are chosen, until a place. */
 export class NewestOfKeys {

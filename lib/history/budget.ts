@@ -1,6 +1,7 @@
 import { Heap } from '../base/heap.ts'
+import type { Entry } from './entry.ts'
 import type { Place } from './place.ts'
-import type { Entry, Window } from './window.ts'
+import type { Window } from './window.ts'
 
 /** What a message takes in memory besides its text and its keys, and what a channel takes that has any. About. */
 const ENTRY_BYTES = 256
@@ -11,6 +12,8 @@ const CURSOR_BYTES = 48
 
 /** An entry that counts what it takes. */
 export interface CountedEntry extends Entry {
+  /** Those that it came into. */
+  readonly windows: readonly Window[]
   /** What it can be found by, when it is published again, and how many messages were published with it. */
   readonly once: { readonly scoped: string; readonly count: number } | undefined
   /** How many windows have it. */
@@ -64,11 +67,13 @@ export class Budget {
     }
   }
 
-  #oldest(): Entry | undefined {
+  #oldest(): CountedEntry | undefined {
     this.#queue ??= this.#queued()
     for (;;) {
       const { first: window, firstRank } = this.#queue
-      if (window === undefined || window.oldest?.place === firstRank) return window?.oldest
+      // Whatever is in a window was counted.
+      if (window === undefined || window.oldest?.place === firstRank)
+        return window?.oldest as CountedEntry | undefined
       this.#queue.removeFirst()
       if (window.oldest !== undefined) this.#queue.add(window, window.oldest.place)
     }

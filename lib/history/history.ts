@@ -4,12 +4,13 @@ import { FST_ERR_EVENTSTREAM_HISTORY_CLOSED } from '../base/errors.ts'
 import { ownText } from '../base/own-text.ts'
 import type { Appendable, Appended, AppendOptions } from './append.ts'
 import { Budget, type CountedEntry } from './budget.ts'
+import type { Entry } from './entry.ts'
 import { Expiry } from './expiry.ts'
 import { Forgotten } from './forgotten.ts'
 import { type Cursor, formatCursor, type Place, parseCursor, placeAfter, timeOfPlace } from './place.ts'
 import type { Store, StoredMessage, StoreLeases, StoreListener, StorePast } from './store.ts'
 import { StoreLink } from './store-link.ts'
-import { type Entry, type Limits, Window, type WindowHost } from './window.ts'
+import { type Limits, Window, type WindowHost } from './window.ts'
 
 const EPOCH_BYTES = 5
 /** In microseconds. Stores know a place for at least ten minutes; who comes back may have been away for five. */

@@ -1,5 +1,7 @@
+import { Entries } from './entries.ts'
+import { END_TEXT, type Entry } from './entry.ts'
 import type { Expiring } from './expiry.ts'
-import type { Cursor, Place } from './place.ts'
+import type { Place } from './place.ts'
 
 /** How much of a channel is kept. */
 export interface Limits {
@@ -9,27 +11,6 @@ export interface Limits {
   readonly maxAgeMs: number | false
   /** How long all that is there is kept when the channel has ended. */
   readonly keepEndedMs: number
-}
-
-/** A message as it is kept: everything of its frame but the `id` line, which is made from the cursor. */
-export interface Entry {
-  readonly place: Place
-  readonly cursor: Cursor
-  /** Well-formed text. */
-  readonly text: string
-  /** Bytes of `text` in UTF-8. */
-  readonly byteLength: number
-  readonly key: string
-  /** Whether it is kept for those who come later. */
-  readonly isKept: boolean
-  /** Whether nothing comes after it. */
-  readonly isEnd: boolean
-  /** When it came, by the monotonic clock. */
-  readonly time: number
-  /** Those that it came into. */
-  readonly windows: readonly Window[]
-  /** The names of all channels that it was published to. */
-  readonly channels: readonly string[]
 }
 
 /** What a window needs of its history. */
@@ -56,20 +37,12 @@ export interface Follower {
   windowOnFork(place: Place): void
 }
 
-/** The text of an end that is no message: a block that tells its id, and nothing else. */
-export const END_TEXT = '\n'
-
-/** How many of the newest entries are looked through one by one. */
-const NEAR = 8
-
 /** The messages of one channel that are in memory, in order. */
 export class Window implements Expiring {
   readonly channel: string
   readonly #host: WindowHost
   limits: Limits
-  /** From `#start` on; those before have been dropped. */
-  #entries: (Entry | undefined)[] = []
-  #start = 0
+  readonly #entries = new Entries()
   #bytes = 0
   #dropped: Place
   /** The place of an end that was dropped, and after which nothing came. */
@@ -103,7 +76,7 @@ export class Window implements Expiring {
   }
 
   get length(): number {
-    return this.#entries.length - this.#start
+    return this.#entries.length
   }
 
   /** Of those that are kept. */
@@ -137,11 +110,11 @@ export class Window implements Expiring {
   }
 
   get oldest(): Entry | undefined {
-    return this.#entries[this.#start]
+    return this.#entries.oldest
   }
 
   get newest(): Entry | undefined {
-    return this.#entries.at(-1)
+    return this.#entries.newest
   }
 
   /** While somebody follows, what was not offered is kept beyond the limits. */
@@ -178,7 +151,7 @@ export class Window implements Expiring {
 
   /** Whether what is kept elsewhere is to be loaded. */
   lacks(place: Place): boolean {
-    return place > this.#dropped && this.#placeAt(this.#search(place, this.#entries.length) - 1) !== place
+    return place > this.#dropped && this.entryUntil(place)?.place !== place
   }
 
   /**
@@ -195,8 +168,7 @@ export class Window implements Expiring {
     // What has come since is held for those who follow, be it kept elsewhere or not.
     const own = this.#since === Infinity ? this.entryAfter(toldAfter) : this.oldest
     const gone = Math.min(dropped, (own?.place ?? Infinity) - 1)
-    this.#entries = [...entries, ...this.#kept()].sort((a, b) => a.place - b.place)
-    this.#start = 0
+    this.#entries.merge(entries)
     this.#bytes += entries.reduce((sum, { byteLength }) => sum + byteLength, 0)
     this.#latest = undefined
     // Not before, as it is not empty meanwhile.
@@ -205,7 +177,7 @@ export class Window implements Expiring {
     this.#since = since
     this.#age()
     const last = entries.at(-1)?.place ?? 0
-    while (this.#isOver && this.#placeAt(this.#start) <= last) this.dropOldest()
+    while (this.#isOver && (this.oldest?.place ?? Infinity) <= last) this.dropOldest()
     if (this.#wanted < since) this.#host.windowOnLack(this)
     this.#follower?.windowOnLoad()
   }
@@ -263,14 +235,11 @@ export class Window implements Expiring {
   }
 
   dropOldest(): void {
-    const entry = this.#entries[this.#start]
+    const entry = this.#entries.shift()
     if (entry === undefined) return
-    this.#entries[this.#start] = undefined
-    this.#start++
     if (entry.isKept) this.#dropped = entry.place
     if (entry.isEnd) this.#endDropped = entry.place
     this.#forget(entry)
-    if (this.#start * 2 > this.#entries.length) this.#compact()
     this.#tellIfIdle()
   }
 
@@ -303,48 +272,37 @@ export class Window implements Expiring {
 
   /** All that is kept. */
   all(): { readonly messages: readonly Entry[]; readonly isEnded: boolean } {
-    return { messages: this.#kept().filter(({ isKept }) => isKept), isEnded: this.isEnded }
+    return { messages: this.#entries.all().filter(({ isKept }) => isKept), isEnded: this.isEnded }
   }
 
   /** The index of the first entry after a place, good until the next change. */
   indexAfter(place: Place): number {
-    const entries = this.#entries
-    const near = Math.max(this.#start, entries.length - NEAR)
-    for (let i = entries.length - 1; i >= near; i--) {
-      if (this.#placeAt(i) <= place) return i + 1
-    }
-    return near === this.#start ? near : this.#search(place, near)
+    return this.#entries.indexAfter(place)
   }
 
   at(index: number): Entry | undefined {
-    return this.#entries[index]
+    return this.#entries.at(index)
   }
 
   /** The first entry after a place. */
   entryAfter(place: Place): Entry | undefined {
-    return this.#entries[this.indexAfter(place)]
+    return this.#entries.at(this.#entries.indexAfter(place))
   }
 
   /** The last entry at or before a place. */
   entryUntil(place: Place): Entry | undefined {
-    const index = this.indexAfter(place) - 1
-    return index < this.#start ? undefined : this.#entries[index]
+    return this.#entries.at(this.#entries.indexAfter(place) - 1)
   }
 
   /** The place before the newest `count` messages, or before all that are kept. */
   placeBefore(count: number): Place {
-    let index = this.#entries.length - 1
-    for (let left = count; left > 0 && index >= this.#start; index--) {
-      const entry = this.#entries[index]
-      if (entry?.isKept && entry.text !== END_TEXT) left--
-    }
-    return this.#placeAt(index)
+    const isMessage = ({ isKept, text }: Entry): boolean => isKept && text !== END_TEXT
+    return this.#entries.at(this.#entries.indexBefore(count, isMessage))?.place ?? this.#dropped
   }
 
   /** The newest entry that is kept and has a key. */
   newestOf(key: string): Entry | undefined {
-    const kept = (): Entry[] => this.#kept().filter(({ isKept }) => isKept)
-    this.#latest ??= new Map(kept().map((entry) => [entry.key, entry]))
+    this.#latest ??= new Map(this.all().messages.map((entry) => [entry.key, entry]))
     return this.#latest.get(key)
   }
 
@@ -355,7 +313,7 @@ export class Window implements Expiring {
   }
 
   get #isHeld(): boolean {
-    return this.#follower !== undefined && this.#placeAt(this.#start) > this.#host.offered
+    return this.#follower !== undefined && (this.oldest?.place ?? 0) > this.#host.offered
   }
 
   #erase(place: Place): void {
@@ -371,26 +329,6 @@ export class Window implements Expiring {
     if (isDue && this.expiresAt !== undefined) this.#host.windowOnAge(this)
   }
 
-  #search(place: Place, end: number): number {
-    let low = this.#start
-    let high = end
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.#placeAt(middle) <= place) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-
-  /** What is not there any more was dropped. */
-  #placeAt(index: number): Place {
-    return this.#entries[index]?.place ?? this.#dropped
-  }
-
-  #kept(): Entry[] {
-    return this.#entries.slice(this.#start) as Entry[]
-  }
-
   #forget(entry: Entry): void {
     this.#changes++
     if (entry.isKept) this.#bytes -= entry.byteLength
@@ -399,26 +337,14 @@ export class Window implements Expiring {
     this.#host.windowOnDrop(this, entry)
   }
 
-  /** They are among the newest: what is before the first of them is not looked at. */
   #dropPassing(): void {
     if (this.#passing === 0) return
     const { offered } = this.#host
-    const stays = (entry: Entry): boolean =>
-      entry.isKept || (this.#follower !== undefined && entry.place > offered)
-    let first = this.#entries.length
-    for (let left = this.#passing; left > 0; ) if (this.#entries[--first]?.isKept === false) left--
-    const newest = this.#entries.splice(first) as Entry[]
-    const gone = newest.filter((entry) => !stays(entry))
-    for (const entry of [...newest.filter(stays), ...gone]) this.#entries.push(entry)
-    for (const entry of gone) {
-      this.#entries.pop()
-      this.#forget(entry)
-    }
-  }
-
-  #compact(): void {
-    this.#entries = this.#entries.slice(this.#start)
-    this.#start = 0
+    const isPassing = ({ isKept }: Entry): boolean => !isKept
+    const isGone = (entry: Entry): boolean =>
+      !entry.isKept && (this.#follower === undefined || entry.place <= offered)
+    const first = this.#entries.indexBefore(this.#passing, isPassing) + 1
+    for (const entry of this.#entries.takeOut(first, isGone)) this.#forget(entry)
   }
 
   #tellIfNew(): void {

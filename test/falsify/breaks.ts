@@ -123,8 +123,8 @@ export const BREAKS = {
   'kept-after-all': {
     fault: 'what is published with keep: false is given to who comes later',
     file: 'history/window.ts',
-    line: 'entry.isKept || (this.#follower',
-    by: 'true || (this.#follower'
+    line: '!entry.isKept && (this.#follower',
+    by: 'false && (this.#follower'
   },
   'gap-for-what-passes': {
     fault: 'who was slow is told a gap for what is published with keep: false',

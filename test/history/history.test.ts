@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import type { CountedEntry } from '../../lib/history/budget.ts'
 import { formatCursor } from '../../lib/history/place.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { heapBytes } from '../helpers/garbage.ts'
@@ -111,7 +112,7 @@ t.test('History › a message of several channels', async (t) => {
   t.test('tells what it is in', async (t) => {
     const bench = new Bench()
     bench.publish(['a', 'b'], '1')
-    const { windows = [] } = bench.window('a').newest ?? {}
+    const { windows } = bench.window('a').newest as CountedEntry
     t.same(
       windows.map(({ channel }) => channel),
       ['a', 'b']

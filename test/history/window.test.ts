@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import type { Place } from '../../lib/history/place.ts'
-import type { Entry } from '../../lib/history/window.ts'
+import type { Entry } from '../../lib/history/entry.ts'
 import { cpuTime, timesAsLong } from '../helpers/cpu-time.ts'
 import { Bench, entriesOf } from './bench.ts'
 
