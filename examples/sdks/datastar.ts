@@ -71,7 +71,7 @@ function messageOf(
   )
   const lines = said.flatMap(([name, value]) =>
     String(value)
-      .split('\n')
+      .split(/\r\n?|\n/)
       .map((line) => `${name} ${line}`)
   )
   return {

@@ -87,6 +87,12 @@ for (const [name, [theirs, ours]] of Object.entries(CASES)) {
   })
 }
 
+t.test('Datastar › each line has its name, whatever ends it', (t) => {
+  const { data } = patchElements('<p>one\r\ntwo\rthree\n</p>')
+  t.equal(data, 'elements <p>one\nelements two\nelements three\nelements </p>')
+  t.end()
+})
+
 t.test('Datastar › a message can be published, and needs no connection', async (t) => {
   const app = await build(t)
   app.get(
