@@ -9,11 +9,11 @@ import {
 } from '../base/errors.ts'
 import { monotonicMs, wallClockMs } from '../base/monotonic-ms.ts'
 import { isThenable } from '../base/thenable.ts'
-import { encodeComment, encodeMessage, encodeRetry, type Frame, type FrameOptions } from '../wire/frame.ts'
+import { encodeComment, encodeMessage, type Frame } from '../wire/frame.ts'
 import { assertNoId, type Declaration, type Message } from '../wire/message.ts'
 import { broughtIdOf } from './brought-id.ts'
-import { type DeadlineOptions, Deadlines } from './deadlines.ts'
-import { type Farewell, farewellFrame } from './farewell.ts'
+import { type DeadlineOptions, Deadlines, type Timed } from './deadlines.ts'
+import { type FarewellOptions, lastWords } from './farewell.ts'
 import type { Feed } from './feed.ts'
 import { nextTurn } from './next-turn.ts'
 import { Output, type OutputHost, type OutputOwner } from './output.ts'
@@ -34,14 +34,10 @@ export interface ConnectionHost extends OutputHost {
 }
 
 /** A stream's options, as far as a connection needs them. */
-export interface ConnectionOptions extends FrameOptions, DeadlineOptions {
+export interface ConnectionOptions extends FarewellOptions, DeadlineOptions {
   readonly maxBufferedBytes: number
-  readonly retryMs: readonly [min: number, max: number] | false
   readonly cursorEvent: string | false
   readonly endWithChannels: boolean
-  readonly heartbeatEvent: string | false
-  readonly finite: boolean
-  readonly farewell: Farewell
 }
 
 /** What no two streams share. */
@@ -53,14 +49,11 @@ export interface OwnOptions {
 
 const NO_SUBSCRIPTIONS: readonly AnySubscription[] = Object.freeze([])
 
-/**
- * ```
- *  opening ──open()──▶ open ──close()──▶ closing ──last byte has left──▶ closed
- *     │                  │                  │                              ▲
- *     └──────────────────┴── peer gone, too slow, destroyed ───────────────┘
- * ```
- */
-export class Connection extends Started implements SSEConnection, TransportListener, Sink, OutputOwner {
+/** One client's stream. Its states, and what leads from one to the next, are drawn in lib/README.md. */
+export class Connection
+  extends Started
+  implements SSEConnection, TransportListener, Sink, OutputOwner, Timed
+{
   readonly output: Output
   #state: ConnectionState = 'opening'
   readonly request: FastifyRequest
@@ -312,21 +305,9 @@ export class Connection extends Started implements SSEConnection, TransportListe
     this.#error ??= error
   }
 
-  /** One look at the clock: an expiry, a reader that stalls, a stream that was quiet for too long. */
+  /** One look at the clock. */
   beat(now: number): void {
-    const deadlines = this.#deadlines
-    const { output } = this
-    if (deadlines.isOld(now)) this.end('expired')
-    if (output.isExpired) this.outputOnExpiry()
-    if (this.#state === 'closed') return
-    output.feed?.beat()
-    if (!output.isOpen) this.#watchHead(now)
-    else if (output.bufferedBytes === 0) {
-      if (deadlines.isSilent(now, output.bytes) && this.#state === 'open')
-        output.writeHeartbeat(this.#options.heartbeatEvent)
-    } else if (deadlines.hasStalled(now, output.flushedBytes)) {
-      this.evict('slow')
-    }
+    this.#deadlines.beat(now, this)
   }
 
   transportOnDrain(): void {
@@ -385,25 +366,12 @@ export class Connection extends Started implements SSEConnection, TransportListe
     if (!this.#isAccepting) return false
     this.#reason ??= reason
     this.#setState('closing')
-    const last = mayTell ? this.#lastWords(reason) : []
+    const last = mayTell ? lastWords(this.#options, reason, this.#error, this.request.log) : []
     for (const frame of last) this.#append(frame)
     this.output.end(last.length > 0, isWhole)
     this.startHead()
     this.#abort()
     return true
-  }
-
-  #lastWords(reason: CloseReason): Frame[] {
-    return [this.#farewellFrame(reason), this.#retryFrame(reason)].filter((frame) => frame !== undefined)
-  }
-
-  #farewellFrame(reason: CloseReason): Frame | undefined {
-    try {
-      return farewellFrame(this.#options.farewell, this.#options, reason, this.#error)
-    } catch (err) {
-      this.request.log.error({ err }, 'the farewell of an event stream failed')
-      return undefined
-    }
   }
 
   #finish(reason: CloseReason): void {
@@ -429,22 +397,6 @@ export class Connection extends Started implements SSEConnection, TransportListe
       cause: this.#error
     })
     this.#controller.abort(Object.assign(error, { reason }))
-  }
-
-  /** Tells a client that comes back when to, so that all do not come at once. */
-  #retryFrame(reason: CloseReason): Frame | undefined {
-    const { retryMs, finite } = this.#options
-    if (retryMs === false || finite || (reason !== 'shutdown' && reason !== 'expired')) return undefined
-    const [min, max] = retryMs
-    return encodeRetry(min + Math.floor(Math.random() * (max - min + 1)))
-  }
-
-  #watchHead(now: number): void {
-    if (this.#deadlines.isHeadDue(now)) this.startHead()
-    if (!this.#deadlines.isHeadOverdue(now)) return
-    const { stallMs } = this.#options
-    this.request.log.error({ stallMs }, 'the head of an event stream did not go out in time')
-    this.evict('error')
   }
 }
 

@@ -1,8 +1,24 @@
+import type { FastifyRequest } from 'fastify'
+import type { Output } from './output.ts'
+import type { CloseReason, ConnectionState } from './sse-connection.ts'
+
 /** The times that a connection keeps, in milliseconds. */
 export interface DeadlineOptions {
   readonly heartbeatMs: number | false
+  readonly heartbeatEvent: string | false
   readonly stallMs: number | false
   readonly maxAgeMs: number | false
+}
+
+/** A connection, as far as it does what it has to in time. */
+export interface Timed {
+  readonly request: FastifyRequest
+  readonly state: ConnectionState
+  readonly output: Output
+  startHead(): void
+  outputOnExpiry(): void
+  end(reason: CloseReason): void
+  evict(reason: CloseReason): void
 }
 
 /** What one connection has to do at which time, by the monotonic clock. */
@@ -34,25 +50,43 @@ export class Deadlines {
     this.#headAt = now
   }
 
-  /** Whether it has reached its `maxAgeMs`. */
-  isOld(now: number): boolean {
-    return this.#endsAt !== undefined && now >= this.#endsAt
+  /** Whatever is due: its end, its head, a heartbeat, or that a reader who stalls is dropped. */
+  beat(now: number, connection: Timed): void {
+    const { output } = connection
+    if (this.#endsAt !== undefined && now >= this.#endsAt) connection.end('expired')
+    if (output.isExpired) connection.outputOnExpiry()
+    if (connection.state === 'closed') return
+    output.feed?.beat()
+    if (!output.isOpen) this.#watchHead(now, connection)
+    else if (output.bufferedBytes > 0) {
+      if (this.#hasStalled(now, output.flushedBytes)) connection.evict('slow')
+    } else if (this.#isSilent(now, output.bytes) && connection.state === 'open') {
+      output.writeHeartbeat(this.#options.heartbeatEvent)
+    }
+  }
+
+  #watchHead(now: number, connection: Timed): void {
+    if (this.#isHeadDue(now)) connection.startHead()
+    if (!this.#isHeadOverdue(now)) return
+    const { stallMs } = this.#options
+    connection.request.log.error({ stallMs }, 'the head of an event stream did not go out in time')
+    connection.evict('error')
   }
 
   /** Whether a head that waits for the first message goes out without one. */
-  isHeadDue(now: number): boolean {
+  #isHeadDue(now: number): boolean {
     const { heartbeatMs } = this.#options
     return this.#headAt === undefined && heartbeatMs !== false && now - this.startedAt >= heartbeatMs
   }
 
   /** Whether an `onSend` hook has held the head back for too long: it would hold the client for ever. */
-  isHeadOverdue(now: number): boolean {
+  #isHeadOverdue(now: number): boolean {
     const { stallMs } = this.#options
     return this.#headAt !== undefined && stallMs !== false && now - this.#headAt >= stallMs
   }
 
   /** Whether a reader that is behind makes no progress. @param flushedBytes what it has taken so far. */
-  hasStalled(now: number, flushedBytes: number): boolean {
+  #hasStalled(now: number, flushedBytes: number): boolean {
     if (flushedBytes > this.#flushedBytes) {
       this.#flushedBytes = flushedBytes
       this.#progressAt = now
@@ -62,7 +96,7 @@ export class Deadlines {
   }
 
   /** Whether a reader that has everything was sent nothing for too long. @param bytes what it was sent so far. */
-  isSilent(now: number, bytes: number): boolean {
+  #isSilent(now: number, bytes: number): boolean {
     this.#progressAt = now
     if (bytes !== this.#bytes) {
       this.#bytes = bytes

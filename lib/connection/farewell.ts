@@ -1,5 +1,7 @@
-import { encodeMessage, type Frame, type FrameOptions } from '../wire/frame.ts'
+import type { FastifyBaseLogger } from 'fastify'
+import { encodeMessage, encodeRetry, type Frame, type FrameOptions } from '../wire/frame.ts'
 import { assertNoId, type Message } from '../wire/message.ts'
+import { drawRetry, type RetryRange } from './retry-range.ts'
 import type { CloseReason } from './sse-connection.ts'
 
 /**
@@ -7,6 +9,29 @@ import type { CloseReason } from './sse-connection.ts'
  * error that ended the stream, if one did. `false` is none.
  */
 export type Farewell = Message | false | ((reason: CloseReason, error: unknown) => Message | false)
+
+/** A stream's options, as far as its last words depend on them. */
+export interface FarewellOptions extends FrameOptions {
+  readonly farewell: Farewell
+  readonly retryMs: RetryRange
+  readonly finite: boolean
+}
+
+/** The farewell, unless it fails, which is logged; and when clients that come back are to. */
+export function lastWords(
+  options: FarewellOptions,
+  reason: CloseReason,
+  error: unknown,
+  log: FastifyBaseLogger
+): Frame[] {
+  const frames: (Frame | undefined)[] = []
+  try {
+    frames.push(farewellFrame(options.farewell, options, reason, error))
+  } catch (err) {
+    log.error({ err }, 'the farewell of an event stream failed')
+  }
+  return [...frames, retryFrame(options, reason)].filter((frame) => frame !== undefined)
+}
 
 /**
  * @throws what the function throws, and FST_ERR_EVENTSTREAM_INVALID_MESSAGE, FST_ERR_EVENTSTREAM_SERIALIZATION or
@@ -20,6 +45,12 @@ export function farewellFrame(
 ): Frame | undefined {
   if (typeof farewell === 'function') return encodeFarewell(farewell(reason, error), options)
   return reason === 'server' || reason === 'replaced' ? encodeFarewell(farewell, options) : undefined
+}
+
+function retryFrame({ retryMs, finite }: FarewellOptions, reason: CloseReason): Frame | undefined {
+  if (finite || (reason !== 'shutdown' && reason !== 'expired')) return undefined
+  const ms = drawRetry(retryMs)
+  return ms === undefined ? undefined : encodeRetry(ms)
 }
 
 function encodeFarewell(message: Message | false, options: FrameOptions): Frame | undefined {

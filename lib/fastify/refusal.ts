@@ -2,26 +2,17 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Server } from 'node:net'
 import type { FastifyReply } from 'fastify'
 import { MAX_MS } from '../base/check.ts'
+import { drawRetry, type RetryRange } from '../connection/retry-range.ts'
 import { encodeRetry } from '../wire/frame.ts'
 import { namesEventStream } from './accept.ts'
 import { internalKey } from './internals.ts'
 import { STREAM_HEADERS } from './takeover.ts'
-
-/** Milliseconds between which a client's time to come back is drawn; `false` tells none. */
-export type RetryRange = readonly [min: number, max: number] | false
 
 const IS_ERROR = 'fastify.reply.isError'
 
 /** The time that a handler says, or up to a quarter more. */
 export function around(ms: number): RetryRange {
   return [ms, Math.min(Math.ceil(ms * 1.25), MAX_MS)]
-}
-
-/** A time of the range, so that those who are refused together do not come back together. */
-function drawRetry(range: RetryRange): number | undefined {
-  if (range === false) return undefined
-  const [min, max] = range
-  return min + Math.floor(Math.random() * (max - min + 1))
 }
 
 /**

@@ -1,10 +1,11 @@
 import type { IncomingMessage } from 'node:http'
 import type { Server, Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import type { RetryRange } from '../connection/retry-range.ts'
 import { internal } from './internals.ts'
 import { clientOnError } from './leaving.ts'
 import { carriesStream } from './raw-response.ts'
-import { answerEventSources, type RetryRange } from './refusal.ts'
+import { answerEventSources } from './refusal.ts'
 import { Sessions } from './sessions.ts'
 
 /** One registration of the plugin. */
