@@ -1,13 +1,10 @@
 import type { Connection } from '../connection/connection.ts'
 import type { Feed } from '../connection/feed.ts'
-import { END_TEXT } from '../history/entry.ts'
 import type { Place } from '../history/place.ts'
-import { Batch, withId } from '../wire/batch.ts'
+import type { Batch } from '../wire/batch.ts'
 import { Beginning } from './beginning.ts'
 import type { SubscribeOptions } from './channel.ts'
 import {
-  FIRST,
-  type Item,
   LiveSubscription,
   type Start,
   type SubscribedChannel,
@@ -20,9 +17,9 @@ import { Position } from './position.ts'
 import { Resumption } from './resumption.ts'
 import { RoundPart } from './round-part.ts'
 import type { Reader, Round } from './rounds.ts'
-import { Selection } from './selection.ts'
+import { MetGaps, Selection } from './selection.ts'
 import type { Shared } from './shared.ts'
-import { lowest, SubscriptionList } from './subscription-list.ts'
+import { SubscriptionList } from './subscription-list.ts'
 
 /** A connection's place in the history, and its subscriptions: what it is given, and in which order. */
 export class ConnectionCursor implements Feed, Subscriber, Reader {
@@ -156,7 +153,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     if (!this.connection.isSettled || standpoint === undefined || standpoint.uncertainty !== undefined)
       return false
     const { active } = this.#list
-    return active.length > 0 && active.every((subscription) => this.#hasAll(subscription))
+    return active.length > 0 && active.every((subscription) => subscription.hasAll(this.place))
   }
 
   #take(limit: Place): Batch | 'later' | 'held' | undefined {
@@ -236,13 +233,6 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     if (this.#hasEnded && this.#list.size === 0 && this.connection.isSettled) this.connection.feedOnEnd()
   }
 
-  #hasAll(subscription: LiveSubscription): boolean {
-    const { channel, isLoading, dueGap } = subscription
-    if (!channel.window.isEnded || isLoading || dueGap !== undefined) return false
-    const { entry, place } = subscription.next(this.place) ?? {}
-    return place === undefined || entry?.text === END_TEXT
-  }
-
   /** Whether a filter has answered what none may. */
   get #hasFailed(): boolean {
     return this.#selection?.hasFailed === true
@@ -288,15 +278,10 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     this.#loading?.remove(subscription)
   }
 
-  /** Where it stands to the connection's place, which the first ones determine. */
+  /** Where it stands to the connection's place. */
   #place(subscription: LiveSubscription): void {
     const { start } = subscription
-    const standpoint = this.#counting?.standpoint
-    const { hasBegun } = this.#position
-    // `notBefore` may be in the future, where no cursor is.
-    if (!hasBegun && this.#list.isEmpty)
-      this.#position.place = standpoint?.place ?? Math.min(start, this.head)
-    else if (!hasBegun && standpoint === undefined) this.#position.place = Math.min(this.place, start)
+    this.#position.meetStart(start, this.#counting?.standpoint?.place)
     if (start < this.place) subscription.at = start
     if (this.#gaps !== undefined) this.#gaps.place = undefined
   }
@@ -344,24 +329,10 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   /** The next batch of what is at or before a place. @param isLast whether something else comes then. */
   #takeUpTo(upTo: Place, isLast: boolean): Batch | 'later' | 'held' | undefined {
     if (!this.#list.hasListed) return undefined
-    const only = this.#list.onlyListed
-    return only !== undefined && this.#isPlain(only)
+    const only = this.#position.resumption === undefined ? this.#list.onlyListed : undefined
+    return only?.isPlain(this.place, this.#isBehind)
       ? this.#takeShared(only, upTo)
       : this.#takeMerged(upTo, isLast)
-  }
-
-  /** Whether it is given all that comes, with ids that are the same for everybody. */
-  #isPlain({ at, filter, dueGap, isOldest, isBehind, isLoading, channel, start }: LiveSubscription): boolean {
-    return (
-      !isLoading &&
-      at === undefined &&
-      filter === undefined &&
-      dueGap === undefined &&
-      !isOldest &&
-      this.#position.resumption === undefined &&
-      !(channel.options.slow === 'latest' && (this.#isBehind || isBehind)) &&
-      channel.window.dropped <= Math.max(start, this.place)
-    )
   }
 
   #takeShared(subscription: LiveSubscription, upTo: Place): Batch | undefined {
@@ -388,45 +359,10 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   /** Takes what several subscriptions have, in the order of places, or one that does not share what it takes. */
   #takeMerged(upTo: Place, isLast: boolean): Batch | 'later' | 'held' | undefined {
     this.#selection ??= new Selection(this.connection, this.shared, this.#list, this.#position)
-    this.#selection.begin(this.#isBehind)
-    for (;;) {
-      const items = this.#list.nextItems(this.place)
-      const first = lowest(items)
-      if (first > upTo) return isLast ? this.#meetPartly(items, upTo) : undefined
-      const gaps = items.filter(({ place, entry }) => place === first && entry === undefined)
-      if (gaps.length > 0) {
-        const isAlone = items.every(({ place, entry }) => place !== first || entry === undefined)
-        const isMain = first !== FIRST && first > this.place
-        return this.#meetGaps(gaps.reverse(), isMain ? (isAlone ? first : undefined) : this.place)
-      }
-      const taken = this.#selection.take(items, upTo)
-      if (this.#hasFailed || taken !== undefined) return taken
-    }
-  }
-
-  /** @param told where the client stands who was told; `undefined`: something else is still to come there. */
-  #meetGaps(items: readonly Item[], told: Place | undefined): Batch | 'held' | undefined {
-    for (const { subscription, place } of items) {
-      const { isIntact, dueGap, channel } = subscription
-      const { slow, afterGap } = channel.options
-      if (dueGap === undefined && isIntact && slow === 'disconnect') {
-        this.connection.evict('slow')
-        return undefined
-      }
-      if (dueGap !== undefined && dueGap !== 'uncertain') continue
-      subscription.skipGap(place, this.place)
-      this.#list.mayBeOver = true
-      if (place > this.place) subscription.at = undefined
-      if (afterGap === 'now') subscription.start = this.head
-    }
-    const subscriptions = items.map(({ subscription }) => subscription)
-    return this.#takeGaps(this.#ask(subscriptions, told, false))
-  }
-
-  /** Of a gap that goes beyond a place, something may have been before it, and is told before what was sent there. */
-  #meetPartly(items: readonly Item[], upTo: Place): Batch | 'held' | undefined {
-    const gaps = items.filter(({ entry, subscription }) => entry === undefined && subscription.start < upTo)
-    return gaps.length === 0 ? undefined : this.#meetGaps(gaps, Math.max(upTo, this.place))
+    const taken = this.#selection.take(upTo, isLast, this.#isBehind)
+    return taken instanceof MetGaps
+      ? this.#takeGaps(this.#ask(taken.subscriptions, taken.told, false))
+      : taken
   }
 
   #ask(subscriptions: readonly LiveSubscription[], told: Place | undefined, isOfAll: boolean): PendingGaps {
@@ -436,19 +372,11 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     return gaps
   }
 
-  /** The id comes with the last of the frames: a client that is cut off before has not got over the gap. */
   #takeGaps(gaps: PendingGaps): Batch | 'held' {
-    if (this.connection.state === 'closing') gaps.giveUp()
-    const { texts, place } = gaps
-    if (texts === undefined) return this.#part.wait()
+    const batch = gaps.take(this.#position)
+    if (batch === undefined) return this.#part.wait()
     this.#gaps = undefined
     this.#part.goOn()
-    gaps.skip(this.place)
-    if (place === undefined) return new Batch(texts.join(''), texts.length)
-    this.#position.moveTo(place)
-    const { id } = this.#position
-    this.#position.note(this.place)
-    const end = texts.length - 1
-    return new Batch(texts.map((text, i) => (i === end ? withId(id, text) : text)).join(''), texts.length)
+    return batch
   }
 }

@@ -1,6 +1,6 @@
 import { monotonicMs, wallClockMs } from '../base/monotonic-ms.ts'
 import type { Connection } from '../connection/connection.ts'
-import type { Entry } from '../history/entry.ts'
+import { END_TEXT, type Entry } from '../history/entry.ts'
 import type { Place } from '../history/place.ts'
 import type { Window } from '../history/window.ts'
 import type { Channel, ChannelMessage, Gap, GapReason, SubscribeOptions, Subscription } from './channel.ts'
@@ -241,6 +241,27 @@ export class LiveSubscription implements Subscription, Readership {
     const isEnded = window.isEnded || (this.#hasMissedEnd && window.hasDroppedEndAfter(0))
     if (!isEnded || this.isLoading || this.dueGap !== undefined) return false
     return this.next(place) === undefined
+  }
+
+  /** Whether its channel has ended, and nothing but that is to be given. @param given as for `next()`. */
+  hasAll(given: Place): boolean {
+    if (!this.channel.window.isEnded || this.isLoading || this.dueGap !== undefined) return false
+    const { entry, place } = this.next(given) ?? {}
+    return place === undefined || entry?.text === END_TEXT
+  }
+
+  /** Whether it is given all that comes, as others are. @param isBehind whether its connection cannot keep up. */
+  isPlain(place: Place, isBehind: boolean): boolean {
+    const { options, window } = this.channel
+    return (
+      !this.isLoading &&
+      this.at === undefined &&
+      this.filter === undefined &&
+      this.dueGap === undefined &&
+      !this.isOldest &&
+      !(options.slow === 'latest' && (isBehind || this.isBehind)) &&
+      window.dropped <= Math.max(this.start, place)
+    )
   }
 
   /** There is a gap until a place. @param given as for `next()`. */

@@ -1,8 +1,10 @@
 import type { AnyConnection } from '../connection/sse-connection.ts'
 import type { Place } from '../history/place.ts'
+import { Batch, withId } from '../wire/batch.ts'
 import type { GapReason } from './channel.ts'
 import { gapChannel } from './diagnostics.ts'
 import type { LiveSubscription } from './live-subscription.ts'
+import type { Position } from './position.ts'
 import { gapText, type Shared } from './shared.ts'
 
 /** Gaps of one connection that are told together, as soon as their texts are there. */
@@ -26,11 +28,6 @@ export class PendingGaps {
     this.#head = shared.history.head
   }
 
-  /** The texts of the frames, the last of which tells the place; `undefined` if they are not there. */
-  get texts(): readonly string[] | undefined {
-    return this.#texts
-  }
-
   /**
    * Asks for what tells the gaps of subscriptions.
    *
@@ -49,13 +46,25 @@ export class PendingGaps {
     else void this.#wait(answers, onTexts)
   }
 
-  /** There is no time to wait for the application. */
-  giveUp(): void {
-    this.#texts ??= this.#events
+  /**
+   * The frames, if their texts are there or there is no time to wait for them. The last one has the id: a client that is cut off
+   * before has not got over the gap.
+   */
+  take(position: Position): Batch | undefined {
+    if (this.#connection.state === 'closing') this.#texts ??= this.#events
+    const texts = this.#texts
+    if (texts === undefined) return undefined
+    this.#skip(position.place)
+    if (this.place === undefined) return new Batch(texts.join(''), texts.length)
+    position.moveTo(this.place)
+    const { id } = position
+    position.note(position.place)
+    const end = texts.length - 1
+    return new Batch(texts.map((text, i) => (i === end ? withId(id, text) : text)).join(''), texts.length)
   }
 
   /** What was dropped while the application was asked is part of the gap. */
-  skip(place: Place): void {
+  #skip(place: Place): void {
     for (const subscription of this.#losers) {
       const lost = Math.min(subscription.channel.window.dropped, this.#head)
       subscription.skipTo(subscription.at === undefined ? lost : Math.min(lost, place))

@@ -44,6 +44,14 @@ export class Position {
     return this.#history.isOpen ? this.#untold : undefined
   }
 
+  /** A subscription begins: the first ones determine the place. @param brought where the client said it stands. */
+  meetStart(start: Place, brought: Place | undefined): void {
+    if (this.hasBegun) return
+    // `notBefore` may be in the future, where no cursor is.
+    if (this.#list.isEmpty) this.place = brought ?? Math.min(start, this.#history.head)
+    else if (brought === undefined) this.place = Math.min(this.place, start)
+  }
+
   moveTo(place: Place): void {
     this.place = Math.max(this.place, place)
   }

@@ -5,14 +5,26 @@ import type { Connection } from '../connection/connection.ts'
 import { END_TEXT, type Entry } from '../history/entry.ts'
 import type { Place } from '../history/place.ts'
 import { Batch, ID_LINE_BYTES, PIECE_BYTES, withId } from '../wire/batch.ts'
-import type { Item, LiveSubscription } from './live-subscription.ts'
+import { FIRST, type Item, type LiveSubscription } from './live-subscription.ts'
 import { NewestOfKeys } from './newest-of-keys.ts'
 import type { Position } from './position.ts'
 import type { Shared } from './shared.ts'
-import type { SubscriptionList } from './subscription-list.ts'
+import { lowest, type SubscriptionList } from './subscription-list.ts'
 
 /** How long filters are asked at a stretch, but for the last message. */
 const FILTER_MS = 1
+
+/** Gaps that come next, and are told together. */
+export class MetGaps {
+  readonly subscriptions: readonly LiveSubscription[]
+  /** Where the client stands who was told; `undefined`: something else is still to come there. */
+  readonly told: Place | undefined
+
+  constructor(items: readonly Item[], told: Place | undefined) {
+    this.subscriptions = items.map(({ subscription }) => subscription)
+    this.told = told
+  }
+}
 
 /** Which of the messages that a connection's subscriptions cover it is given, merged in the order of places. */
 export class Selection {
@@ -38,8 +50,56 @@ export class Selection {
     return this.#hasFailed
   }
 
-  /** To be called before what is taken in one turn. @param isBehind whether the connection cannot keep up. */
-  begin(isBehind: boolean): void {
+  /**
+   * Takes what comes next, at or before a place.
+   *
+   * @param isLast whether something else comes then.
+   * @param isBehind whether the connection cannot keep up.
+   */
+  take(upTo: Place, isLast: boolean, isBehind: boolean): Batch | 'later' | MetGaps | undefined {
+    this.#begin(isBehind)
+    for (;;) {
+      const { place } = this.#position
+      const items = this.#list.nextItems(place)
+      const first = lowest(items)
+      if (first > upTo) return isLast ? this.#meetPartly(items, upTo) : undefined
+      const gaps = items.filter((item) => item.place === first && item.entry === undefined)
+      if (gaps.length > 0) {
+        const isAlone = items.every((item) => item.place !== first || item.entry === undefined)
+        const isMain = first !== FIRST && first > place
+        return this.#meetGaps(gaps.reverse(), isMain ? (isAlone ? first : undefined) : place)
+      }
+      const taken = this.#takeMessages(items, upTo)
+      if (this.#hasFailed || taken !== undefined) return taken
+    }
+  }
+
+  /** @returns `undefined`: the connection is too slow. */
+  #meetGaps(items: readonly Item[], told: Place | undefined): MetGaps | undefined {
+    const given = this.#position.place
+    for (const { subscription, place } of items) {
+      const { isIntact, dueGap, channel } = subscription
+      const { slow, afterGap } = channel.options
+      if (dueGap === undefined && isIntact && slow === 'disconnect') {
+        this.#connection.evict('slow')
+        return undefined
+      }
+      if (dueGap !== undefined && dueGap !== 'uncertain') continue
+      subscription.skipGap(place, given)
+      this.#list.mayBeOver = true
+      if (place > given) subscription.at = undefined
+      if (afterGap === 'now') subscription.start = this.#shared.history.head
+    }
+    return new MetGaps(items, told)
+  }
+
+  /** Of a gap that goes beyond a place, something may have been before it, and is told before what was sent there. */
+  #meetPartly(items: readonly Item[], upTo: Place): MetGaps | undefined {
+    const gaps = items.filter(({ entry, subscription }) => entry === undefined && subscription.start < upTo)
+    return gaps.length === 0 ? undefined : this.#meetGaps(gaps, Math.max(upTo, this.#position.place))
+  }
+
+  #begin(isBehind: boolean): void {
     this.#isBehind = isBehind
     if (!this.#list.hasFilter()) {
       this.#isOver = isNever
@@ -54,7 +114,7 @@ export class Selection {
    *
    * @returns `undefined` if none of those that could be given was chosen.
    */
-  take(items: readonly Item[], upTo: Place): Batch | 'later' | undefined {
+  #takeMessages(items: readonly Item[], upTo: Place): Batch | 'later' | undefined {
     let text = ''
     let bytes = 0
     let count = 0
