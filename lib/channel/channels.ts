@@ -231,6 +231,8 @@ export class Channels implements ChannelHost {
   /** The message must fit all of the channels, and is encoded as the first one that declares events says. */
   #encodeFor(channels: readonly LiveChannel[], message: Publishable): Frame {
     this.shared.reserved.assertFree(message)
+    const [first] = channels
+    if (first !== undefined && channels.length === 1) return this.encode(message, first.options)
     const differing = new Map(channels.map(({ options }) => [options.events, options]))
     const frames = [...differing].map(([events, options]) => ({
       isDeclared: events !== undefined,

@@ -41,24 +41,19 @@ export function formatAppend({
   const onceMs = Math.max(...channels.map(({ limits }) => limits.maxAgeMs || DAY_MS))
   const once = idempotencyKey === undefined ? '' : JSON.stringify([...names].sort().concat(idempotencyKey))
   const kind = isEnd ? '2' : isKept ? '1' : '0'
-  const limits = channels.flatMap(({ name, limits: { maxMessages, maxBytes, maxAgeMs, keepEndedMs } }) => [
-    name,
-    String(maxMessages),
-    String(maxBytes),
-    String(maxAgeMs === false ? 0 : maxAgeMs),
-    String(keepEndedMs)
-  ])
-  return [
+  const args = [
     once,
     String(Math.min(onceMs, DAY_MS)),
     token === undefined ? kind : `${kind} ${token}`,
-    String(channels.length),
-    ...limits,
-    ...messages.flatMap(({ key, text }, i) => [
-      formatHeader(key, names, isEnd && i === messages.length - 1),
-      text
-    ])
+    String(channels.length)
   ]
+  for (const { name, limits } of channels) {
+    const { maxMessages, maxBytes, maxAgeMs, keepEndedMs } = limits
+    args.push(name, String(maxMessages), String(maxBytes), String(maxAgeMs || 0), String(keepEndedMs))
+  }
+  for (const [i, { key, text }] of messages.entries())
+    args.push(formatHeader(key, names, isEnd && i === messages.length - 1), text)
+  return args
 }
 
 /** `''` for a message without a key that is published to one channel. */

@@ -41,9 +41,10 @@ export class RedisQueries {
   }
 
   /** As `publish.lua` says. Does not load the script. */
-  async publish(args: readonly string[]): Promise<unknown> {
+  async publish(site: string, args: readonly string[]): Promise<unknown> {
     try {
-      return await this.links.commands.call(['EVALSHA', PUBLISH.sha, '1', this.#base, ...args])
+      const command = ['EVALSHA', PUBLISH.sha, '1', this.#base, site, randomPart(), ...args]
+      return await this.links.commands.call(command)
     } catch (error) {
       this.#meet(error)
       throw error

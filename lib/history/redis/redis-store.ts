@@ -68,7 +68,7 @@ class RedisStore implements Store, PairListener {
     this.#pair = new RedisPair(dial, this)
     this.#queries = new RedisQueries(this.#pair, base)
     this.#publisher = new RedisPublisher(
-      (args) => this.#queries.publish([this.#site, randomPart(), ...args]),
+      (args) => this.#queries.publish(this.#site, args),
       () => this.#queries.loadPublish()
     )
     this.#proofs = new Batcher(MAX_NAMES, async (places) => {
@@ -99,12 +99,8 @@ class RedisStore implements Store, PairListener {
   }
 
   async append(append: StoreAppend): Promise<StoreAppended> {
-    const answer = await this.#publisher.publish(formatAppend(append)).catch((error: unknown) => {
-      if (error instanceof RedisReplyError && ['ENDED', 'OWNED'].includes(error.code)) return undefined
-      throw error
-    })
-    if (answer === undefined) return { places: [], isNew: false, isEnded: true }
-    const [isNew, isChanged, ...places] = parseNumbers(answer)
+    const [isNew, isChanged, ...places] = await this.#publish(append)
+    if (isNew === undefined) return { places, isNew: false, isEnded: true }
     if (isChanged === 1 && !this.#hasWarned) {
       this.#hasWarned = true
       this.#log?.warn(
@@ -114,6 +110,16 @@ class RedisStore implements Store, PairListener {
     }
     this.#mark.give(...places)
     return { places, isNew: isNew === 1, isEnded: false }
+  }
+
+  /** @returns what `publish.lua` does; nothing: a channel has ended. */
+  async #publish(append: StoreAppend): Promise<readonly number[]> {
+    try {
+      return parseNumbers(await this.#publisher.publish(formatAppend(append)))
+    } catch (error) {
+      if (error instanceof RedisReplyError && ['ENDED', 'OWNED'].includes(error.code)) return []
+      throw error
+    }
   }
 
   follow(channel: string): Promise<void> {
