@@ -3,16 +3,30 @@ import type { FastifyRequest } from 'fastify'
 const UNKNOWN = '[object]'
 
 /** `SSEConnection.lastEventId` */
-export function broughtIdOf({ headers, query }: FastifyRequest): string | undefined {
+export function broughtIdOf(request: FastifyRequest): string | undefined {
   // Node joins the values of several headers (RFC 9110, section 5.3).
-  const header = String(headers['last-event-id'] ?? '')
+  const header = String(request.headers['last-event-id'] ?? rawHeaderOf(request) ?? '')
     .split(', ')
     .at(-1)
   if (header !== undefined && header !== '') return header
-  if (typeof query !== 'object' || query === null || !('lastEventId' in query)) return undefined
-  const { lastEventId } = query
+  const lastEventId = parameterOf(request)
   const last: unknown = Array.isArray(lastEventId) ? lastEventId.at(-1) : lastEventId
   // What a query parser makes of `lastEventId[a]=1` may have no `toString()`: a cursor that nobody knows.
   const text = typeof last === 'object' && last !== null ? UNKNOWN : String(last ?? '')
   return text === '' ? undefined : text
+}
+
+/** A schema that does not name the header may have removed it. */
+function rawHeaderOf({ raw: { rawHeaders } }: FastifyRequest): string | undefined {
+  const at = rawHeaders.findLastIndex((name, i) => i % 2 === 0 && name.toLowerCase() === 'last-event-id')
+  return at < 0 ? undefined : rawHeaders[at + 1]
+}
+
+/** A schema that does not name the parameter may have removed it. */
+function parameterOf({ query, raw: { url = '' } }: FastifyRequest): unknown {
+  if (typeof query === 'object' && query !== null && 'lastEventId' in query) return query.lastEventId
+  const at = url.indexOf('?')
+  return at < 0 || !url.includes('lastEventId', at)
+    ? undefined
+    : new URLSearchParams(url.slice(at)).getAll('lastEventId').at(-1)
 }

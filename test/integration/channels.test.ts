@@ -2,9 +2,11 @@ import { subscribe as subscribeTo, unsubscribe as unsubscribeFrom } from 'node:d
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { EventSource } from 'eventsource'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { validatorCompiler } from 'fastify-type-provider-zod'
 import t, { type Test } from 'tap'
 import { Agent, fetch, EventSource as UndiciEventSource } from 'undici'
+import { z } from 'zod'
 import eventStream, {
   type CloseEvent,
   type DiagnosticsEvents,
@@ -633,6 +635,30 @@ for (const { name, open } of PROTOCOLS) {
       }
     }
   )
+
+  t.test(`${name} › the id counts also where a schema removes what it does not name`, async (t) => {
+    const { app, open: get } = await open(t)
+    const json = { type: 'object', properties: { room: { type: 'string' } }, additionalProperties: false }
+    const zod = z.object({ room: z.string().optional() })
+    const subscribe = async (_request: FastifyRequest, reply: FastifyReply) => {
+      app.sse.channel('news').subscribe(reply.sseStart())
+    }
+    app.get('/parameter/json', { schema: { querystring: json } }, subscribe)
+    app.get('/header/json', { schema: { headers: json } }, subscribe)
+    await app.register(async (scope) => {
+      scope.setValidatorCompiler(validatorCompiler)
+      scope.get('/parameter/zod', { schema: { querystring: zod } }, subscribe)
+      scope.get('/header/zod', { schema: { headers: zod } }, subscribe)
+    })
+    for (const schema of ['json', 'zod']) {
+      const cursor = await app.sse.cursor()
+      await app.sse.channel('news').publish('missed')
+      const byParameter = await get(`/parameter/${schema}?room=1&lastEventId=${cursor}`)
+      const byHeader = await get(`/header/${schema}`, { 'last-event-id': cursor })
+      await app.sse.channel('news').publish('live')
+      for (const events of [byParameter, byHeader]) t.same(await take(events, 1), ['missed'], schema)
+    }
+  })
 
   t.test(`${name} › subscriptions that are made one after the other lose nothing at any cut`, async (t) => {
     const { app, open: get } = await open(t)
