@@ -2,7 +2,6 @@ import { checked, invalid } from '../base/check.ts'
 import { FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED } from '../base/errors.ts'
 import { ObservedPromise } from '../base/observed-promise.ts'
 import { isThenable } from '../base/thenable.ts'
-import { within } from '../base/within.ts'
 import { Connection } from '../connection/connection.ts'
 import type { AnyConnection } from '../connection/sse-connection.ts'
 import { END_TEXT } from '../history/entry.ts'
@@ -14,8 +13,6 @@ import type {
   ChannelInfo,
   ChannelOptions,
   From,
-  Gap,
-  GapAnswer,
   Publishable,
   PublishOptions,
   ReadItem,
@@ -35,7 +32,7 @@ import {
 } from './live-subscription.ts'
 import { read } from './read.ts'
 import type { NewsSource, Readership } from './rounds.ts'
-import { gapText, type Shared } from './shared.ts'
+import type { Shared } from './shared.ts'
 import { READ_CHECKS, SUBSCRIBE_CHECKS } from './subscribe-checks.ts'
 
 /** What a channel needs of all of them. */
@@ -55,10 +52,6 @@ export interface ChannelHost {
 }
 
 const NO_OPTIONS: Readonly<object> = Object.freeze({})
-/** How long a connection waits for what `onGap` promises. */
-const GAP_WAIT_MS = 5_000
-
-type NamedGap = Gap & { readonly channel: string }
 
 export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
   readonly name: string
@@ -189,6 +182,10 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
     }
   }
 
+  textOf(message: Publishable): string {
+    return this.#host.encode(message, this.#options).text
+  }
+
   readerships(): IterableIterator<Readership> {
     if (this.#ended.size === 0 && this.#readers.size === 0) return this.#subscriptions.values()
     const ended = [...this.#ended.values()].flatMap((subscriptions) => [...subscriptions])
@@ -212,19 +209,6 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
   load(loading: Loading): void {
     this.#loading.add(loading)
     this.#resume(loading)
-  }
-
-  textsOf(gap: NamedGap, subscription: Subscription): readonly string[] | Promise<readonly string[]> {
-    try {
-      const answer = this.#options.onGap?.(gap, subscription)
-      if (!isThenable(answer)) return this.#encode(gap, answer)
-      return within(
-        GAP_WAIT_MS,
-        Promise.resolve(answer).then((given) => this.#encode(gap, given))
-      ).catch((err) => this.#fallback(gap, err))
-    } catch (err) {
-      return this.#fallback(gap, err)
-    }
   }
 
   subscriptionOnEnd(subscription: LiveSubscription): void {
@@ -350,21 +334,6 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
   #tellUse(): void {
     if (this.#subscriptions.size > 0 || this.#readers.size > 0) this.#host.channelOnUse(this)
     else this.#host.channelOnIdle(this)
-  }
-
-  /** No messages: the gap event. */
-  #encode(gap: NamedGap, answer: GapAnswer): readonly string[] {
-    const messages = answer === undefined || answer === null ? [] : [answer].flat()
-    if (messages.length === 0) return [gapText(this.#options.gapEvent, gap)]
-    return messages.map((message) => {
-      this.#host.shared.reserved.assertFree(message, this.#options.gapEvent)
-      return this.#host.encode(message, this.#options).text
-    })
-  }
-
-  #fallback(gap: NamedGap, err: unknown): readonly string[] {
-    this.#host.shared.log.error({ err, gap }, 'onGap failed')
-    return [gapText(this.#options.gapEvent, gap)]
   }
 
   #tellEnded(subscription: LiveSubscription): void {

@@ -3,7 +3,14 @@ import type { Connection } from '../connection/connection.ts'
 import { END_TEXT, type Entry } from '../history/entry.ts'
 import type { Place } from '../history/place.ts'
 import type { Window } from '../history/window.ts'
-import type { Channel, ChannelMessage, Gap, GapReason, SubscribeOptions, Subscription } from './channel.ts'
+import type {
+  Channel,
+  ChannelMessage,
+  GapReason,
+  Publishable,
+  SubscribeOptions,
+  Subscription
+} from './channel.ts'
 import type { ResolvedChannelOptions } from './channel-options.ts'
 import type { NewestOfKeys } from './newest-of-keys.ts'
 import type { Reader, Readership } from './rounds.ts'
@@ -20,11 +27,8 @@ export interface SubscribedChannel extends Channel {
   load(loading: Loading): void
   readonly window: Window
   readonly options: ResolvedChannelOptions
-  /** The texts that tell a gap, at once or in bounded time. Neither throws nor rejects. */
-  textsOf(
-    gap: Gap & { readonly channel: string },
-    subscription: Subscription
-  ): readonly string[] | Promise<readonly string[]>
+  /** Of a message that tells a gap. @throws what encoding it throws, also if it has an id, or is none of the declared events. */
+  textOf(message: Publishable): string
   /** It is known where it begins. */
   subscriptionOnBegin(subscription: LiveSubscription): void
   /** It is given nothing that comes from now on. */

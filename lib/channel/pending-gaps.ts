@@ -3,9 +3,10 @@ import type { Place } from '../history/place.ts'
 import { Batch, withId } from '../wire/batch.ts'
 import type { GapReason } from './channel.ts'
 import { gapChannel } from './diagnostics.ts'
+import { gapText, gapTexts } from './gap-texts.ts'
 import type { LiveSubscription } from './live-subscription.ts'
 import type { Position } from './position.ts'
-import { gapText, type Shared } from './shared.ts'
+import type { Shared } from './shared.ts'
 
 /** Gaps of one connection that are told together, as soon as their texts are there. */
 export class PendingGaps {
@@ -78,7 +79,7 @@ export class PendingGaps {
     subscription.dueGap = undefined
     subscription.isIntact = true
     this.#events.push(this.#tell(channel.name, reason, channel.options.gapEvent))
-    return channel.textsOf({ channel: channel.name, reason }, subscription)
+    return gapTexts({ channel: channel.name, reason }, subscription, this.#shared)
   }
 
   async #wait(

@@ -2,9 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Counters } from '../base/counters.ts'
 import type { Flush } from '../connection/flush.ts'
 import type { History } from '../history/history.ts'
-import { formatMessage } from '../wire/message.ts'
 import { RecentMessages } from '../wire/received-message.ts'
-import type { Gap } from './channel.ts'
 import { ReservedEvents } from './reserved-events.ts'
 import { Rounds } from './rounds.ts'
 import { SharedBatches } from './shared-batches.ts'
@@ -29,9 +27,4 @@ export class Shared {
     this.gapEvent = gapEvent
     this.reserved.addGap(gapEvent)
   }
-}
-
-/** The text of the event that tells a gap. */
-export function gapText(event: string, gap: Gap): string {
-  return formatMessage({ event, data: gap }, JSON.stringify)
 }
