@@ -83,7 +83,7 @@ export class Bench implements ConnectionHost {
     const fake = {
       headers: {},
       query: {},
-      raw: {},
+      raw: { rawHeaders: [] },
       log: { error: log('error'), warn: log('warn') },
       ...request
     }
