@@ -81,7 +81,7 @@ class PresentServer implements TriedServer {
 
   connect(lastEventId: string | undefined, transport: Transport): TriedConnection {
     const headers = lastEventId === undefined ? {} : { 'last-event-id': lastEventId }
-    const request = { headers, query: {}, raw: {}, log: silent } as unknown as FastifyRequest
+    const request = { headers, query: {}, raw: { rawHeaders: [] }, log: silent } as unknown as FastifyRequest
     return new PresentConnection(request, this.#options, transport, this.#hub)
   }
 
