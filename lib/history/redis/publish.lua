@@ -1,6 +1,6 @@
 -- Publishes messages to channels, in one step. The plugin runs this script, and so may other programs:
 --
---   redis-cli --eval publish.lua 'eventstream:{0}' , '' 7 '' 0 1 1 news 0 0 0 0 '' $'data: hello\n\n'
+--   redis-cli --eval publish.lua 'eventstream:{0}' , '' 7 '' 0 1 1 news '' '' $'data: hello\n\n'
 --
 -- KEYS[1]  the prefix of the history, and {0}
 -- ARGV     1  where the history is, as the key `site` says, or '' for wherever it is
@@ -8,8 +8,8 @@
 --          3  an idempotency key, or '', and 4 for how many milliseconds it counts
 --          5  1 for messages that are kept, 0 for those that are only for who is here, 2 if the channels end with them; then,
 --             after a space, the token of the lease on the channel, if there is one
---          6  how many channels follow: of each its name, the messages, bytes of text and milliseconds that are kept, and
---             for how many milliseconds all that is there is kept when it has ended; four times 0: as before
+--          6  how many channels follow: of each its name, and four numbers with a space between: how many messages, bytes of text
+--             and milliseconds are kept, and for how many milliseconds all that is there is kept when it has ended; '': as before
 --          then of each message a header (JSON: [key] or [key, channels]; '': no key), and its text, which ends with an empty line
 --
 -- Returns an array: 1 if the messages are new, or 0; whether a channel's limits have changed, 1 or 0; and the messages' places.
@@ -68,14 +68,14 @@ local channels, at, isChanged = {}, 7, 0
 for i = 1, tonumber(ARGV[6]) do
   local name = ARGV[at]
   local channel = {name = name, log = base .. ':log:' .. name, notices = base .. ':' .. site .. ':' .. name}
-  local given = table.concat(ARGV, ' ', at + 1, at + 4)
-  at = at + 5
+  local given = ARGV[at + 1]
+  at = at + 2
   local total, dropped, ended, limits = string.match(call('HGET', sizes, name) or '', '^(%d+) (%d+) (%d) (.*)$')
   if ended == '1' and call('EXISTS', channel.log) == 1 then return redis.error_reply('ENDED ' .. name) end
   if isOwned(name) then return redis.error_reply('OWNED ' .. name) end
   if isKept then
     channel.head = call('ZSCORE', heads, name) or '0'
-    if given == '0 0 0 0' then given = limits or '1000 1048576 300000 300000' end
+    if given == '' then given = limits or '1000 1048576 300000 300000' end
     if limits and limits ~= given then isChanged = 1 end
     channel.total, channel.dropped, channel.limits = tonumber(total or 0), tonumber(dropped or 0), given
     local maxMessages, maxBytes, maxAgeMs, keepEndedMs = string.match(given, '^(%d+) (%d+) (%d+) (%d+)$')

@@ -49,7 +49,7 @@ export function formatAppend({
   ]
   for (const { name, limits } of channels) {
     const { maxMessages, maxBytes, maxAgeMs, keepEndedMs } = limits
-    args.push(name, String(maxMessages), String(maxBytes), String(maxAgeMs || 0), String(keepEndedMs))
+    args.push(name, `${maxMessages} ${maxBytes} ${maxAgeMs || 0} ${keepEndedMs}`)
   }
   for (const [i, { key, text }] of messages.entries())
     args.push(formatHeader(key, names, isEnd && i === messages.length - 1), text)
