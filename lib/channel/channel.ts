@@ -81,7 +81,7 @@ export interface SubscribeOptions {
   /**
    * Chooses the messages that this connection gets, by what it returns at once. Must be quick, and always answer the same
    * for the same message. A message for which it throws is not chosen, and the error is logged. If it returns a promise,
-   * the connection ends with reason `error`.
+   * the connection ends with reason `error`. It has the `AsyncLocalStorage` of the call of `subscribe()`.
    * @defaultValue all
    */
   filter?: (message: ChannelMessage) => boolean

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { monotonicMs, wallClockMs } from '../base/monotonic-ms.ts'
 import type { Connection } from '../connection/connection.ts'
 import { END_TEXT, type Entry } from '../history/entry.ts'
@@ -115,6 +116,8 @@ export class LiveSubscription implements Subscription, Readership {
   /** Whether nothing of it was lost, so that what is lost later is its reader's slowness. */
   isIntact: boolean
   readonly filter: ((message: ChannelMessage) => boolean) | undefined
+  /** The `AsyncLocalStorage` of who subscribed, if the application gave something to call. */
+  readonly #context: (<R>(call: () => R) => R) | undefined
   readonly #openedMs = monotonicMs()
   readonly #given: SubscribeOptions
   #last: number | undefined
@@ -153,7 +156,10 @@ export class LiveSubscription implements Subscription, Readership {
     this.isReturning = isReturning
     this.isIntact = true
     this.#last = last
-    this.filter = given.filter
+    const { filter } = given
+    const { onGap } = channel.options
+    this.#context = filter || onGap ? AsyncLocalStorage.snapshot() : undefined
+    this.filter = filter && ((message) => this.asSubscriber(() => filter(message)))
     this.#given = given
     this.previousListed = undefined
     this.nextListed = undefined
@@ -183,6 +189,11 @@ export class LiveSubscription implements Subscription, Readership {
   /** What is at or before it was given, or is not to be. */
   get #givenUntil(): Place {
     return Math.max(this.at ?? this.subscriber.place, this.start)
+  }
+
+  /** Calls what the application gave: as who subscribed would, though it is due when another publishes. */
+  asSubscriber<R>(call: () => R): R {
+    return this.#context === undefined ? call() : this.#context(call)
   }
 
   /** It is known now where it begins. */

@@ -79,7 +79,8 @@ export class PendingGaps {
     subscription.dueGap = undefined
     subscription.isIntact = true
     this.#events.push(this.#tell(channel.name, reason, channel.options.gapEvent))
-    return gapTexts({ channel: channel.name, reason }, subscription, this.#shared)
+    const gap = { channel: channel.name, reason }
+    return subscription.asSubscriber(() => gapTexts(gap, subscription, this.#shared))
   }
 
   async #wait(

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe as subscribeTo, unsubscribe as unsubscribeFrom } from 'node:diagnostics_channel'
 import t from 'tap'
 import { hashOf } from '../../lib/channel/last-event-id.ts'
@@ -420,6 +421,22 @@ t.test('Subscription › onGap', async (t) => {
     t.same(reader.told, ['!news expired', '4', '5', '6'])
     t.match(bench.logs, [{ fields: { err: { message: 'it did not answer within 5000 ms' } } }])
     t.equal(clock.pending.withRef, 0)
+  })
+
+  t.test('is called as who subscribed, whoever publishes', async (t) => {
+    const user = new AsyncLocalStorage<string>()
+    const { bench, channel, reader } = await user.run('ann', () =>
+      blocked({ maxMessages: 1, onGap: () => ({ data: `for ${user.getStore()}` }) })
+    )
+    await user.run('bob', async () => {
+      for (const data of ['1', '2']) {
+        await channel.publish(data)
+        bench.endTurn()
+      }
+      reader.unblock()
+      bench.endTurn()
+    })
+    t.same(reader.data.slice(-2), ['for ann', '2'])
   })
 
   t.test('gets the gap and the subscription', async (t) => {

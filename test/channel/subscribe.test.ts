@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { inspect } from 'node:util'
 import t from 'tap'
 import type { ChannelMessage, Cursor, From, SubscribeOptions, Subscription } from '../../lib/index.ts'
@@ -211,6 +212,23 @@ t.test('Channel › subscribe › filter', async (t) => {
     bench.channel().publish([{ data: { secret: true } }, { data: { secret: false } }])
     bench.endTurn()
     for (const reader of readers) t.same(reader.data, ['{"secret":false}'])
+  })
+
+  t.test('is called as who subscribed, whoever publishes', async (t) => {
+    const bench = new ChannelBench()
+    const user = new AsyncLocalStorage<string>()
+    const filter: SubscribeOptions['filter'] = ({ data }) => data === `for ${user.getStore()}`
+    const readers = ['ann', 'bob'].map((name) =>
+      user.run(name, () => bench.subscribed(['news'], undefined, { filter }))
+    )
+    await user.run('bob', async () => {
+      await bench.channel().publish(['for ann', 'for bob'])
+      bench.endTurn()
+    })
+    t.same(
+      readers.map(({ data }) => data),
+      [['for ann'], ['for bob']]
+    )
   })
 
   t.test('that throws passes over the message, which is logged once for all who do', async (t) => {
