@@ -26,7 +26,7 @@ import type { EventStreamOptions, RouteStreamOptions, StartOptions } from './opt
 import { carriesStream } from './raw-response.ts'
 import { abortWithAnswer, requestSignal } from './request-signal.ts'
 import { type ResolvedOptions, resolveOptions, resolveRouteOptions } from './resolved-options.ts'
-import { setRouteOptions } from './route-options.ts'
+import { knowRoute, setRouteOptions } from './route-options.ts'
 import { giveBack } from './takeover.ts'
 import './typed-routes.ts'
 
@@ -118,6 +118,7 @@ async function eventStream(app: FastifyInstance, given: EventStreamOptions): Pro
   const declarations: [EventSchemas, FastifyInstance][] = []
   app.addHook('onRoute', function (this: FastifyInstance, route) {
     route.handler = watched(route.handler)
+    knowRoute(route)
     if (route.eventStream === undefined) return
     const routeOptions = resolveRouteOptions(options, route.eventStream)
     hub.reserve(routeOptions)

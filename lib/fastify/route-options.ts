@@ -4,6 +4,7 @@ import type { EventSchemas } from '../wire/event-types.ts'
 import type { ResolvedOptions } from './resolved-options.ts'
 
 const kOptions: unique symbol = Symbol('fastify-eventstream.options')
+const kKnown: unique symbol = Symbol('fastify-eventstream.known')
 const OK_KEYS = ['200', '2xx', '2XX', 'default']
 
 /** What `@fastify/swagger` gives a `transform`, as far as it is used. */
@@ -23,6 +24,16 @@ interface ResponseSchema {
 /** What the streams of a request's route have for options, if it sets some. */
 export function optionsOfRoute({ routeOptions }: FastifyRequest): ResolvedOptions | undefined {
   return optionsIn(routeOptions.config)
+}
+
+/** Whether the plugin had loaded when the route was added; the options of others are not known. */
+export function isKnownRoute({ is404, routeOptions }: FastifyRequest): boolean {
+  return is404 || Reflect.get(routeOptions.config, kKnown) === true
+}
+
+/** The plugin has loaded, and a route is added. */
+export function knowRoute(route: RouteOptions): void {
+  route.config = Object.assign({}, route.config, { [kKnown]: true })
 }
 
 /**

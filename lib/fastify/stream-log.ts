@@ -3,6 +3,7 @@ import { monotonicMs } from '../base/monotonic-ms.ts'
 import type { Connection } from '../connection/connection.ts'
 import { closeChannel, openChannel } from './diagnostics.ts'
 import { requestLogging } from './request-logging.ts'
+import { isKnownRoute } from './route-options.ts'
 
 /** What logs and diagnostics are told of streams. */
 export class StreamLog {
@@ -11,6 +12,7 @@ export class StreamLog {
   /** Those of which the log is told nothing: asked once, so that it never has one half of a stream. */
   readonly #unlogged = new WeakSet<Connection>()
   #hasToldFinite = false
+  #hasToldUnknown = false
 
   constructor(app: FastifyInstance) {
     this.#log = app.log
@@ -19,6 +21,7 @@ export class StreamLog {
 
   /** A stream is about to start. */
   begin(connection: Connection): void {
+    this.#tellUnknown(connection.request)
     if (!this.#isLogged(connection.request)) this.#unlogged.add(connection)
   }
 
@@ -40,6 +43,17 @@ export class StreamLog {
 
   tellRefused(request: FastifyRequest, code: string): void {
     if (this.#isLogged(request)) request.log.info({ eventStream: { code } }, 'event stream refused')
+  }
+
+  /** The option `eventStream` of a route would be ignored, if it has one. Told once. */
+  #tellUnknown(request: FastifyRequest): void {
+    if (this.#hasToldUnknown || isKnownRoute(request)) return
+    this.#hasToldUnknown = true
+    const { method, url } = request.routeOptions
+    this.#log.warn(
+      { route: { method, url } },
+      'the route was added before the plugin had loaded, and has no eventStream options: await app.register()'
+    )
   }
 
   /** A stream is finite because of its method alone. Told once. */

@@ -11,7 +11,7 @@ import t, { type Test } from 'tap'
 import { z } from 'zod'
 import eventStream, { eventStreamTransform, type StartOptions } from '../../lib/index.ts'
 import { injectStream } from '../../lib/testing/testing.ts'
-import { build } from '../helpers/server.ts'
+import { build, logger } from '../helpers/server.ts'
 
 const INVALID_MESSAGE = 'FST_ERR_EVENTSTREAM_INVALID_MESSAGE'
 const INVALID_OPTION = 'FST_ERR_EVENTSTREAM_INVALID_OPTION'
@@ -172,6 +172,26 @@ t.test('the route option eventStream', async (t) => {
       t.throws(() => app.get('/', { eventStream } as never, () => {}), refused, name)
     }
   })
+
+  t.test(
+    'is not known of a route that was added before the plugin had loaded, which is logged once',
+    async (t) => {
+      for (const isAwaited of [true, false]) {
+        const log = logger()
+        const app = Fastify({ logger: log.options })
+        t.teardown(() => app.close())
+        const registered = app.register(eventStream)
+        if (isAwaited) await registered
+        app.get('/', { eventStream: { finite: true } }, (_request, reply) => reply.sseStart().close())
+        app.setNotFoundHandler((_request, reply) => reply.sseStart().close())
+        for (const path of ['/missing', '/', '/']) await app.inject(path)
+        const warnings = log.lines.filter(({ level }) => level === 40)
+        const msg = /^the route was added before the plugin had loaded/
+        t.match(warnings, isAwaited ? [] : [{ msg, route: { method: 'GET', url: '/' } }])
+        t.equal(warnings.length, isAwaited ? 0 : 1)
+      }
+    }
+  )
 })
 
 t.test('the route option eventStream: { events }', async (t) => {
