@@ -49,7 +49,7 @@ export type RedisClient = NodeRedisClient | IORedisClient
 const CONNECT_TIMEOUT_MS = 5_000
 
 /** What Redis 6.2 writes before what a script was refused. */
-const OF_A_SCRIPT = /^(?:ERR Error running script \(call to \w+\): )?@user_script: ?\d+: -?/
+const OF_A_SCRIPT = /^(?:ERR Error running script \(call to \w+\): )?(?:@user_script: ?\d+: )+-?/
 
 /** What Redis refuses, in its own words. `cause` is the error of the library. */
 export class RedisReplyError extends Error {

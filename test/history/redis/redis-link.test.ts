@@ -117,7 +117,8 @@ t.test('RedisReplyError › has the words of Redis, also of a script in Redis 6.
   for (const before of [
     '',
     '@user_script: 31: -',
-    'ERR Error running script (call to f_0): @user_script:31: -'
+    'ERR Error running script (call to f_0): @user_script:31: -',
+    'ERR Error running script (call to f_0): @user_script:31: @user_script: 31: -'
   ]) {
     const error = new RedisReplyError(new Error(`${before}READONLY You can't write\r\n`))
     t.match(error, { code: 'READONLY', message: "READONLY You can't write" })
