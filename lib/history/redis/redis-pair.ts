@@ -178,6 +178,6 @@ export class RedisPair implements LinkListener {
   }
 }
 
-export function isNoScript(error: unknown): boolean {
+function isNoScript(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'NOSCRIPT'
 }

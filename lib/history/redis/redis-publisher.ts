@@ -1,5 +1,4 @@
 import { Deferred } from '../../base/deferred.ts'
-import { isNoScript } from './redis-pair.ts'
 
 interface Waiting<Publication> {
   readonly publication: Publication
@@ -7,7 +6,10 @@ interface Waiting<Publication> {
   readonly deadline: number
 }
 
-/** Sends at once. Rejects if it is not known whether that was taken; what was refused for want of the script was not. */
+/**
+ * Sends at once. Rejects if it is not known whether that was taken; what was refused for want of the script was not, nor what was by
+ * a replica or elsewhere than where the history is, to which there is no connection any more then.
+ */
 type Send<Publication> = (publication: Publication) => Promise<unknown>
 
 /** How long something waits until it is sent, or is not sent at all: half a second less than who publishes waits. */
@@ -17,6 +19,8 @@ const MAX_SENT = 2_000
 const MIN_SENT = 1_000
 const NO_CONNECTION = 'There is no connection to Redis'
 const TOO_SLOW = 'Redis is slower than what is published'
+const TOO_LATE = 'Redis has refused this, and taken what came after it'
+const NOT_TAKEN: readonly unknown[] = ['NOSCRIPT', 'READONLY', 'SITE']
 
 /** Publishes in the order of the calls, whenever there is a connection that keeps up. */
 export class RedisPublisher<Publication> {
@@ -71,9 +75,9 @@ export class RedisPublisher<Publication> {
     try {
       waiting.answer.resolve(await this.#send(waiting.publication))
       // Somebody else has loaded the script. What was refused before that would come after this one.
-      this.#reject(this.#again.splice(0), 'Redis did not have the script')
+      this.#reject(this.#again.splice(0), TOO_LATE)
     } catch (error) {
-      if (isNoScript(error)) this.#again.push(waiting)
+      if (isNotTaken(error)) this.#again.push(waiting)
       else waiting.answer.reject(error as Error)
     }
     this.#sent--
@@ -111,4 +115,8 @@ export class RedisPublisher<Publication> {
   #reject(waiting: readonly Waiting<Publication>[], reason: string): void {
     for (const { answer } of waiting) answer.reject(new Error(reason))
   }
+}
+
+function isNotTaken(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && NOT_TAKEN.includes(error.code)
 }

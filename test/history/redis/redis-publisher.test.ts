@@ -84,13 +84,43 @@ t.test(
       async () => {}
     )
     publisher.start()
-    const first = t.rejects(publisher.publish('a'), { message: 'Redis did not have the script' })
+    const first = t.rejects(publisher.publish('a'), {
+      message: 'Redis has refused this, and taken what came after it'
+    })
     const others = Promise.all([publisher.publish('b'), nextTurn().then(() => publisher.publish('c'))])
     await nextTurn()
     taken.resolve()
     await first
     t.same(await others, ['b', 'c'])
     t.same(sent, ['a', 'b', 'c'])
+  }
+)
+
+t.test(
+  'publish() › what a replica or another history refuses is sent with the next connection',
+  async (t) => {
+    for (const code of ['READONLY', 'SITE']) {
+      const sent: string[] = []
+      let isRefusing = true
+      const publisher = new RedisPublisher<string>(
+        async (one) => {
+          sent.push(one)
+          if (isRefusing) throw Object.assign(new Error(code), { code })
+          return one
+        },
+        async () => {
+          throw new Error('there is no connection')
+        }
+      )
+      publisher.start()
+      const answers = ['a', 'b'].map((one) => publisher.publish(one))
+      publisher.stop()
+      await nextTurn()
+      isRefusing = false
+      publisher.start()
+      t.same(await Promise.all([...answers, publisher.publish('c')]), ['a', 'b', 'c'])
+      t.same(sent, ['a', 'b', 'a', 'b', 'c'])
+    }
   }
 )
 
