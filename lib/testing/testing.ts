@@ -27,6 +27,8 @@ export type InjectStreamOptions = string | Omit<InjectOptions, 'signal' | 'paylo
 export type EventSourceLike = Response | AsyncIterable<Uint8Array | string>
 
 const DEFAULT_TIMEOUT_MS = 5_000
+/** A timer that is to wait for longer fires at once. */
+const MAX_TIMER_MS = 2_147_483_647
 const HEAD = 'the head of the response'
 
 /** Somebody waits for an event, until he has it or has waited for long enough. */
@@ -238,7 +240,7 @@ async function refusal(statusCode: number, contentType: string, body: Readable):
 }
 
 async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
-  if (ms === Infinity) return promise
+  if (ms > MAX_TIMER_MS) return promise
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${what} did not come within ${ms} ms`)), ms)

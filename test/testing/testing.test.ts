@@ -220,11 +220,13 @@ t.test('next()', async (t) => {
   })
 
   timed(t, 'waits for ever if it may', async (t, clock) => {
-    const body = new Readable({ read() {} })
-    const next = readEvents(body, { timeoutMs: Infinity }).next()
-    clock.advance(1e12)
-    body.push('data: a\n\n')
-    t.equal((await next).data, 'a')
+    for (const timeoutMs of [Infinity, 2 ** 31]) {
+      const body = new Readable({ read() {} })
+      const next = readEvents(body, { timeoutMs }).next()
+      clock.advance(1e12)
+      body.push('data: a\n\n')
+      t.equal((await next).data, 'a')
+    }
   })
 
   timed(t, 'called twice at once gives two events', async (t) => {
