@@ -31,16 +31,16 @@ interface Failure {
   readonly afterMs?: number | undefined
 }
 
-/** Answers that a request may get another time (RFC 9110, section 15; RFC 6585; RFC 8470). */
-const isPassing = (status: number): boolean => status >= 500 || [408, 425, 429].includes(status)
-/** The same, where nothing must be done twice: nothing was done yet. */
-const isRefusal = (status: number): boolean => status === 503 || status === 429
+/** Answers below 500 after which a request may be made again (RFC 9110, section 15; RFC 6585; RFC 8470). */
+const PASSING: readonly number[] = [408, 425, 429]
+/** Those where nothing was done yet, for what must not be done twice. */
+const REFUSALS: readonly number[] = [503, 429]
 
 /** Characters that a header does not take, so that an id with them counts as none, as with a NUL. */
 const UNSENDABLE = /[^\t\x20-\x7e\x80-\uffff]/
 
-/** Node's type does not know `cache`. */
-type Init = RequestInit & { readonly cache: 'no-store' }
+/** Node's type knows no `cache`, and of what is not given it takes no `undefined`. */
+type Init = { [Name in keyof RequestInit]: RequestInit[Name] | undefined } & { readonly cache: 'no-store' }
 
 function requestOf(
   url: string | URL,
@@ -49,10 +49,8 @@ function requestOf(
   signal?: AbortSignal
 ): Request {
   const { method = 'GET', body, credentials = 'same-origin' } = options
-  const init: Init = { method, credentials, headers, cache: 'no-store' }
-  if (body !== undefined) init.body = body
-  if (signal !== undefined) init.signal = signal
-  return new Request(url, init)
+  const init: Init = { method, credentials, headers, body, signal, cache: 'no-store' }
+  return new Request(url, init as RequestInit)
 }
 
 /** @throws TypeError for what no request can be made of. */
@@ -153,15 +151,16 @@ export class StreamReader {
       return
     }
     this.#refusal = undefined
-    if (this.#resumes ? isPassing(status) : isRefusal(status)) {
+    if (this.#resumes ? status >= 500 || PASSING.includes(status) : REFUSALS.includes(status)) {
       await response.body?.cancel()
       return { cause: response, afterMs: retryAfter(response) }
     }
     if (status === 204) host.end('server')
     else if (response.ok && /^text\/event-stream *(;|$)/i.test(response.headers.get('content-type') ?? '')) {
       host.stateIs('open')
-      await this.#read(response)
+      const isCut = await this.#read(response)
       if (!this.#isFinite) return {}
+      if (isCut) return this.#failed('broken', {})
       host.end('server')
     } else {
       // The answer can still be read.
@@ -179,22 +178,26 @@ export class StreamReader {
     return requestOf(this.#url, this.#options, headers, this.#attempt.signal)
   }
 
-  async #read({ body }: Response): Promise<void> {
+  /** @returns whether a finite answer has ended within an event. */
+  async #read({ body }: Response): Promise<boolean> {
     const host = this.#host
     const { signal } = this.#attempt
+    let isCut = false
     const parser = createParser({
       maxBufferSize: this.#options.maxEventLength ?? 16_777_216,
       onError: (error) => {
         if (error.type === 'max-buffer-size-exceeded') host.end('error', error)
       },
-      onEvent: ({ event = 'message', data, id }) => {
-        if (host.signal.aborted) return
-        this.#failures = 0
-        const hasId = id !== undefined && !UNSENDABLE.test(id)
-        const lastEventId = hasId ? id : this.#lastEventId
-        host.give({ event, data, id: lastEventId, hasId })
-        // Not before: what could not be given comes again.
-        this.#lastEventId = lastEventId
+      onEvent: ({ event, data, id }) => {
+        if (isCut) isCut = Boolean(event || data)
+        else if (!host.signal.aborted) {
+          this.#failures = 0
+          const hasId = id !== undefined && !UNSENDABLE.test(id)
+          const lastEventId = hasId ? id : this.#lastEventId
+          host.give({ event: event ?? 'message', data, id: lastEventId, hasId })
+          // Not before: what could not be given comes again.
+          this.#lastEventId = lastEventId
+        }
       },
       onComment: () => {
         this.#failures = 0
@@ -212,9 +215,13 @@ export class StreamReader {
       signal.throwIfAborted()
       this.#watch()
       const { done, value } = await reader.read()
-      if (done) return
+      if (done) break
       parser.feed(decoder.decode(value, { stream: true }))
     }
+    isCut = this.#isFinite
+    // Makes an empty event, unless it is a part of another one.
+    if (isCut) parser.feed('data\n\n')
+    return isCut
   }
 
   /** From now on there must be a byte in time. */
@@ -224,7 +231,7 @@ export class StreamReader {
     if (silenceMs === false) return
     const attempt = this.#attempt
     this.#watchdog = setTimeout(
-      () => attempt.abort(new DOMException('The server is silent', 'TimeoutError')),
+      () => attempt.abort(new DOMException('The event stream is silent', 'TimeoutError')),
       Math.min(silenceMs, MAX_TIMER_MS)
     )
   }
@@ -257,6 +264,6 @@ export class StreamReader {
 function retryAfter({ headers }: Response): number | undefined {
   const value = headers.get('retry-after') ?? ''
   const now = Date.parse(headers.get('date') ?? '') || Date.now()
-  const ms = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - now
+  const ms = Number(value) * 1_000 || Date.parse(value) - now
   return ms > 0 ? ms : undefined
 }

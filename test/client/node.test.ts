@@ -261,6 +261,42 @@ t.test('client › what servers may do', async (t) => {
     }
   })
 
+  t.test('a finite answer that ends within an event is broken, whoever has ended it', async (t) => {
+    const reasonOf = async (text: string): Promise<unknown> => {
+      const server = await Answering.open(t, (_request, response) => {
+        response.writeHead(200, HEAD).end(`data: a\n\n${text}`)
+      })
+      const { stream, events } = open(t, server, { finite: true })
+      const reason = await stream.closed
+      t.same(events, ['a'])
+      return reason
+    }
+    for (const whole of ['', ': bye\n', ': bye\n\n', '\n', 'retry: 5\n'])
+      t.equal(await reasonOf(whole), 'server', JSON.stringify(whole))
+    for (const half of [
+      'da',
+      'data',
+      'data: b',
+      'data: b\n',
+      'event: done\n',
+      'event: done\ndata\n',
+      ': bye'
+    ])
+      t.equal(await reasonOf(half), 'broken', JSON.stringify(half))
+  })
+
+  t.test('a finite stream that is resumed goes on after it', async (t) => {
+    const server = await Answering.open(
+      t,
+      (_request, response) => response.writeHead(200, HEAD).end('id: 1\ndata: a\n\nid: 2\ndata: b'),
+      (_request, response) => response.writeHead(200, HEAD).end('id: 2\ndata: b\n\n')
+    )
+    const { stream, events } = open(t, server, { finite: true, resume: true })
+    t.equal(await stream.closed, 'server')
+    t.same(events, ['1=a', '2=b'])
+    t.equal(server.asked[1]?.headers['last-event-id'], '1')
+  })
+
   t.test('what only begins like the type of an event stream is refused', async (t) => {
     const server = await Answering.open(t, (_request, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream-like' }).end()
