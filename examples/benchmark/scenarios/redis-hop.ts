@@ -2,7 +2,16 @@ import type { DelaySummary } from '../process/delays.ts'
 import type { Way } from '../servers/redis-main.ts'
 import type { CpuParts } from '../servers/vitals.ts'
 import { cpuPer, cpuRows, redisCpu, withRedis } from './redis.ts'
-import { type Context, compare, OURS, pairedRounds, pick, type Row, type Scenario } from './scenario.ts'
+import {
+  type Context,
+  compare,
+  OURS,
+  pairedRounds,
+  pick,
+  type RedisServer,
+  type Row,
+  type Scenario
+} from './scenario.ts'
 
 const STEADY = { perSecond: 1_000, messages: 1_500, dataBytes: 100 }
 const WARM_UPS = 3
@@ -17,27 +26,48 @@ interface Hop {
   redis: CpuParts
 }
 
+interface Pair {
+  readonly from: RedisServer
+  readonly to: RedisServer
+}
+
+/** A pair of servers for each way: what one makes garbage of, no other has to collect. */
+async function withPairs<T>(
+  context: Context,
+  url: string,
+  measure: (pairs: ReadonlyMap<Way, Pair>) => Promise<T>,
+  pairs: ReadonlyMap<Way, Pair> = new Map()
+): Promise<T> {
+  const way = WAYS[pairs.size]
+  if (way === undefined) return measure(pairs)
+  return context.withRedisServer(url, (from) =>
+    context.withRedisServer(url, async (to) => {
+      await to.child.call('receive', way)
+      return withPairs(context, url, measure, new Map([...pairs, [way, { from, to }]]))
+    })
+  )
+}
+
 /** All ways are there at the same time and take turns. */
 async function measureAll(context: Context): Promise<Map<Way, Hop[]>> {
   return withRedis((redis) =>
-    context.withRedisServer(redis.url, (from) =>
-      context.withRedisServer(redis.url, (to) =>
-        context.withClient(async (client) => {
-          await client.call('open', { port: to.port, count: 1, isStamped: true })
-          await to.child.call('receive')
-          const hopOnce = async (way: Way): Promise<Hop> => {
-            const { events } = await client.call('totals')
-            const used = await cpuPer(STEADY.messages, { redis: () => redisCpu(redis) }, () =>
-              from.child.call('publishSteadily', { ...STEADY, way })
-            )
-            const server = await to.child.call('received', STEADY.messages)
-            if (way === OURS) await client.call('receive', { events: events + STEADY.messages })
-            return { server, client: await client.call('delays'), ...used }
-          }
-          await pairedRounds(WARM_UPS, WAYS, hopOnce)
-          return pairedRounds(TURNS * context.rounds, WAYS, hopOnce)
-        })
-      )
+    withPairs(context, redis.url, (pairs) =>
+      context.withClient(async (client) => {
+        const { port } = (pairs.get(OURS) as Pair).to
+        await client.call('open', { port, count: 1, isStamped: true })
+        const hopOnce = async (way: Way): Promise<Hop> => {
+          const { from, to } = pairs.get(way) as Pair
+          const { events } = await client.call('totals')
+          const used = await cpuPer(STEADY.messages, { redis: () => redisCpu(redis) }, () =>
+            from.child.call('publishSteadily', { ...STEADY, way })
+          )
+          const server = await to.child.call('received', STEADY.messages)
+          if (way === OURS) await client.call('receive', { events: events + STEADY.messages })
+          return { server, client: await client.call('delays'), ...used }
+        }
+        await pairedRounds(WARM_UPS, WAYS, hopOnce)
+        return pairedRounds(TURNS * context.rounds, WAYS, hopOnce)
+      })
     )
   )
 }

@@ -62,9 +62,12 @@ const methods = {
     running = { app, client: await connect(url) }
     return portOf(app)
   },
-  /** Takes what is published from now on, in whatever way. */
-  async receive(): Promise<void> {
-    void readOurs()
+  /** Takes what is published from now on. */
+  async receive(way: Way): Promise<void> {
+    if (way === 'ours') {
+      void readOurs()
+      return
+    }
     const subscriber = await running.client.duplicate().connect()
     await subscriber.subscribe(BARE_NAME, arrived)
   },
