@@ -37,7 +37,7 @@ const PASSING: readonly number[] = [408, 425, 429]
 const REFUSALS: readonly number[] = [503, 429]
 
 /** Characters that a header does not take, so that an id with them counts as none, as with a NUL. */
-const UNSENDABLE = /[^\t\x20-\x7e\x80-\uffff]/
+const UNSENDABLE = /[^\t -~\x80-\uffff]/
 
 /** Node's type knows no `cache`, and of what is not given it takes no `undefined`. */
 type Init = { [Name in keyof RequestInit]: RequestInit[Name] | undefined } & { readonly cache: 'no-store' }
@@ -119,7 +119,7 @@ export class StreamReader {
         return this.#failed('broken', { cause })
       })
       clearTimeout(this.#watchdog)
-      if (failure !== undefined && !signal.aborted) await this.#rest(failure)
+      if (failure && !signal.aborted) await this.#rest(failure)
     }
   }
 
@@ -146,7 +146,7 @@ export class StreamReader {
     }
     const response = await fetch(request)
     const { status } = response
-    if (status === 401 && isAsked && this.#refusal === undefined) {
+    if (status === 401 && isAsked && !this.#refusal) {
       this.#refusal = response
       return
     }
@@ -178,13 +178,13 @@ export class StreamReader {
     return requestOf(this.#url, this.#options, headers, this.#attempt.signal)
   }
 
-  /** @returns whether a finite answer has ended within an event. */
+  /** @returns whether the answer has ended within an event. */
   async #read({ body }: Response): Promise<boolean> {
     const host = this.#host
     const { signal } = this.#attempt
     let isCut = false
     const parser = createParser({
-      maxBufferSize: this.#options.maxEventLength ?? 16_777_216,
+      maxBufferSize: this.#options.maxEventLength ?? 2 ** 24,
       onError: (error) => {
         if (error.type === 'max-buffer-size-exceeded') host.end('error', error)
       },
@@ -208,7 +208,8 @@ export class StreamReader {
     })
     const decoder = new TextDecoder()
     const reader = body?.getReader()
-    while (reader !== undefined) {
+    let last: number | undefined
+    while (reader) {
       clearTimeout(this.#watchdog)
       await host.ready()
       // In Node 20, what is read after that is never settled.
@@ -217,10 +218,13 @@ export class StreamReader {
       const { done, value } = await reader.read()
       if (done) break
       parser.feed(decoder.decode(value, { stream: true }))
+      last = value.at(-1)
     }
-    isCut = this.#isFinite
+    // The parser waits for the LF that may follow a CR, but the line has ended.
+    if (last === 13) parser.feed('\n')
+    isCut = true
     // Makes an empty event, unless it is a part of another one.
-    if (isCut) parser.feed('data\n\n')
+    parser.feed('data\n\n')
     return isCut
   }
 
@@ -248,13 +252,12 @@ export class StreamReader {
     const { signal, stateIs } = this.#host
     const { maxRetryMs = 30_000 } = this.#options
     stateIs('waiting', cause)
-    const grown =
-      this.#failures === 0 ? 0 : Math.min(maxRetryMs, (this.#retryMs || 1_000) * 2 ** this.#failures)
+    const grown = this.#failures && Math.min(maxRetryMs, (this.#retryMs || 1_000) * 2 ** this.#failures)
     const ms = isOffline()
       ? maxRetryMs
       : Math.max(this.#retryMs, grown, afterMs ?? 0) * (1 + Math.random() / 2)
     this.#failures++
-    if (this.#sleep === undefined) await pause(ms, signal, afterMs === undefined)
+    if (!this.#sleep) await pause(ms, signal, afterMs === undefined)
     await this.#sleep
     stateIs('connecting')
   }

@@ -280,9 +280,21 @@ t.test('client › what servers may do', async (t) => {
       'data: b\n',
       'event: done\n',
       'event: done\ndata\n',
+      'data: b\r',
       ': bye'
     ])
       t.equal(await reasonOf(half), 'broken', JSON.stringify(half))
+  })
+
+  t.test('a finite answer that ends with a CR has its last event', async (t) => {
+    for (const text of ['data: a\r\rdata: b\r\r', 'data: a\r\n\r\ndata: b\r\n\r']) {
+      const server = await Answering.open(t, (_request, response) => {
+        response.writeHead(200, HEAD).end(text)
+      })
+      const { stream, events } = open(t, server, { finite: true })
+      t.equal(await stream.closed, 'server')
+      t.same(events, ['a', 'b'])
+    }
   })
 
   t.test('a finite stream that is resumed goes on after it', async (t) => {
