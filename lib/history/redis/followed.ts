@@ -130,10 +130,11 @@ export class Followed {
     void this.#flush()
   }
 
-  /** There is no connection any more: all are subscribed with the next one. */
+  /** There is no connection any more. The next one is asked for those that were not told, too. */
   breakOff(): void {
     this.#isReady = false
     this.#flushing = undefined
+    for (const [name, { isConfirmed }] of this.#states) if (!isConfirmed) this.#changed.add(name)
   }
 
   /** Some of them, in turn. */

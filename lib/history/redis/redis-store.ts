@@ -190,7 +190,8 @@ class RedisStore implements Store, PairListener {
     if (fault !== undefined) this.#log?.error(fault)
     const { epoch, site, isKnown } = await this.#queries.look('', this.#mark.newest, links)
     const isSame = epoch === this.#epoch && isKnown
-    const names = [...this.#followed.names]
+    // Others are asked for when all of these are told: Redis may refuse one, and all that are asked for with it.
+    const names = [...this.#followed.names].filter((name) => this.#followed.isTold(name))
     const notices = [siteName(this.#base, site), ...names.map((name) => noticesOf(this.#base, site, name))]
     await this.#pair.subscribe(links, notices)
     // Everything that is at or before this new place can be read now, and what comes later is told.

@@ -439,6 +439,18 @@ t.test(
   }
 )
 
+t.test(
+  'redisStore() › a channel of which Redis refuses to tell does not hold back the next connection',
+  async (t) => {
+    const { redis, store, told, publishSurely } = await start(t)
+    await redis.command('ACL', 'SETUSER', 'default', 'resetchannels', `&${await siteName(redis)}`, '&*:a')
+    await redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await t.rejects(async () => store.follow?.('b'), { name: 'RedisReplyError', code: 'NOPERM' })
+    await publishSurely('2')
+    await until(() => told.length === 2)
+  }
+)
+
 t.test('redisStore() › a message of which Redis did not allow to tell is a loss', async (t) => {
   const { redis, losses, publish } = await start(t)
   await redis.command('ACL', 'SETUSER', 'default', '-publish')
