@@ -67,23 +67,28 @@ end
 local channels, at, isChanged = {}, 7, 0
 for i = 1, tonumber(ARGV[6]) do
   local name = ARGV[at]
-  local channel = {name = name, log = base .. ':log:' .. name, notices = base .. ':' .. site .. ':' .. name}
+  local log = base .. ':log:' .. name
   local given = ARGV[at + 1]
   at = at + 2
   local total, dropped, ended, limits = string.match(call('HGET', sizes, name) or '', '^(%d+) (%d+) (%d) (.*)$')
-  if ended == '1' and call('EXISTS', channel.log) == 1 then return redis.error_reply('ENDED ' .. name) end
+  if ended == '1' and call('EXISTS', log) == 1 then return redis.error_reply('ENDED ' .. name) end
   if isOwned(name) then return redis.error_reply('OWNED ' .. name) end
-  if isKept then
-    channel.head = call('ZSCORE', heads, name) or '0'
-    if given == '' then given = limits or '1000 1048576 300000 300000' end
-    if limits and limits ~= given then isChanged = 1 end
-    channel.total, channel.dropped, channel.limits = tonumber(total or 0), tonumber(dropped or 0), given
-    local maxMessages, maxBytes, maxAgeMs, keepEndedMs = string.match(given, '^(%d+) (%d+) (%d+) (%d+)$')
+  if given == '' then given = limits or '1000 1048576 300000 300000' end
+  if isKept and limits and limits ~= given then isChanged = 1 end
+  local maxMessages, maxBytes, maxAgeMs, keepEndedMs = string.match(given, '^(%d+) (%d+) (%d+) (%d+)$')
+  channels[i] = {
+    name = name,
+    log = log,
+    notices = base .. ':' .. site .. ':' .. name,
+    head = isKept and call('ZSCORE', heads, name) or '0',
+    total = tonumber(total or 0),
+    dropped = tonumber(dropped or 0),
+    limits = given,
     -- An end that is no message is not counted.
-    channel.maxMessages, channel.maxBytes = isEnd and maxMessages + 1 or maxMessages, tonumber(maxBytes)
-    channel.maxAgeMs = tonumber(isEnd and keepEndedMs or maxAgeMs)
-  end
-  channels[i] = channel
+    maxMessages = isEnd and maxMessages + 1 or maxMessages,
+    maxBytes = tonumber(maxBytes),
+    maxAgeMs = tonumber(isEnd and keepEndedMs or maxAgeMs)
+  }
 end
 
 -- An error, if Redis does not allow to tell of one of them: all are kept nevertheless, so that who follows finds out.
@@ -119,12 +124,11 @@ local isTrimming = last % 16 == 0
 for _, channel in ipairs(isKept and channels or {}) do
   local log, maxBytes, maxAgeMs = channel.log, channel.maxBytes, channel.maxAgeMs
   if isTrimming and maxAgeMs > 0 and not isEnd then call('XTRIM', log, 'MINID', text(math.min(now - maxAgeMs * 1000, last))) end
-  local function isOver() return channel.total - channel.dropped > maxBytes end
-  if isOver() then
+  if channel.total - channel.dropped > maxBytes then
     local oldest = call('XRANGE', log, '-', '+', 'COUNT', 2)
     -- What was dropped otherwise has not been counted.
     if oldest[1] then channel.dropped = tonumber(oldest[1][2][6]) end
-    while isOver() and oldest[2] do
+    while channel.total - channel.dropped > maxBytes and oldest[2] do
       call('XDEL', log, oldest[1][1])
       channel.dropped = tonumber(oldest[2][2][6])
       oldest = call('XRANGE', log, '-', '+', 'COUNT', 2)
