@@ -1,11 +1,12 @@
 import type { FastifyRequest } from 'fastify'
+import { rawHeader } from '../base/raw-header.ts'
 
 const UNKNOWN = '[object]'
 
 /** `SSEConnection.lastEventId` */
 export function broughtIdOf(request: FastifyRequest): string | undefined {
   // Node joins the values of several headers (RFC 9110, section 5.3).
-  const header = String(request.headers['last-event-id'] ?? rawHeaderOf(request) ?? '')
+  const header = String(request.headers['last-event-id'] ?? rawHeader(request.raw, 'last-event-id') ?? '')
     .split(', ')
     .at(-1)
   if (header !== undefined && header !== '') return header
@@ -16,15 +17,10 @@ export function broughtIdOf(request: FastifyRequest): string | undefined {
   return text === '' ? undefined : text
 }
 
-/** A schema that does not name the header may have removed it. */
-function rawHeaderOf({ raw: { rawHeaders } }: FastifyRequest): string | undefined {
-  const at = rawHeaders.findLastIndex((name, i) => i % 2 === 0 && name.toLowerCase() === 'last-event-id')
-  return at < 0 ? undefined : rawHeaders[at + 1]
-}
-
 /** A schema that does not name the parameter may have removed it. */
-function parameterOf({ query, raw: { url = '' } }: FastifyRequest): unknown {
+function parameterOf({ query, raw }: FastifyRequest): unknown {
   if (typeof query === 'object' && query !== null && 'lastEventId' in query) return query.lastEventId
+  const url = raw.url ?? rawHeader(raw, ':path') ?? ''
   const at = url.indexOf('?')
   return at < 0 || !url.includes('lastEventId', at)
     ? undefined

@@ -1,5 +1,6 @@
 import { MIMEType } from 'node:util'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { rawHeader } from '../base/raw-header.ts'
 import type { RawResponse } from './raw-response.ts'
 
 /** What a stream's head says it is. */
@@ -9,6 +10,11 @@ const STREAM = new MIMEType(CONTENT_TYPE)
 const JSON_TYPE = new MIMEType('application/json; charset=utf-8')
 /** What stands between commas, those in quoted strings aside (RFC 9110, section 5.6.1). */
 const ELEMENT = /(?:"(?:\\.|[^"\\])*"?|[^",])+/g
+
+/** The `Accept` header, also if a schema has removed it. */
+export function acceptOf({ headers, raw }: Pick<FastifyRequest, 'headers' | 'raw'>): string | undefined {
+  return headers.accept ?? rawHeader(raw, 'accept')
+}
 
 /** Whether the `Accept` header lets a stream be the answer. A request without the header accepts everything. */
 export function takesEventStream(accept: string | undefined): boolean {
@@ -43,7 +49,7 @@ export function decorateRequests(app: FastifyInstance): void {
     const reply = this[kReply]
     if (typeof reply !== 'object' || reply === null) this[kReply] = 'varies'
     else if ('raw' in reply) varyByAccept(reply)
-    return prefersEventStream(this.headers.accept)
+    return prefersEventStream(acceptOf(this))
   })
 }
 

@@ -11,7 +11,7 @@ import {
   FST_ERR_EVENTSTREAM_TOO_MANY_PER_KEY
 } from '../base/errors.ts'
 import type { Connection } from '../connection/connection.ts'
-import { takesEventStream, varyByAccept } from './accept.ts'
+import { acceptOf, takesEventStream, varyByAccept } from './accept.ts'
 import { admit, type Limit } from './limit.ts'
 import { connectionOf } from './raw-response.ts'
 import { around, retryOnThrow, sendRetry } from './refusal.ts'
@@ -56,9 +56,8 @@ export class Admission {
     }
     if (!checkAccept) return
     varyByAccept(reply)
-    if (!takesEventStream(request.headers.accept)) {
-      throw new FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE(String(request.headers.accept))
-    }
+    const accept = acceptOf(request)
+    if (!takesEventStream(accept)) throw new FST_ERR_EVENTSTREAM_NOT_ACCEPTABLE(String(accept))
   }
 
   /**

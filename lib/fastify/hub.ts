@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { checked, checkFunction, checkMs, invalid } from '../base/check.ts'
 import { Counters } from '../base/counters.ts'
 import { monotonicMs } from '../base/monotonic-ms.ts'
+import { methodOf } from '../base/raw-header.ts'
 import { isThenable } from '../base/thenable.ts'
 import type {
   Channel,
@@ -203,7 +204,8 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
   /** What `reply.sseStart()` does. */
   start(request: FastifyRequest, reply: FastifyReply, given?: StartOptions): Connection {
     const base = optionsOfRoute(request) ?? this.#options
-    const options = resolveStartOptions(base, given, request.method)
+    const method = methodOf(request.raw)
+    const options = resolveStartOptions(base, given, method)
     if (options.finite && base.finite === undefined && given?.finite === undefined) this.#log.tellFinite()
     if (given !== undefined) this.reserve(options)
     this.#admission.assertStartable(request, reply, options)
@@ -226,7 +228,7 @@ export class Hub implements ConnectionHost, ChannelsHost, EventStreams, Registra
       return connection
     }
     assertNotPipelined(request, response)
-    if (request.method === 'HEAD') {
+    if (method === 'HEAD') {
       connection.abandon('server')
       connection.transportOnClose()
     } else {

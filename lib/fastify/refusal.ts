@@ -2,9 +2,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Server } from 'node:net'
 import type { FastifyReply } from 'fastify'
 import { MAX_MS } from '../base/check.ts'
+import { methodOf } from '../base/raw-header.ts'
 import { drawRetry, type RetryRange } from '../connection/retry-range.ts'
 import { encodeRetry } from '../wire/frame.ts'
-import { namesEventStream } from './accept.ts'
+import { acceptOf, namesEventStream } from './accept.ts'
 import { internalKey } from './internals.ts'
 import { STREAM_HEADERS } from './takeover.ts'
 
@@ -73,8 +74,8 @@ function answer(request: IncomingMessage, response: ServerResponse, range: Retry
   response.end(retryText(drawRetry(range)))
 }
 
-function isOfEventSource({ method, headers }: IncomingMessage): boolean {
-  return method === 'GET' && namesEventStream(headers.accept)
+function isOfEventSource(raw: IncomingMessage): boolean {
+  return methodOf(raw) === 'GET' && namesEventStream(acceptOf({ headers: raw.headers, raw }))
 }
 
 function retryText(retryMs: number | undefined): string {

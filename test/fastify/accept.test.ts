@@ -1,5 +1,7 @@
 import { once } from 'node:events'
+import { connect as connectHttp2 } from 'node:http2'
 import { type AddressInfo, connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import eventStream from '../../lib/index.ts'
@@ -88,6 +90,47 @@ t.test('acceptsEventStream › is whether a stream is named, and not less wanted
     t.equal(chosen.headers.vary, 'Accept', 'either way')
   }
 })
+
+/** Fastify removes what it does not name. */
+const OTHER_HEADERS = {
+  type: 'object',
+  properties: { other: { type: 'string' } },
+  additionalProperties: false
+}
+
+t.test('accept › counts also where a schema removes it', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(eventStream, { farewell: false })
+  app.get('/choose', { schema: { headers: OTHER_HEADERS } }, async (request) => request.acceptsEventStream())
+  app.get('/stream', { schema: { headers: OTHER_HEADERS } }, async (_request, reply) => {
+    reply.sseStart()
+  })
+  app.get('/later', { schema: { headers: OTHER_HEADERS } }, async (_request, reply) => reply.sseRetryAfter())
+  const ask = (url: string, accept: string) => app.inject({ url, headers: { accept } })
+  t.equal((await ask('/choose', 'text/event-stream')).body, 'true')
+  t.equal((await ask('/stream', 'application/json')).statusCode, 406)
+  t.match((await ask('/later', 'text/event-stream')).body, /^retry: \d+\n/, 'an EventSource comes back')
+})
+
+t.test(
+  'accept › over HTTP/2 a schema of the headers does not make a finite stream an endless one',
+  async (t) => {
+    const app = Fastify({ http2: true })
+    t.teardown(() => app.close())
+    await app.register(eventStream)
+    app.post('/', { schema: { headers: OTHER_HEADERS } }, async (_request, reply) => {
+      const sse = reply.sseStart()
+      await sse.send(String(sse.finite))
+      sse.close()
+    })
+    await app.listen()
+    const client = connectHttp2(`http://localhost:${(app.server.address() as AddressInfo).port}`)
+    t.teardown(() => client.close())
+    const request = client.request({ ':method': 'POST', ':path': '/' }).end()
+    t.equal(await text(request), 'data: true\n\n')
+  }
+)
 
 t.test('acceptsEventStream › adds to the Vary header that there is', async (t) => {
   const app = await createApp(t)
