@@ -33,6 +33,7 @@ export class RedisPublisher<Publication> {
   /** What is to be sent again, when all that was sent has its answer. */
   #again: Waiting<Publication>[] = []
   #isReady = false
+  #isClosed = false
   #timer: NodeJS.Timeout | undefined
 
   constructor(send: Send<Publication>, loadScripts: () => Promise<unknown>) {
@@ -62,7 +63,8 @@ export class RedisPublisher<Publication> {
   close(): void {
     this.stop()
     clearTimeout(this.#timer)
-    this.#reject(this.#waiting.splice(0), NO_CONNECTION)
+    this.#isClosed = true
+    this.#watch()
   }
 
   #flush(): void {
@@ -98,6 +100,7 @@ export class RedisPublisher<Publication> {
   }
 
   #watch(): void {
+    if (this.#isClosed) this.#reject(this.#waiting.splice(0), NO_CONNECTION)
     const [next] = this.#waiting
     if (next === undefined) return
     this.#timer ??= setTimeout(() => this.#giveUp(), next.deadline - performance.now()).unref()

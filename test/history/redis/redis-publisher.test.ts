@@ -22,6 +22,7 @@ t.test('publish() › waits for a connection, and keeps the order', async (t) =>
   const late = publisher.publish('c')
   publisher.close()
   await t.rejects(late, NO_CONNECTION)
+  await t.rejects(publisher.publish('d'), NO_CONNECTION, 'nor is there one any more')
   t.same(sent, ['a', 'b'])
 })
 
