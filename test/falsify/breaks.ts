@@ -57,7 +57,7 @@ export const BREAKS = {
   'filter-ignored': {
     fault: 'a filter is not asked',
     file: 'channel/live-subscription.ts',
-    line: 'this.filter = given.filter',
+    line: 'this.filter = filter && ((message) => this.asSubscriber(() => filter(message)))',
     by: 'this.filter = undefined'
   },
   'id-too-new': {
