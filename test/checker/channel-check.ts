@@ -562,6 +562,8 @@ export class ChannelCheck {
   #checkExpired(place: number, at: Moment): void {
     // What was lost while `onGap` was asked is nobody's slowness.
     if (!this.#isExact || this.#isAfterGap) return
+    // It was gone when the subscription began: what came before it may have come by another channel.
+    if (this.#mayBeDropped(place, this.#start)) return
     const stood = this.#host.connection.stood.some(
       (standing) => standing.at >= this.#start && standing.at <= at
     )

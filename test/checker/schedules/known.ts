@@ -76,6 +76,25 @@ export const known: readonly KnownSchedule[] = [
     steps: [CONNECT, SETTLE, publish(0, 66_000, 0), SETTLE, publish(0, 0, 0)]
   },
   {
+    name: 'what was cleared before the client came is expired, also if another channel gave what came before',
+    setup: setupOf(
+      {},
+      { kernelBytes: 0, highWaterBytes: 1 },
+      [{ from: 'oldest' }, { channel: 1, from: 'first' }],
+      {
+        maxMessages: 1_000
+      }
+    ),
+    steps: [
+      { ...CONNECT, resume: 'none' },
+      END,
+      { do: 'restart' },
+      { do: 'publish', channel: 0, key: 0, sizes: [0, 0], also: 1, keep: true },
+      { do: 'clear', channel: 1 },
+      CUT
+    ]
+  },
+  {
     name: 'who keeps up with two channels loses nothing',
     setup: setupOf({}, FAST, [{}, { channel: 1 }]),
     steps: [CONNECT, SETTLE, publish(0, 0), publish(1, 0), publish(0, 0), publish(1, 0), publish(0, 0, 0)]
