@@ -249,10 +249,7 @@ export class ConnectionCheck implements ChannelCheckHost {
       return
     }
     if (message.isRefused) this.violate('phantom', `${excerptOf(message)} came, although it was refused`)
-    // With a store it is not known for certain where `'now'` was, and so not through which of them it came.
-    const through = this.run.isExact
-      ? [first]
-      : [first, ...others.filter((other) => other.fits(message, received))]
+    const through = [first, ...others.filter((other) => other.fits(message, received))]
     this.#checkOrder(message, through)
     first.receive(message, received)
     this.#received.add(message)

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { judge } from './judge.ts'
 import { cases } from './schedules/cases.ts'
-import { known } from './schedules/known.ts'
+import { known, knownOfLibrary } from './schedules/known.ts'
 import { presentLibrary } from './schedules/present-library.ts'
 import { noViolation, noViolationLate } from './schedules/properties.ts'
 import { runSchedule } from './schedules/run-schedule.ts'
@@ -14,7 +14,7 @@ const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || Math.floor(Math.r
 const numRuns = Number.parseInt(process.env.SCHEDULES ?? '', 10) || 3_000
 
 t.test('schedules › those that once had a violation', async (t) => {
-  for (const { name, setup, steps } of [...known, ...cases]) {
+  for (const { name, setup, steps } of [...known, ...knownOfLibrary, ...cases]) {
     t.test(name, async (t) => {
       t.equal(textOf(judge(await runSchedule(presentLibrary, setup, steps))), '')
     })

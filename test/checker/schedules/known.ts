@@ -205,6 +205,27 @@ export const known: readonly KnownSchedule[] = [
   }
 ]
 
+/** Not for the model, which gives what is cleared to who was still to be given it. */
+export const knownOfLibrary: readonly KnownSchedule[] = [
+  {
+    name: 'what comes again by a channel that is not resumed is of another one, too, which is behind',
+    setup: setupOf(
+      { slow: 'disconnect' },
+      { kernelBytes: 0, highWaterBytes: 1 },
+      [{ channel: 2, from: 'oldest', resume: false }, { from: 'oldest' }],
+      { maxMessages: 1_000 }
+    ),
+    steps: [
+      { ...CONNECT, resume: 'none' },
+      SETTLE,
+      { do: 'publish', channel: 0, key: 0, sizes: [0], also: undefined, keep: false },
+      { do: 'publish', channel: 0, key: 0, sizes: [0, 0, 0], also: 2, keep: true },
+      { do: 'clear', channel: 0 },
+      { do: 'go on', client: 0 }
+    ]
+  }
+]
+
 export function publish(channel: number, ...sizes: number[]): Of<'publish'> {
   return { do: 'publish', channel, key: 0, sizes }
 }
