@@ -219,10 +219,11 @@ export class ChannelCheck {
       this.#violate(kind, `${name} came after message ${this.#span?.from}`)
       return
     }
-    const owedFrom = this.#span?.to ?? 0
-    this.#moveTo(index, received, 'loss')
     // What came may have been kept by another channel alone.
     const isShared = message.channels.length > 1
+    const oldest = isShared && this.#isAtOldest ? this.#firstKept(index + 1, received.at) : 0
+    const owedFrom = Math.max(this.#span?.to ?? 0, oldest)
+    this.#moveTo(index, received, 'loss')
     this.#isFresh &&= isShared
     this.#isUntold = false
     this.#isAfterGap = false

@@ -95,6 +95,24 @@ export const known: readonly KnownSchedule[] = [
     ]
   },
   {
+    name: 'who begins with the oldest of a channel that was cleared meanwhile may be given more by another one',
+    setup: setupOf(
+      {},
+      { kernelBytes: 0, highWaterBytes: 1 },
+      [
+        { channel: 2, from: 'oldest' },
+        { from: 'oldest', filter: 'even' }
+      ],
+      { maxMessages: 1_000 }
+    ),
+    steps: [
+      { do: 'publish', channel: 0, key: 0, sizes: [0, 0], also: 2, keep: true },
+      { ...CONNECT, isLate: true, awaits: false, only: [0, 1, 2] },
+      { do: 'clear', channel: 2 },
+      publish(0, 0)
+    ]
+  },
+  {
     name: 'who keeps up with two channels loses nothing',
     setup: setupOf({}, FAST, [{}, { channel: 1 }]),
     steps: [CONNECT, SETTLE, publish(0, 0), publish(1, 0), publish(0, 0), publish(1, 0), publish(0, 0, 0)]
