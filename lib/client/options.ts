@@ -15,7 +15,8 @@ export type StreamState = 'connecting' | 'open' | 'waiting' | 'closed'
 /**
  * Why a stream is over. `client`: it was closed here. `server`: it has come to its end, by a farewell, a `204`, or the end of a
  * finite stream. The others are failures: `refused`, by an answer that is no event stream; `broken`, before its end, or
- * within the last event of a finite one, and not resumed; `error`, by what the page itself gave, such as `parse`, or an event that is too long.
+ * within the last event of a finite one, and not resumed; `error`, by what the page itself gave, such as `parse`, or an event
+ * that is too long.
  */
 export type EndReason = 'client' | 'server' | 'refused' | 'broken' | 'error'
 

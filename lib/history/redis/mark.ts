@@ -41,7 +41,7 @@ export class Mark {
   }
 
   /** What was given and not told, in order. */
-  takeUntold(): readonly Place[] {
+  untold(): readonly Place[] {
     this.#untold = this.#untold.filter((place) => place > this.#place).sort((a, b) => a - b)
     return this.#untold
   }

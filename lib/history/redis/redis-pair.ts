@@ -24,8 +24,8 @@ const MIN_DELAY_MS = 50
 const MAX_DELAY_MS = 1_000
 /** How long Redis may answer nothing while connections are prepared. */
 const PREPARE_TIMEOUT_MS = 5_000
-/** How many names one command has. */
-const MAX_NAMES = 1_000
+/** How many names one command has, and how many places one proof. */
+export const MAX_NAMES = 1_000
 const BROKE = 'The connection to Redis broke'
 
 /**

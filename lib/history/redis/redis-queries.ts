@@ -2,12 +2,10 @@ import { randomBytes, randomInt } from 'node:crypto'
 import type { Place } from '../place.ts'
 import { RedisReplyError } from './redis-link.ts'
 import { DAY_MS, type Found, parseNumbers, parseProbe, parseRead, type ReadAnswer } from './redis-message.ts'
-import type { Links, RedisPair } from './redis-pair.ts'
+import { type Links, MAX_NAMES, type RedisPair } from './redis-pair.ts'
 import { HEADS, PROBE, PROVE, PUBLISH, READ, type RedisScript } from './redis-scripts.ts'
 
 const EPOCH_BYTES = 5
-/** How many names one command has, and how many places one proof. */
-export const MAX_NAMES = 1_000
 /** How old the newest place is at most. */
 const MAX_AGE_MS = 60_000
 

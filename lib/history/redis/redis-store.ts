@@ -11,9 +11,9 @@ import { CLEAR, RedisLeases } from './redis-leases.ts'
 import { dialClient, dialUrl, keyPrefixOf, type RedisLink, RedisReplyError } from './redis-link.ts'
 import { formatAppend, parseNotice, parseNumbers } from './redis-message.ts'
 import { CHECKS, type RedisStoreOptions } from './redis-options.ts'
-import { type Links, type PairListener, RedisPair, RefusedError } from './redis-pair.ts'
+import { type Links, MAX_NAMES, type PairListener, RedisPair, RefusedError } from './redis-pair.ts'
 import { RedisPublisher } from './redis-publisher.ts'
-import { MAX_NAMES, RedisQueries, randomPart } from './redis-queries.ts'
+import { RedisQueries, randomPart } from './redis-queries.ts'
 
 /** How often is looked whether Redis still answers and tells, and how often nothing may come back. */
 const PROBE_MS = 1_000
@@ -223,7 +223,7 @@ class RedisStore implements Store, PairListener {
   /** The place at or after the mark after which places that were given here are not known any more; `Infinity`: all are. */
   async #lastKnown(links: Links, epoch: string): Promise<Place> {
     if (epoch !== this.#epoch) return this.#mark.place
-    const untold = this.#mark.takeUntold()
+    const untold = this.#mark.untold()
     for (let i = 0; i < untold.length; i += MAX_NAMES) {
       const proofs = await this.#queries.proofs(untold.slice(i, i + MAX_NAMES), links)
       const lost = proofs.indexOf(false)
@@ -307,7 +307,7 @@ class RedisStore implements Store, PairListener {
   }
 
   #tick(): void {
-    this.#mark.takeUntold()
+    this.#mark.untold()
     if (this.#pair.links === undefined) return
     if (++this.#silent > MAX_SILENT) {
       this.#pair.reset(new Error('Redis does not tell what is published'))
