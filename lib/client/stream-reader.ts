@@ -235,7 +235,7 @@ export class StreamReader {
     if (silenceMs === false) return
     const attempt = this.#attempt
     this.#watchdog = setTimeout(
-      () => attempt.abort(new DOMException('The event stream is silent', 'TimeoutError')),
+      () => attempt.abort(new DOMException('It is silent', 'TimeoutError')),
       Math.min(silenceMs, MAX_TIMER_MS)
     )
   }
@@ -267,6 +267,6 @@ export class StreamReader {
 function retryAfter({ headers }: Response): number | undefined {
   const value = headers.get('retry-after') ?? ''
   const now = Date.parse(headers.get('date') ?? '') || Date.now()
-  const ms = Number(value) * 1_000 || Date.parse(value) - now
+  const ms = /^\d+$/.test(value) ? +value * 1_000 : Date.parse(value) - now
   return ms > 0 ? ms : undefined
 }
