@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { readEvents } from '../../lib/testing/testing.ts'
 
 /** What the package may take when it is downloaded. */
-const MAX_BYTES = 185_000
+const MAX_BYTES = 190_000
 /** TypeScript knows from 5.8 on that CommonJS may `require()` ES modules, and gives `node10` up in 7. */
 const PROJECTS = [
   { version: '5.4', type: 'module', module: 'nodenext', moduleResolution: 'nodenext' },
