@@ -168,7 +168,7 @@ export class RedisLeases implements StoreLeases {
 
   async look(channel: string): Promise<{ lease?: TakenLease; end?: StoredMessage }> {
     const [place, note = '', ...newest] = parseTexts(await this.#run(LOOK, [channel]))
-    const { messages, isEnded } = parseRead(channel, newest)
+    const { messages, isEnded } = parseRead(channel, 0, newest)
     const end = isEnded ? messages.at(-1) : undefined
     return {
       ...(place !== '' && { lease: { channel, place: Number(place), note } }),

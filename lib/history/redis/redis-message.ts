@@ -24,7 +24,7 @@ export interface Found {
 export interface ReadAnswer extends StorePast {
   /** The place of its newest message. */
   readonly head: Place
-  /** The place of the message before the first one that was read; `undefined`: there is none. */
+  /** The place of the message before the first of these; `undefined`: there are none. */
   readonly previous: Place | undefined
 }
 
@@ -87,28 +87,39 @@ export function parseNotice(channel: string, body: string): Notice | undefined {
   return { message, previous }
 }
 
-/** @throws for what `READ` cannot have answered. */
-export function parseRead(channel: string, answer: unknown): ReadAnswer {
+/**
+ * Each message names the one before it: what is missing between them, or at the end, was removed by somebody.
+ *
+ * @throws for what `READ` cannot have answered.
+ */
+export function parseRead(channel: string, after: Place, answer: unknown): ReadAnswer {
   const texts = parseTexts(answer)
-  const [head = '0', dropped = '0', ended, , previous] = texts
-  const messages: StoredMessage[] = []
+  const [head = '0', dropped = '0', ended] = texts
+  let messages: StoredMessage[] = []
   let lost = Number(dropped)
+  let previous: Place | undefined
+  let at = after
+  const lose = (place: Place): void => {
+    messages = []
+    lost = Math.max(lost, place)
+    previous = undefined
+    at = place
+  }
   for (let i = 3; i < texts.length; i += 3) {
     const place = Number(texts[i])
-    const message = parseMessage(channel, place, texts[i + 2] ?? '', true, Number(texts[i + 1]))
+    const before = Number(texts[i + 1])
+    if (before > at) lose(before)
+    const message = parseMessage(channel, place, texts[i + 2] ?? '', true, before)
     // Somebody has appended something else, past the script.
-    if (message === undefined || texts[i + 1] === '') {
-      messages.length = 0
-      lost = place
-    } else messages.push(message)
+    if (message === undefined || texts[i + 1] === '') lose(place)
+    else {
+      messages.push(message)
+      previous ??= before
+      at = place
+    }
   }
-  return {
-    head: Number(head),
-    dropped: lost,
-    messages,
-    isEnded: ended === '1',
-    previous: previous === undefined ? undefined : Number(previous)
-  }
+  if (Number(head) > at) lose(Number(head))
+  return { head: Number(head), dropped: lost, messages, isEnded: ended === '1', previous }
 }
 
 /** @throws for what `PROBE` cannot have answered. */

@@ -54,7 +54,7 @@ export class RedisQueries {
   }
 
   async read(channel: string, after: Place, links?: Links): Promise<ReadAnswer> {
-    return parseRead(channel, await this.run(READ, [channel, String(after)], links))
+    return parseRead(channel, after, await this.run(READ, [channel, String(after)], links))
   }
 
   /** Whether each place is one of this history. */

@@ -316,6 +316,42 @@ t.test('redisStore() › what is kept after a loss comes after it', async (t) =>
   t.same(heard, ['lost: a', '3', '4'])
 })
 
+t.test(
+  'redisStore() › what somebody has removed from the middle or the end of a channel is a loss',
+  async (t) => {
+    const { redis, publish } = await start(t)
+    const { line, other, heard } = await startBehindLine(t, redis)
+    await other.follow?.('a')
+    await other.read('a', 0)
+    const log = 'eventstream:{0}:log:a'
+    const newest = async (): Promise<string> => {
+      const [[id = ''] = []] = (await redis.command('XREVRANGE', log, '+', '-', 'COUNT', '1')) as [string][]
+      return id
+    }
+    const away = async (...steps: readonly string[]): Promise<string[]> => {
+      line.refuse(true)
+      line.cutAll()
+      for (const step of steps) {
+        if (step === 'remove') await redis.command('XDEL', log, await newest())
+        else if (step === 'append') await redis.command('XADD', log, '*', 'not', 'ours')
+        else await publish(step)
+      }
+      line.refuse(false)
+      await until(() => heard.includes(steps.at(-1) ?? ''))
+      return heard.splice(0)
+    }
+    t.same(await away('2', '3', 'remove', '4'), ['lost: a', '4'])
+    t.same(await away('5', 'append', '6'), ['lost: a', '6'], 'what comes before what is no message')
+    const { messages, dropped } = await other.read('a', 0)
+    t.same([messages.map(({ text }) => text), dropped < (messages[0]?.place ?? 0)], [['6'], true])
+    await publish('7')
+    const after = messages[0]?.place ?? 0
+    await redis.command('XDEL', log, await newest())
+    const past = await other.read('a', after)
+    t.same([past.messages, past.dropped > after], [[], true], 'the newest is not there')
+  }
+)
+
 t.test('redisStore() › a channel that was cleared meanwhile has lost what was not told', async (t) => {
   const { redis, store, publish } = await start(t)
   const { line, other, heard } = await startBehindLine(t, redis)

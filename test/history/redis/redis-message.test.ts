@@ -51,10 +51,14 @@ t.test('parseNotice() › what is none', async (t) => {
     t.equal(parseNotice('a', body), undefined, body)
 })
 
-t.test('parseRead() › what others have appended is a gap', async (t) => {
-  const message = (place: number): string[] => [`${place}`, `${place - 1}`, `["k"]\n${place}`]
-  const read = parseRead('a', ['9', '2', '1', ...message(3), ...message(4)])
-  t.match(read, { head: 9, dropped: 2, isEnded: true, previous: 2 })
+t.test('parseRead() › what is missing is a gap', async (t) => {
+  const message = (place: number, previous = place - 1): string[] => [
+    `${place}`,
+    `${previous}`,
+    `["k"]\n${place}`
+  ]
+  const read = parseRead('a', 2, ['4', '2', '1', ...message(3), ...message(4)])
+  t.match(read, { head: 4, dropped: 2, isEnded: true, previous: 2 })
   t.same(
     read.messages.map(({ place, text }) => [place, text]),
     [
@@ -62,20 +66,47 @@ t.test('parseRead() › what others have appended is a gap', async (t) => {
       [4, '4']
     ]
   )
-  for (const strange of [
-    ['4', '', '["k"]\n4'],
-    ['4', '3', ''],
-    ['4', '3', 'no header\n']
-  ]) {
-    const { dropped, messages } = parseRead('a', ['9', '2', '0', ...message(3), ...strange, ...message(5)])
-    t.equal(dropped, 4)
-    t.same(
-      messages.map(({ place }) => place),
-      [5]
+  const first = message(3)
+  const gaps: [string, after: number, string[], { dropped: number; places: number[]; previous?: number }][] =
+    [
+      ['nothing, for who stands between two', 4, message(5, 3), { dropped: 0, places: [5], previous: 3 }],
+      [
+        'a strange one, without the place before',
+        2,
+        [...first, '4', '', '["k"]\n4', ...message(5)],
+        { dropped: 4, places: [5], previous: 4 }
+      ],
+      [
+        'one without a text',
+        2,
+        [...first, '4', '3', '', ...message(5)],
+        { dropped: 4, places: [5], previous: 4 }
+      ],
+      [
+        'one without a header',
+        2,
+        [...first, '4', '3', 'no header\n', ...message(5)],
+        { dropped: 4, places: [5], previous: 4 }
+      ],
+      [
+        'one before the first',
+        1,
+        [...first, ...message(4), ...message(5)],
+        { dropped: 2, places: [3, 4, 5], previous: 2 }
+      ],
+      ['one in the middle', 2, [...first, ...message(5)], { dropped: 4, places: [5], previous: 4 }],
+      ['the last', 2, first, { dropped: 5, places: [] }]
+    ]
+  for (const [title, after, entries, gap] of gaps) {
+    const { dropped, messages, previous } = parseRead('a', after, ['5', '0', '0', ...entries])
+    t.strictSame(
+      { dropped, places: messages.map(({ place }) => place), previous },
+      { previous: undefined, ...gap },
+      title
     )
   }
-  t.match(parseRead('a', []), { head: 0, dropped: 0, messages: [], isEnded: false, previous: undefined })
-  for (const answer of [null, 'text', [1]]) t.throws(() => parseRead('a', answer), /with something else/)
+  t.match(parseRead('a', 0, []), { head: 0, dropped: 0, messages: [], isEnded: false, previous: undefined })
+  for (const answer of [null, 'text', [1]]) t.throws(() => parseRead('a', 0, answer), /with something else/)
 })
 
 t.test('parseProbe()', async (t) => {
