@@ -18,7 +18,7 @@ export type { ChannelPatterns } from './channel/channel-options.ts'
 export type { GapEvent, PublishEvent } from './channel/diagnostics.ts'
 export type { Farewell } from './connection/farewell.ts'
 export type { FlushEvent } from './connection/flush.ts'
-export type { RelayedEvent } from './connection/response-source.ts'
+export type { RelayedEvent } from './connection/source.ts'
 export type {
   AnyConnection,
   AnySubscription,
@@ -28,7 +28,7 @@ export type {
   SourceOf,
   SSEConnection
 } from './connection/sse-connection.ts'
-export type { CloseEvent, DiagnosticsEvents, OpenEvent } from './fastify/diagnostics.ts'
+export type { CloseEvent, DiagnosticsEvents, OpenEvent } from './fastify/stream-log.ts'
 export type { EventStreamStats, EventStreams } from './fastify/event-streams.ts'
 export type {
   EventStreamOptions,
@@ -56,7 +56,7 @@ export type {
   TakenLease
 } from './history/store.ts'
 export type { Limits } from './history/window.ts'
-export type { RunEvent } from './run/diagnostics.ts'
+export type { RunEvent } from './run/run.ts'
 export type {
   Run,
   RunEnd,

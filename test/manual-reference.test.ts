@@ -12,9 +12,9 @@ const INTERFACES: readonly [file: string, interfaces: readonly string[], guide: 
   ],
   ['lib/fastify/limit.ts', ['LimitOptions'], 'reference'],
   ['lib/fastify/event-streams.ts', ['EventStreams', 'EventStreamStats'], 'reference'],
-  ['lib/fastify/diagnostics.ts', ['DiagnosticsEvents', 'OpenEvent', 'CloseEvent'], 'metrics'],
+  ['lib/fastify/stream-log.ts', ['DiagnosticsEvents', 'OpenEvent', 'CloseEvent'], 'metrics'],
   ['lib/channel/diagnostics.ts', ['PublishEvent', 'GapEvent'], 'metrics'],
-  ['lib/run/diagnostics.ts', ['RunEvent'], 'metrics'],
+  ['lib/run/run.ts', ['RunEvent'], 'metrics'],
   ['lib/connection/flush.ts', ['FlushEvent'], 'metrics'],
   ['lib/connection/sse-connection.ts', ['SSEConnection', 'AnySubscription'], 'reference'],
   [

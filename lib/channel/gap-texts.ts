@@ -1,5 +1,4 @@
-import { isThenable } from '../base/thenable.ts'
-import { within } from '../base/within.ts'
+import { isThenable, within } from '../base/promises.ts'
 import { formatMessage } from '../wire/message.ts'
 import type { Gap, GapAnswer } from './channel.ts'
 import type { LiveSubscription } from './live-subscription.ts'

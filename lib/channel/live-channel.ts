@@ -1,7 +1,6 @@
 import { checked, invalid } from '../base/check.ts'
 import { FST_ERR_EVENTSTREAM_ALREADY_SUBSCRIBED } from '../base/errors.ts'
-import { ObservedPromise } from '../base/observed-promise.ts'
-import { isThenable } from '../base/thenable.ts'
+import { isThenable, ObservedPromise } from '../base/promises.ts'
 import { Connection } from '../connection/connection.ts'
 import type { AnyConnection } from '../connection/sse-connection.ts'
 import { END_TEXT } from '../history/entry.ts'
@@ -20,7 +19,12 @@ import type {
   SubscribeOptions,
   Subscription
 } from './channel.ts'
-import { type ResolvedChannelOptions, resolveChannelOptions } from './channel-options.ts'
+import {
+  READ_CHECKS,
+  resolveChannelOptions,
+  type ResolvedChannelOptions,
+  SUBSCRIBE_CHECKS
+} from './channel-options.ts'
 import { ConnectionCursor } from './connection-cursor.ts'
 import {
   FROM_THE_FIRST,
@@ -33,7 +37,6 @@ import {
 import { read } from './read.ts'
 import type { NewsSource, Readership } from './rounds.ts'
 import type { Shared } from './shared.ts'
-import { READ_CHECKS, SUBSCRIBE_CHECKS } from './subscribe-checks.ts'
 
 /** What a channel needs of all of them. */
 export interface ChannelHost {

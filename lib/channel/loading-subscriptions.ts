@@ -1,4 +1,4 @@
-import { Deferred } from '../base/deferred.ts'
+import { Deferred } from '../base/promises.ts'
 import type { LiveSubscription } from './live-subscription.ts'
 
 /** How long a connection waits for that, before it is given what others of its channels have. */

@@ -1,4 +1,4 @@
-import { Deferred } from '../base/deferred.ts'
+import { Deferred } from '../base/promises.ts'
 import { END_TEXT, type Entry } from '../history/entry.ts'
 import type { History } from '../history/history.ts'
 import type { Place } from '../history/place.ts'

@@ -1,4 +1,4 @@
-import { Deferred } from '../base/deferred.ts'
+import { Deferred } from '../base/promises.ts'
 import type { Work } from '../connection/flush.ts'
 import type { History } from '../history/history.ts'
 import type { Place } from '../history/place.ts'

@@ -1,6 +1,6 @@
 import { Heap } from '../base/heap.ts'
 import { FST_ERR_EVENTSTREAM_INVALID_OPTION } from '../base/errors.ts'
-import { isThenable } from '../base/thenable.ts'
+import { isThenable } from '../base/promises.ts'
 import type { Connection } from '../connection/connection.ts'
 import { END_TEXT, type Entry } from '../history/entry.ts'
 import type { Place } from '../history/place.ts'

@@ -1,4 +1,4 @@
-import { Deferred } from '../base/deferred.ts'
+import { Deferred } from '../base/promises.ts'
 import type { Place } from '../history/place.ts'
 import { type Batch, heartbeatBatch, PIECE_BYTES } from '../wire/batch.ts'
 import type { Frame } from '../wire/frame.ts'

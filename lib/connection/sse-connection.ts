@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import type { Checked, EventMap, Sendable } from '../wire/event-types.ts'
-import type { RelayedEvent } from './response-source.ts'
+import type { RelayedEvent } from './source.ts'
 
 /** What gives chunks one after another. A Node `Readable` is an async iterable. */
 export type SourceOf<Chunk> = AsyncIterable<Chunk> | Iterable<Chunk> | ReadableStream<Chunk>

@@ -1,8 +1,9 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { FastifyInstance, FastifyReply, RouteHandlerMethod } from 'fastify'
-import { isThenable } from '../base/thenable.ts'
-import { sendAfterStart } from './handler-errors.ts'
+import { isThenable } from '../base/promises.ts'
+import type { Connection } from '../connection/connection.ts'
 import { connectionOf } from './raw-response.ts'
-import { ignoreReturned } from './takeover.ts'
+import { giveBack, ignoreReturned, isGivenBack, keepGivenBack, statusOfHead } from './takeover.ts'
 
 /** `RUNNING` from the call of a route's handler on, and what it returned, if it did before it started a stream. */
 const RETURNED: unique symbol = Symbol('fastify-eventstream.returned')
@@ -55,4 +56,103 @@ function replyThen(this: FastifyReply, ...listeners: Parameters<FastifyReply['th
   connectionOf(this)?.handlerOnSettle()
   const { then } = Object.getPrototypeOf(this) as FastifyReply
   then.apply(this, listeners)
+}
+
+/** Fastify's tracing channel for what handlers throw, which is otherwise only logged once a reply is taken over. */
+const HANDLER_ERROR = 'tracing:fastify.request.handler:error'
+
+/** Registrations that have not been closed. */
+let watching = 0
+
+/** One listener for the process, which holds no application. */
+export function watchHandlers(): void {
+  if (watching++ === 0) subscribe(HANDLER_ERROR, handlerOnError)
+}
+
+export function unwatchHandlers(): void {
+  if (--watching === 0) unsubscribe(HANDLER_ERROR, handlerOnError)
+}
+
+function handlerOnError(event: unknown): void {
+  const { reply, error } = event as { reply: FastifyReply; error: unknown }
+  const connection = connectionOf(reply)
+  if (connection === undefined) return
+  if (saysNothingNew(connection, error)) {
+    silenceOnce(reply)
+    return
+  }
+  if (isGivenBack(reply)) {
+    keepGivenBack(reply)
+    return
+  }
+  const status = statusOfHead(reply)
+  if (status === undefined) {
+    giveBack(reply, error)
+    return
+  }
+  reply.raw.statusCode = status
+  connection.fail(error)
+}
+
+/** `reply.send()` of a reply that has started a stream: an error counts as if the handler had thrown it. */
+function sendAfterStart(this: FastifyReply, payload?: unknown): FastifyReply {
+  const { send } = Object.getPrototypeOf(this) as FastifyReply
+  const connection = connectionOf(this)
+  const isLate = payload instanceof Error && this.sent && !isGivenBack(this)
+  if (connection === undefined || !isLate) return send.call(this, payload)
+  if (saysNothingNew(connection, payload)) return this
+  if (statusOfHead(this) === undefined) {
+    giveBack(this, payload)
+    return send.call(this, payload)
+  }
+  this.log.error({ err: payload }, payload.message)
+  connection.fail(payload)
+  return this
+}
+
+/** Whether it is an abort, or what reading the request's body gives to a handler whose client has left. */
+function saysNothingNew(connection: Connection, error: unknown): boolean {
+  const { errored } = connection.request.raw
+  return (
+    isAbortOf(connection, error) || (connection.reason === 'client' && error !== null && error === errored)
+  )
+}
+
+/** Fastify logs what it traces right after. */
+function silenceOnce(reply: FastifyReply): void {
+  const { log } = reply
+  reply.log = Object.create(log, { error: { value: () => {} } })
+  queueMicrotask(() => {
+    reply.log = log
+  })
+}
+
+/** Names of what SDKs make of an abort, such as `AbortError`, `APIUserAbortError` and `CanceledError`. */
+const ABORT_NAME = /abort|cancell?ed/i
+const ABORT_CODES: readonly unknown[] = ['ABORT_ERR', 'UND_ERR_ABORTED', 'ERR_CANCELED']
+
+/** Whether an error says nothing but that a stream has ended, as its signal tells, however deep SDKs have wrapped that. */
+export function isAbortOf({ signal }: { readonly signal: AbortSignal }, error: unknown): boolean {
+  return signal.aborted && isAbort(error, signal.reason, new Set())
+}
+
+function isAbort(error: unknown, reason: unknown, seen: Set<unknown>): boolean {
+  if (error === reason) return true
+  if (typeof error !== 'object' || error === null || seen.has(error)) return false
+  seen.add(error)
+  const { name, code, cause, errors } = error as {
+    name?: unknown
+    code?: unknown
+    cause?: unknown
+    errors?: unknown
+  }
+  if (
+    ABORT_CODES.includes(code) ||
+    [name, error.constructor?.name].some((said) => ABORT_NAME.test(String(said)))
+  ) {
+    return true
+  }
+  // One real error among several is one.
+  if (Array.isArray(errors) && errors.length > 0) return errors.every((each) => isAbort(each, reason, seen))
+  return isAbort(cause, reason, seen)
 }

@@ -4,7 +4,7 @@ import { checked, checkFunction, checkMs, invalid } from '../base/check.ts'
 import { Counters } from '../base/counters.ts'
 import { monotonicMs } from '../base/monotonic-ms.ts'
 import { methodOf } from '../base/raw-header.ts'
-import { isThenable } from '../base/thenable.ts'
+import { isThenable } from '../base/promises.ts'
 import type {
   Channel,
   ChannelOptions,

@@ -1,9 +1,37 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
+import { type Diagnostics, diagnostics } from '../base/diagnostics.ts'
 import { monotonicMs } from '../base/monotonic-ms.ts'
+import type { GapEvent, PublishEvent } from '../channel/diagnostics.ts'
 import type { Connection } from '../connection/connection.ts'
-import { closeChannel, openChannel } from './diagnostics.ts'
-import { requestLogging } from './request-logging.ts'
+import type { FlushEvent } from '../connection/flush.ts'
+import type { CloseReason, SSEConnection } from '../connection/sse-connection.ts'
+import type { RunEvent } from '../run/run.ts'
+import { internal } from './internals.ts'
 import { isKnownRoute } from './route-options.ts'
+
+/** A stream's head is out. */
+export interface OpenEvent {
+  readonly connection: SSEConnection
+}
+
+/** A stream has ended. */
+export interface CloseEvent {
+  readonly connection: SSEConnection
+  readonly reason: CloseReason
+}
+
+/** The events by the name of their `node:diagnostics_channel`. */
+export interface DiagnosticsEvents {
+  'fastify-eventstream:open': OpenEvent
+  'fastify-eventstream:close': CloseEvent
+  'fastify-eventstream:publish': PublishEvent
+  'fastify-eventstream:gap': GapEvent
+  'fastify-eventstream:run': RunEvent
+  'fastify-eventstream:flush': FlushEvent
+}
+
+const openChannel: Diagnostics<OpenEvent> = diagnostics('fastify-eventstream:open')
+const closeChannel: Diagnostics<CloseEvent> = diagnostics('fastify-eventstream:close')
 
 /** What logs and diagnostics are told of streams. */
 export class StreamLog {
@@ -62,4 +90,19 @@ export class StreamLog {
     this.#hasToldFinite = true
     this.#log.debug('event streams of other methods than GET are finite, unless an option says otherwise')
   }
+}
+
+/** What is used of Fastify's `LogController`, which it hands to nobody; older versions have none. */
+interface LogController {
+  isLogDisabled(request: FastifyRequest): boolean
+}
+
+/** Whether the server's own log tells of a request: not if its `disableRequestLogging` or `logController` says so. */
+export function requestLogging(app: FastifyInstance): (request: FastifyRequest) => boolean {
+  const controller = internal<LogController>(app, 'fastify.logController')
+  if (controller !== undefined) return (request) => !controller.isLogDisabled(request)
+  const { disableRequestLogging } = app.initialConfig
+  return typeof disableRequestLogging === 'function'
+    ? (request) => !disableRequestLogging(request)
+    : () => disableRequestLogging !== true
 }

@@ -14,7 +14,7 @@ import type { Ending, Transport } from '../connection/transport/transport.ts'
 import { CONTENT_TYPE, unlinkReply } from './accept.ts'
 import { HandOver } from './hand-over.ts'
 import { internalKey } from './internals.ts'
-import { unwatchLeaving, watchLeaving } from './leaving.ts'
+import { handOnSignal, unwatchLeaving, watchLeaving } from './leaving.ts'
 import {
   carriesStream,
   connectionOf,
@@ -23,7 +23,6 @@ import {
   markResponse,
   type RawResponse
 } from './raw-response.ts'
-import { handOnSignal } from './request-signal.ts'
 
 /** `EventSource` takes no other (WHATWG HTML, section 9.2.3); clients of finite streams read what was created or accepted, too. */
 const ENDLESS_STATUSES: readonly number[] = [200]

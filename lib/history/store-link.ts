@@ -1,13 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { Deferred } from '../base/deferred.ts'
+import { Deferred, within } from '../base/promises.ts'
 import {
   FST_ERR_EVENTSTREAM_HISTORY_AWAY,
   FST_ERR_EVENTSTREAM_NOT_SUPPORTED,
   FST_ERR_EVENTSTREAM_PUBLISH_FAILED
 } from '../base/errors.ts'
-import { within } from '../base/within.ts'
-import type { Appendable, Appended, AppendOptions } from './append.ts'
+import type { Appendable, Appended, AppendOptions } from './entry.ts'
 import { type Cursor, formatCursor, type Place } from './place.ts'
 import type { Store, StoreLeases, StoreListener, StorePast } from './store.ts'
 import type { Window } from './window.ts'

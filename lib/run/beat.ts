@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { type Channels, runNameOf } from '../channel/channels.ts'
 import type { History } from '../history/history.ts'
 import type { StoreLeases, TakenLease } from '../history/store.ts'
-import { runChannel } from './diagnostics.ts'
+import { runChannel } from './run.ts'
 import type { LiveRun } from './live-run.ts'
 import { formatEnd } from './run-end.ts'
 

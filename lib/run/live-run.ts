@@ -1,18 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { Deferred } from '../base/deferred.ts'
 import { monotonicMs } from '../base/monotonic-ms.ts'
+import { Deferred } from '../base/promises.ts'
 import type { Publishable } from '../channel/channel.ts'
 import type { Channels, KeyedFrame } from '../channel/channels.ts'
 import type { LiveChannel } from '../channel/live-channel.ts'
-import { isResponse } from '../connection/response-source.ts'
-import { type Sink, sendFrom } from '../connection/source.ts'
+import { nextTurn } from '../connection/next-turn.ts'
+import { isResponse, sendFrom, type Sink } from '../connection/source.ts'
 import { END_TEXT } from '../history/entry.ts'
 import type { Place } from '../history/place.ts'
-import type { RunEnd, RunEndState, RunSource } from './run.ts'
 import { ABANDONED, type EndedRun, formatEnd } from './run-end.ts'
 import type { GivenRunOptions } from './run-options.ts'
-import { RunWriter } from './run-writer.ts'
+import type { RunEnd, RunEndState, RunSource } from './run.ts'
 
 /** What a run needs of those of its server. */
 export interface LiveRunHost {
@@ -195,4 +194,46 @@ export function endFrame(
 
 function defaultEnd(state: RunEndState): { event: string; data: unknown } {
   return { event: 'end', data: { state } }
+}
+
+/** How many bytes wait for those that are being written. */
+const MAX_WAITING_BYTES = 65_536
+
+/** Appends a run's messages: what comes in one turn, or while others are on their way, in one step. */
+class RunWriter {
+  readonly #append: (frames: readonly KeyedFrame[]) => Promise<unknown>
+  #waiting: KeyedFrame[] = []
+  #bytes = 0
+  #writing: Promise<void> | undefined
+
+  /** @param append does not reject. */
+  constructor(append: (frames: readonly KeyedFrame[]) => Promise<unknown>) {
+    this.#append = append
+  }
+
+  /** Resolves when more may be written. */
+  async write(frame: KeyedFrame): Promise<void> {
+    this.#waiting.push(frame)
+    this.#bytes += frame.byteLength
+    this.#writing ??= this.#writeAll()
+    if (this.#bytes >= MAX_WAITING_BYTES) await this.#writing
+  }
+
+  /** Writes no more. @returns what has not been begun to be written, when the rest is. */
+  async close(): Promise<readonly KeyedFrame[]> {
+    const waiting = this.#waiting.splice(0)
+    await this.#writing
+    return waiting
+  }
+
+  async #writeAll(): Promise<void> {
+    await nextTurn()
+    while (this.#waiting.length > 0) {
+      const frames = this.#waiting
+      this.#waiting = []
+      this.#bytes = 0
+      await this.#append(frames)
+    }
+    this.#writing = undefined
+  }
 }

@@ -1,4 +1,4 @@
-import { ObservedPromise } from '../base/observed-promise.ts'
+import { ObservedPromise } from '../base/promises.ts'
 import type { ReadItem, ReadOptions, SubscribeOptions, Subscription } from '../channel/channel.ts'
 import type { LiveChannel } from '../channel/live-channel.ts'
 import type { AnyConnection } from '../connection/sse-connection.ts'

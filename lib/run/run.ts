@@ -1,5 +1,6 @@
+import { type Diagnostics, diagnostics } from '../base/diagnostics.ts'
 import type { ReadItem, ReadOptions, SubscribeOptions, Subscription } from '../channel/channel.ts'
-import type { RelayedEvent } from '../connection/response-source.ts'
+import type { RelayedEvent } from '../connection/source.ts'
 import type { AnyConnection, Source, SourceOf } from '../connection/sse-connection.ts'
 import type { Message } from '../wire/message.ts'
 
@@ -139,3 +140,15 @@ export interface Runs {
   /** The runs that go on. @throws FST_ERR_EVENTSTREAM_HISTORY_AWAY */
   list(): Promise<readonly Run[]>
 }
+
+/** A run has begun on this server, or has ended, or was found to be lost by it. */
+export interface RunEvent {
+  /** Its name. */
+  readonly run: string
+  readonly state: RunState
+  readonly reason: string | undefined
+  /** What it has failed with. */
+  readonly error: unknown
+}
+
+export const runChannel: Diagnostics<RunEvent> = diagnostics('fastify-eventstream:run')

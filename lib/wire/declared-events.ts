@@ -3,8 +3,7 @@ import fastJsonStringify, { type Schema } from 'fast-json-stringify'
 import { checkEventName, checkObject, invalid } from '../base/check.ts'
 import { describe, errorOf, FST_ERR_EVENTSTREAM_INVALID_MESSAGE } from '../base/errors.ts'
 import type { EventSchemas } from './event-types.ts'
-import { emptiedByJson } from './emptied-by-json.ts'
-import { type Declaration, formatEvent, formatText } from './message.ts'
+import { type Declaration, emptiedByJson, formatEvent, formatText } from './message.ts'
 
 /** Schemas that others refer to by their `$id`, as `app.getSchemas()` gives them. */
 export type SharedSchemas = Readonly<Record<string, unknown>>

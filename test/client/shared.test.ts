@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { Deferred } from '../../lib/base/deferred.ts'
+import { Deferred } from '../../lib/base/promises.ts'
 import { openSharedEventStream } from '../../lib/client/shared.ts'
 import { findLocks } from '../../lib/client/surroundings.ts'
 import { node } from './node-engine.ts'

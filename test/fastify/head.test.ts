@@ -1,7 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import { request } from 'undici'
-import { Deferred } from '../../lib/base/deferred.ts'
+import { Deferred } from '../../lib/base/promises.ts'
 import eventStream, { type StartOptions } from '../../lib/index.ts'
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown

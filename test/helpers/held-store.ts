@@ -1,4 +1,4 @@
-import { Deferred } from '../../lib/base/deferred.ts'
+import { Deferred } from '../../lib/base/promises.ts'
 import type { Place } from '../../lib/history/place.ts'
 import type { Store, StoreAppend, StoredMessage, StoreListener } from '../../lib/history/store.ts'
 import { NewShelf, type Shelf, ShelfStore } from './shelf-store.ts'

@@ -1,5 +1,4 @@
-import type { Appendable, AppendOptions } from '../../lib/history/append.ts'
-import type { Entry } from '../../lib/history/entry.ts'
+import type { Appendable, AppendOptions, Entry } from '../../lib/history/entry.ts'
 import { History } from '../../lib/history/history.ts'
 import type { Cursor, Place } from '../../lib/history/place.ts'
 import type { Follower, Limits, Window } from '../../lib/history/window.ts'

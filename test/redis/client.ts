@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net'
-import { Deferred } from '../../lib/base/deferred.ts'
+import { Deferred } from '../../lib/base/promises.ts'
 import { ResponseReceiver } from '../checker/receiver.ts'
 import type { ConnectionLog, Moment, Received } from '../checker/run-log.ts'
 import { now } from '../checker/sockets/clock.ts'

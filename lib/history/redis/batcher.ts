@@ -1,4 +1,4 @@
-import { Deferred } from '../../base/deferred.ts'
+import { Deferred } from '../../base/promises.ts'
 
 interface Waiting<Question, Answer> {
   readonly question: Question

@@ -1,4 +1,4 @@
-import { Deferred } from '../../base/deferred.ts'
+import { Deferred } from '../../base/promises.ts'
 import type { Place } from '../place.ts'
 import { RedisReplyError } from './redis-link.ts'
 

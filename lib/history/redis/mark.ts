@@ -1,4 +1,4 @@
-import { Deferred } from '../../base/deferred.ts'
+import { Deferred } from '../../base/promises.ts'
 import type { Place } from '../place.ts'
 
 /** How far Redis has told a server, and which places were given there beyond that. */

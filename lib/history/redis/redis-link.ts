@@ -1,4 +1,4 @@
-import { Deferred } from '../../base/deferred.ts'
+import { Deferred } from '../../base/promises.ts'
 import { createIORedis, type IORedisClient, IORedisDriver, isIORedisClient } from './ioredis.ts'
 import { createNodeRedis, isNodeRedisClient, type NodeRedisClient, NodeRedisDriver } from './node-redis.ts'
 

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { checked, invalid } from '../../base/check.ts'
-import { Deferred } from '../../base/deferred.ts'
+import { Deferred } from '../../base/promises.ts'
 import type { Place } from '../place.ts'
 import type { Store, StoreAppend, StoreAppended, StoreListener, StorePast } from '../store.ts'
 import { Batcher } from './batcher.ts'

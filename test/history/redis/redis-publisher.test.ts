@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Deferred } from '../../../lib/base/deferred.ts'
+import { Deferred } from '../../../lib/base/promises.ts'
 import { RedisPublisher } from '../../../lib/history/redis/redis-publisher.ts'
 import { cpuTime, timesAsLong } from '../../helpers/cpu-time.ts'
 import { FakeClock } from '../../helpers/fake-clock.ts'

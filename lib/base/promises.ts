@@ -33,3 +33,43 @@ export class ObservedPromise<T> extends Promise<T> {
     return super.then(onFulfilled, onRejected)
   }
 }
+
+/** A promise that is settled from outside. */
+export class Deferred<T> {
+  readonly promise: Promise<T>
+  resolve!: (value: T) => void
+  reject!: (error: Error) => void
+
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
+  }
+}
+
+/**
+ * Rejects if the promise takes longer than so many milliseconds. What has come by then, and was not read because the process
+ * was busy, is read first.
+ */
+export function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const giveUp = (): void => reject(new Error(`it did not answer within ${ms} ms`))
+    const timer = setTimeout(() => setImmediate(giveUp), ms).unref()
+    promise.then(
+      (value) => {
+        clearTimeout(timer)
+        resolve(value)
+      },
+      (error) => {
+        clearTimeout(timer)
+        reject(error)
+      }
+    )
+  })
+}
+
+/** Whether `await` would wait for it. */
+export function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}

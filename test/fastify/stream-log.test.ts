@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import t from 'tap'
-import { requestLogging } from '../../lib/fastify/request-logging.ts'
+import { requestLogging } from '../../lib/fastify/stream-log.ts'
 
 // What the installed Fastify does is in `integration/takeover.test.ts`.
 t.test('requestLogging › a Fastify without a LogController has its option', async (t) => {

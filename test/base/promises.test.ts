@@ -1,5 +1,8 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
 import t from 'tap'
-import { ObservedPromise } from '../../lib/base/observed-promise.ts'
+import { ObservedPromise, within } from '../../lib/base/promises.ts'
+import { FakeClock } from '../helpers/fake-clock.ts'
 import { nextTurn } from '../helpers/server.ts'
 
 /** A promise of what `run` gives, and the errors that nobody was waiting for. */
@@ -80,4 +83,30 @@ t.test('observed promise › what follows from it is a plain promise', async (t)
   const next = promise.then((value) => value + 1)
   t.not(next instanceof ObservedPromise, true)
   t.equal(await next, 2)
+})
+
+t.test('within()', async (t) => {
+  t.test('rejects when the time is over', async (t) => {
+    const clock = FakeClock.install(t)
+    const answer = within(1, new Promise(() => {}))
+    clock.advance(1)
+    await t.rejects(answer, { message: 'it did not answer within 1 ms' })
+  })
+
+  t.test('an answer that came in time counts, also if the process was too busy to read it', async (t) => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as { port: number }
+    const accepted = once(server, 'connection') as Promise<[Socket]>
+    const client = connect(port, '127.0.0.1')
+    const [socket] = await accepted
+    t.teardown(() => {
+      client.destroy()
+      server.close()
+    })
+    const answer = within(1, once(client, 'data'))
+    socket.end('answer')
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+    t.match(await answer, [Buffer.from('answer')])
+  })
 })

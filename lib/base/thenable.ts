@@ -1,4 +1,0 @@
-/** Whether `await` would wait for it. */
-export function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
-}
