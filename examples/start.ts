@@ -75,6 +75,7 @@ async function sourcePage(sources: readonly string[]): Promise<string> {
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <title>${sources[0]}</title>
+    <link rel="icon" href="data:,">
     <link rel="stylesheet" href="../source.css">
   </head>
   <body>
