@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events'
+import { type OutgoingHttpHeaders, ServerResponse, validateHeaderName, validateHeaderValue } from 'node:http'
 import { Readable } from 'node:stream'
 import { FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED } from '../base/errors.ts'
 import type { Ending } from '../connection/transport/transport.ts'
@@ -9,26 +10,33 @@ const WATCHED = ['aborted', 'abort', 'close', 'complete', 'end', 'error', 'finis
 type ListenerCounts = readonly (readonly [event: string, count: number])[]
 
 /**
+ * Told where a stream is piped.
+ *
+ * @param ending what to end when the stream has ended.
+ * @param headers what is to be in the head and was not set on the response.
+ */
+export type PipeListener = (
+  destination: NodeJS.WritableStream,
+  ending: Ending,
+  headers: OutgoingHttpHeaders
+) => void
+
+/**
  * What Fastify sends in the stream's place. It never gives a byte: its `pipe()` tells where the stream shall go, once
  * the head is complete.
  */
 export class HandOver extends Readable implements Ending {
   readonly #response: EventEmitter
-  readonly #onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void
+  readonly #onPipe: PipeListener
   readonly #isEmpty: boolean
   /** How many listeners the response had for each of `WATCHED` when this was first listened to in this turn. */
   #before: ListenerCounts | undefined
+  /** What was to be set on the response since then. */
+  #headers: OutgoingHttpHeaders | undefined
   #isPiped = false
 
-  /**
-   * @param onPipe is told the destination, and what to end when the stream has ended.
-   * @param isEmpty whether the head is all that is asked for, so that whoever reads this replaces nothing.
-   */
-  constructor(
-    response: EventEmitter,
-    onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void,
-    isEmpty = false
-  ) {
+  /** @param isEmpty whether the head is all that is asked for, so that whoever reads this replaces nothing. */
+  constructor(response: EventEmitter, onPipe: PipeListener, isEmpty = false) {
     super()
     this.#response = response
     this.#onPipe = onPipe
@@ -36,9 +44,13 @@ export class HandOver extends Readable implements Ending {
     this.on('newListener', () => {
       if (this.#before !== undefined) return
       this.#before = countListeners(response)
+      this.#holdHeaders()
       queueMicrotask(() => {
         this.#before = undefined
+        this.#setHeaders()
       })
+      // What is piped on instead begins to flow in the next tick.
+      process.nextTick(() => this.#setHeaders())
     })
   }
 
@@ -53,7 +65,8 @@ export class HandOver extends Readable implements Ending {
     this.#isPiped = true
     if (isEnded) this.end()
     if (isEnded && (destination as unknown) === this.#response) this.#dropWatchers()
-    this.#onPipe(destination, isEnded ? destination : this)
+    if ((destination as unknown) !== this.#response) this.#setHeaders()
+    this.#onPipe(destination, isEnded ? destination : this, this.#releaseHeaders())
     return destination
   }
 
@@ -76,6 +89,41 @@ export class HandOver extends Readable implements Ending {
         this.#response.removeListener(event, listener as () => void)
       }
     }
+  }
+
+  /**
+   * Fastify sets the headers of what it streams one by one, and Node keeps them so for as long as the response lasts: half a kilobyte of an
+   * idle stream. Held back they go out by `writeHead()`, as those of its other answers do, and the reply alone knows them then.
+   */
+  #holdHeaders(): void {
+    const response = this.#response
+    if (!(response instanceof ServerResponse) || response.setHeader !== ServerResponse.prototype.setHeader)
+      return
+    const headers: OutgoingHttpHeaders = {}
+    this.#headers = headers
+    response.setHeader = (name, value) => {
+      validateHeaderName(name)
+      validateHeaderValue(name, value as string)
+      headers[name] = value as string
+      return response
+    }
+  }
+
+  /** @returns what was held. */
+  #releaseHeaders(): OutgoingHttpHeaders {
+    const headers = this.#headers
+    if (headers === undefined) return {}
+    this.#headers = undefined
+    Reflect.deleteProperty(this.#response, 'setHeader')
+    return headers
+  }
+
+  /** Something else goes where this was to go. */
+  #setHeaders(): void {
+    const response = this.#response
+    const headers = this.#releaseHeaders()
+    if (!(response instanceof ServerResponse) || response.headersSent) return
+    for (const [name, value = ''] of Object.entries(headers)) response.setHeader(name, value)
   }
 }
 

@@ -1,4 +1,4 @@
-import { ServerResponse } from 'node:http'
+import { type OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
@@ -12,7 +12,7 @@ import { type Destination, ResponseTransport } from '../connection/transport/res
 import { type SocketResponse, SocketTransport } from '../connection/transport/socket-transport.ts'
 import type { Ending, Transport } from '../connection/transport/transport.ts'
 import { CONTENT_TYPE, unlinkReply } from './accept.ts'
-import { HandOver } from './hand-over.ts'
+import { HandOver, type PipeListener } from './hand-over.ts'
 import { internalKey } from './internals.ts'
 import { handOnSignal, unwatchLeaving, watchLeaving } from './leaving.ts'
 import {
@@ -131,12 +131,13 @@ export function sendHead(reply: FastifyReply, connection: Connection, onHead: ()
   if (isHttp2(response)) for (const name of CONNECTION_SPECIFIC) reply.removeHeader(name)
   for (const [name, value] of Object.entries(STREAM_HEADERS))
     if (!reply.hasHeader(name)) reply.header(name, value)
-  const onPipe = (destination: NodeJS.WritableStream, ending: Ending): void => {
+  const onPipe: PipeListener = (destination, ending, headers) => {
     if (connection.state === 'closed') {
+      for (const [name, value = ''] of Object.entries(headers)) response.setHeader(name, value)
       ending.end()
       return
     }
-    const transport = openTransport(destination, response, ending, connection)
+    const transport = openTransport(destination, response, ending, connection, headers)
     guardEnd(response)
     unlinkReply(reply.request, response)
     onHead()
@@ -238,16 +239,17 @@ function openTransport(
   destination: NodeJS.WritableStream,
   response: RawResponse,
   ending: Ending,
-  connection: Connection
+  connection: Connection,
+  headers: OutgoingHttpHeaders
 ): Transport {
   const isWrapped = destination !== response
   if (isWrapped) {
-    response.once('pipe', () => flushHead(response))
+    response.once('pipe', () => flushHead(response, headers))
   } else {
     const { socket } = response
     const isSocket = !isHttp2(response) && socket instanceof Socket
     if (isSocket) socket.cork()
-    flushHead(response)
+    flushHead(response, headers)
     if (hasChunkedSocket(response)) return new SocketTransport(response, ending, connection)
     if (isSocket) socket.uncork()
   }
@@ -276,20 +278,24 @@ function endOpen(this: EndedResponse, ...args: Parameters<RawResponse['end']>): 
  * Whatever hooks have made of it: with another status or type it is no event stream, and a length or another coding would
  * cut it anywhere, and end in what follows.
  */
-function flushHead(response: HeadedResponse): void {
-  response.statusCode = response[kHead] ?? 200
-  response.setHeader('content-type', CONTENT_TYPE)
-  response.removeHeader('content-length')
-  if (isHttp2(response)) for (const name of CONNECTION_SPECIFIC) response.removeHeader(name)
+function flushHead(response: HeadedResponse, given: OutgoingHttpHeaders): void {
+  const headers: OutgoingHttpHeaders = { ...given, 'content-type': CONTENT_TYPE }
+  const remove = (name: string): void => {
+    delete headers[name]
+    response.removeHeader(name)
+  }
+  remove('content-length')
+  if (isHttp2(response)) CONNECTION_SPECIFIC.forEach(remove)
   else {
     const isChunked = response.req.httpVersion === '1.1'
-    if (response.hasHeader('transfer-encoding')) {
-      response.removeHeader('transfer-encoding')
-      if (isChunked) response.setHeader('transfer-encoding', 'chunked')
+    if ('transfer-encoding' in headers || response.hasHeader('transfer-encoding')) {
+      remove('transfer-encoding')
+      if (isChunked) headers['transfer-encoding'] = 'chunked'
     }
     // Without chunks there is nowhere to put trailers, and Node throws.
-    if (!isChunked) response.removeHeader('trailer')
+    if (!isChunked) remove('trailer')
   }
+  response.writeHead(response[kHead] ?? 200, headers)
   response.flushHeaders()
 }
 
