@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import Fastify, { type FastifyBaseLogger } from 'fastify'
@@ -8,6 +9,7 @@ import t, { type Test } from 'tap'
 import type { Place } from '../../../lib/history/place.ts'
 import type { RedisStoreOptions } from '../../../lib/history/redis/redis-options.ts'
 import type { Store, StoredMessage, StoreListener } from '../../../lib/history/store.ts'
+import { storeCases } from '../../../lib/conformance/conformance.ts'
 import eventStream, { redisStore } from '../../../lib/index.ts'
 import { FaultProxy } from '../../helpers/fault-proxy.ts'
 import { RedisServer } from '../../helpers/programs/redis-server.ts'
@@ -203,6 +205,21 @@ t.test(
     }
   }
 )
+
+t.test('redisStore() › a user with the rights that the guide names can do everything', async (t) => {
+  const redis = await startRedis(t)
+  const guide = await readFile(new URL('../../../examples/guides/many-nodes.md', import.meta.url), 'utf8')
+  const [, rights = ''] = /an ACL needs `([^`]+)`/.exec(guide) ?? []
+  await redis.command('ACL', 'SETUSER', 'sse', 'on', '>secret', ...rights.split(' '))
+  const url = redis.url.replace('//', '//sse:secret@')
+  for (const [i, { title, run }] of storeCases.entries()) {
+    const prefix = `eventstream:${i}:`
+    await t.resolves(
+      run(() => ({ store: () => redisStore({ url, prefix }) })),
+      title
+    )
+  }
+})
 
 t.test('redisStore() › a Redis that evicts keys is refused at the start, and told of later', async (t) => {
   const limited = ['--maxmemory', '100mb', '--maxmemory-policy']
