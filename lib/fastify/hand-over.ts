@@ -4,10 +4,10 @@ import { Readable } from 'node:stream'
 import { FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED } from '../base/errors.ts'
 import type { Ending } from '../connection/transport/transport.ts'
 
-/** What `finished()` of `node:stream` listens to. */
-const WATCHED = ['aborted', 'abort', 'close', 'complete', 'end', 'error', 'finish', 'request'] as const
-
-type ListenerCounts = readonly (readonly [event: string, count: number])[]
+type Listeners = readonly (readonly [
+  event: string | symbol,
+  listeners: ReturnType<EventEmitter['rawListeners']>
+])[]
 
 /**
  * Told where a stream is piped.
@@ -29,9 +29,9 @@ export class HandOver extends Readable implements Ending {
   readonly #response: EventEmitter
   readonly #onPipe: PipeListener
   readonly #isEmpty: boolean
-  /** How many listeners the response had for each of `WATCHED` when this was first listened to in this turn. */
-  #before: ListenerCounts | undefined
-  /** What was to be set on the response since then. */
+  /** Who listened to the response when this was last listened to in this turn. */
+  #before: Listeners | undefined
+  /** What was to be set on the response since this was first listened to. */
   #headers: OutgoingHttpHeaders | undefined
   #isPiped = false
 
@@ -42,8 +42,9 @@ export class HandOver extends Readable implements Ending {
     this.#onPipe = onPipe
     this.#isEmpty = isEmpty
     this.on('newListener', () => {
-      if (this.#before !== undefined) return
-      this.#before = countListeners(response)
+      const isFirst = this.#before === undefined
+      this.#before = response.eventNames().map((event) => [event, response.rawListeners(event)])
+      if (!isFirst) return
       this.#holdHeaders()
       queueMicrotask(() => {
         this.#before = undefined
@@ -81,13 +82,10 @@ export class HandOver extends Readable implements Ending {
    * ended by now, so what came to the response since has no work left, and is half the heap of an idle stream.
    */
   #dropWatchers(): void {
-    const before = this.#before
-    if (before === undefined) return
-    for (const [event, since] of before) {
-      if (this.#response.listenerCount(event) === since) continue
-      for (const listener of this.#response.rawListeners(event).slice(since)) {
-        this.#response.removeListener(event, listener as () => void)
-      }
+    if (this.#before === undefined) return
+    this.#response.removeAllListeners()
+    for (const [event, listeners] of this.#before) {
+      for (const listener of listeners) this.#response.on(event, listener as () => void)
     }
   }
 
@@ -125,8 +123,4 @@ export class HandOver extends Readable implements Ending {
     if (!(response instanceof ServerResponse) || response.headersSent) return
     for (const [name, value = ''] of Object.entries(headers)) response.setHeader(name, value)
   }
-}
-
-function countListeners(emitter: EventEmitter): ListenerCounts {
-  return WATCHED.map((event) => [event, emitter.listenerCount(event)])
 }

@@ -43,6 +43,17 @@ t.test("HandOver › keeps everybody else's listeners, whenever they came", asyn
     'a hook that touched it, and another stream that pipes it on later'
   )
 
+  const same = new PassThrough()
+  const sent = new HandOver(same, () => {})
+  sent.once('error', () => {})
+  same.on('close', late)
+  sendAsFastify(sent, same)
+  t.same(
+    same.listeners('close').filter((listener) => listener === late),
+    [late],
+    'a hook that listens to both, and goes on at once'
+  )
+
   const other = new PassThrough()
   const wrapped = new HandOver(other, () => {})
   const front = new PassThrough()
