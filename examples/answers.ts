@@ -84,7 +84,9 @@ export default async function answers(app: FastifyInstance): Promise<void> {
     return reply.code(204).send()
   })
 
-  app.register(fastifyStatic, { root: join(import.meta.dirname, 'answers') })
+  app.register(fastifyStatic, {
+    root: ['answers', 'style'].map((folder) => join(import.meta.dirname, folder))
+  })
 
   /** Only the user's own: the name of an answer has the user, and a user is in the cookie. */
   async function runOf(request: FastifyRequest<{ Params: { id: string } }>) {

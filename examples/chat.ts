@@ -67,7 +67,7 @@ export default async function chat(app: FastifyInstance): Promise<void> {
     return reply.code(204).send()
   })
 
-  app.register(fastifyStatic, { root: join(import.meta.dirname, 'chat') })
+  app.register(fastifyStatic, { root: ['chat', 'style'].map((folder) => join(import.meta.dirname, folder)) })
 }
 
 /** What a post to a room must be like. */

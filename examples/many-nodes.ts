@@ -35,7 +35,9 @@ export default async function manyNodes(app: FastifyInstance): Promise<void> {
   app.addHook('onListen', async () => void publishInTurn(counters, closing.signal))
   app.addHook('onClose', async () => closing.abort())
 
-  app.register(fastifyStatic, { root: join(import.meta.dirname, 'many-nodes') })
+  app.register(fastifyStatic, {
+    root: ['many-nodes', 'style'].map((folder) => join(import.meta.dirname, folder))
+  })
 }
 
 /**

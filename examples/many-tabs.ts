@@ -30,7 +30,7 @@ export default async function manyTabs(app: FastifyInstance): Promise<void> {
   app.get('/stats', async () => ({ streams: app.sse.stats().connections }))
 
   const root = join(import.meta.dirname, 'many-tabs')
-  app.register(fastifyStatic, { root })
+  app.register(fastifyStatic, { root: [root, join(import.meta.dirname, 'style')] })
 
   const page = await build({
     entryPoints: [join(root, 'page.js')],

@@ -70,7 +70,9 @@ export default async function buildLog(app: FastifyInstance): Promise<void> {
     return reply.code(204).send()
   })
 
-  app.register(fastifyStatic, { root: join(import.meta.dirname, 'resume') })
+  app.register(fastifyStatic, {
+    root: ['resume', 'style'].map((folder) => join(import.meta.dirname, folder))
+  })
 
   // A run ends with its process. This log does not: the newest build is read from its file again.
   const file = await open(LOG_FILE, 'a+')
