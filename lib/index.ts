@@ -28,8 +28,8 @@ export type {
   SourceOf,
   SSEConnection
 } from './connection/sse-connection.ts'
-export type { CloseEvent, DiagnosticsEvents, OpenEvent } from './fastify/stream-log.ts'
 export type { EventStreamStats, EventStreams } from './fastify/event-streams.ts'
+export type { LimitOptions } from './fastify/limit.ts'
 export type {
   EventStreamOptions,
   HistoryOptions,
@@ -38,8 +38,8 @@ export type {
   StreamOptions
 } from './fastify/options.ts'
 export { default, default as eventStream } from './fastify/plugin.ts'
-export type { LimitOptions } from './fastify/limit.ts'
 export { eventStreamTransform } from './fastify/route-options.ts'
+export type { CloseEvent, DiagnosticsEvents, OpenEvent } from './fastify/stream-log.ts'
 export { type Cursor, type Place, placeAfter } from './history/place.ts'
 export type { RedisClient } from './history/redis/redis-link.ts'
 export type { RedisStoreOptions } from './history/redis/redis-options.ts'
@@ -56,11 +56,11 @@ export type {
   TakenLease
 } from './history/store.ts'
 export type { Limits } from './history/window.ts'
-export type { RunEvent } from './run/run.ts'
 export type {
   Run,
   RunEnd,
   RunEndState,
+  RunEvent,
   RunInfo,
   RunOptions,
   RunSource,

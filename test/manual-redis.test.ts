@@ -1,8 +1,8 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
+import { programs } from './helpers/manual.ts'
 import { RedisServer } from './helpers/programs/redis-server.ts'
 import { RawClient } from './helpers/raw-client.ts'
-import { programs } from './helpers/manual.ts'
 import { runTypeScript } from './helpers/run-typescript.ts'
 import { listen } from './helpers/server.ts'
 

@@ -1,7 +1,7 @@
 import { type Check, checkBoolean, checked, checkName, invalid } from '../base/check.ts'
 import { FST_ERR_EVENTSTREAM_CHANNEL_ENDED } from '../base/errors.ts'
-import { ObservedPromise } from '../base/promises.ts'
 import { ownText } from '../base/own-text.ts'
+import { ObservedPromise } from '../base/promises.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { AnyConnection } from '../connection/sse-connection.ts'
 import { type Appended, type AppendOptions, END_TEXT } from '../history/entry.ts'

@@ -21,8 +21,8 @@ import type {
 } from './channel.ts'
 import {
   READ_CHECKS,
-  resolveChannelOptions,
   type ResolvedChannelOptions,
+  resolveChannelOptions,
   SUBSCRIBE_CHECKS
 } from './channel-options.ts'
 import { ConnectionCursor } from './connection-cursor.ts'

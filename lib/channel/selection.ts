@@ -1,5 +1,5 @@
-import { Heap } from '../base/heap.ts'
 import { FST_ERR_EVENTSTREAM_INVALID_OPTION } from '../base/errors.ts'
+import { Heap } from '../base/heap.ts'
 import { isThenable } from '../base/promises.ts'
 import type { Connection } from '../connection/connection.ts'
 import { END_TEXT, type Entry } from '../history/entry.ts'

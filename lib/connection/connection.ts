@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { checkTime, invalid } from '../base/check.ts'
-import { Deferred, isThenable } from '../base/promises.ts'
 import {
   errorOf,
   FST_ERR_EVENTSTREAM_INVALID_MESSAGE,
   FST_ERR_EVENTSTREAM_UNFINISHED
 } from '../base/errors.ts'
 import { monotonicMs, wallClockMs } from '../base/monotonic-ms.ts'
+import { Deferred, isThenable } from '../base/promises.ts'
 import { encodeComment, encodeMessage, type Frame } from '../wire/frame.ts'
 import { assertNoId, type Declaration, type Message } from '../wire/message.ts'
 import { broughtIdOf } from './brought-id.ts'

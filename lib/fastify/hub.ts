@@ -3,8 +3,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { checked, checkFunction, checkMs, invalid } from '../base/check.ts'
 import { Counters } from '../base/counters.ts'
 import { monotonicMs } from '../base/monotonic-ms.ts'
-import { methodOf } from '../base/raw-header.ts'
 import { isThenable } from '../base/promises.ts'
+import { methodOf } from '../base/raw-header.ts'
 import type {
   Channel,
   ChannelOptions,
@@ -20,8 +20,8 @@ import {
   resolveChannelOptions
 } from '../channel/channel-options.ts'
 import { Channels, type ChannelsHost } from '../channel/channels.ts'
-import type { LiveChannel } from '../channel/live-channel.ts'
 import { cursorIn } from '../channel/last-event-id.ts'
+import type { LiveChannel } from '../channel/live-channel.ts'
 import { Shared } from '../channel/shared.ts'
 import { broughtIdOf } from '../connection/brought-id.ts'
 import { Connection, type ConnectionHost } from '../connection/connection.ts'

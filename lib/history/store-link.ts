@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { Deferred, within } from '../base/promises.ts'
 import {
   FST_ERR_EVENTSTREAM_HISTORY_AWAY,
   FST_ERR_EVENTSTREAM_NOT_SUPPORTED,
   FST_ERR_EVENTSTREAM_PUBLISH_FAILED
 } from '../base/errors.ts'
+import { Deferred, within } from '../base/promises.ts'
 import type { Appendable, Appended, AppendOptions } from './entry.ts'
 import { type Cursor, formatCursor, type Place } from './place.ts'
 import type { Store, StoreLeases, StoreListener, StorePast } from './store.ts'

@@ -3,8 +3,8 @@ import type { FastifyBaseLogger } from 'fastify'
 import { type Channels, runNameOf } from '../channel/channels.ts'
 import type { History } from '../history/history.ts'
 import type { StoreLeases, TakenLease } from '../history/store.ts'
-import { runChannel } from './run.ts'
 import type { LiveRun } from './live-run.ts'
+import { runChannel } from './run.ts'
 import { formatEnd } from './run-end.ts'
 
 /** How often leases are renewed at the least, and those of others are looked at. */

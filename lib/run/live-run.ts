@@ -6,12 +6,12 @@ import type { Publishable } from '../channel/channel.ts'
 import type { Channels, KeyedFrame } from '../channel/channels.ts'
 import type { LiveChannel } from '../channel/live-channel.ts'
 import { nextTurn } from '../connection/next-turn.ts'
-import { isResponse, sendFrom, type Sink } from '../connection/source.ts'
+import { isResponse, type Sink, sendFrom } from '../connection/source.ts'
 import { END_TEXT } from '../history/entry.ts'
 import type { Place } from '../history/place.ts'
+import type { RunEnd, RunEndState, RunSource } from './run.ts'
 import { ABANDONED, type EndedRun, formatEnd } from './run-end.ts'
 import type { GivenRunOptions } from './run-options.ts'
-import type { RunEnd, RunEndState, RunSource } from './run.ts'
 
 /** What a run needs of those of its server. */
 export interface LiveRunHost {

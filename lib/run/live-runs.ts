@@ -2,25 +2,25 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { checkFunction, invalid } from '../base/check.ts'
-import { Deferred, within } from '../base/promises.ts'
 import { FST_ERR_EVENTSTREAM_CLOSING, FST_ERR_EVENTSTREAM_HISTORY_CLOSED } from '../base/errors.ts'
 import { monotonicMs } from '../base/monotonic-ms.ts'
+import { Deferred, within } from '../base/promises.ts'
 import { type Channels, runNameOf } from '../channel/channels.ts'
 import type { LiveChannel } from '../channel/live-channel.ts'
 import type { History } from '../history/history.ts'
 import { type Place, timeOfPlace } from '../history/place.ts'
 import type { StoredMessage, TakenLease } from '../history/store.ts'
 import { Beat, newToken } from './beat.ts'
+import { endFrame, LiveRun, type LiveRunHost } from './live-run.ts'
 import {
   type Run,
-  runChannel,
   type RunEndState,
   type RunInfo,
-  type Runs,
   type RunSource,
+  type Runs,
+  runChannel,
   type StartedRun
 } from './run.ts'
-import { endFrame, LiveRun, type LiveRunHost } from './live-run.ts'
 import { type EndedRun, isUnfinished, parseEnd, SHUTDOWN } from './run-end.ts'
 import { RunHandle } from './run-handle.ts'
 import { RunLimit } from './run-limit.ts'

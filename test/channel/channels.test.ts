@@ -3,8 +3,8 @@ import type { LiveChannel } from '../../lib/channel/live-channel.ts'
 import type { ChannelOptions, EventStreamOptions } from '../../lib/index.ts'
 import { ChannelBench } from '../helpers/channel-bench.ts'
 import { collectGarbage, gc, heapBytes } from '../helpers/garbage.ts'
-import { nextTurn } from '../helpers/server.ts'
 import { refusal } from '../helpers/refusal.ts'
+import { nextTurn } from '../helpers/server.ts'
 
 const CODE = 'FST_ERR_EVENTSTREAM_INVALID_OPTION'
 /** Less than 3,000 names take, of 200 bytes each. */

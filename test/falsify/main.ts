@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { VIOLATIONS } from '../checker/violation.ts'
 import { findProgram, PROGRAMS, waysToHave } from '../helpers/programs.ts'
-import { type Break, BREAKS, type BreakName } from './breaks.ts'
+import { BREAKS, type Break, type BreakName } from './breaks.ts'
 import { PARTS, type Part } from './parts.ts'
 
 const MAIN = fileURLToPath(import.meta.url)

@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { judge } from '../checker/judge.ts'
-import { judgeRuns } from '../checker/runs/judge-runs.ts'
 import { EVENTS, type RunLog } from '../checker/run-log.ts'
+import { judgeRuns } from '../checker/runs/judge-runs.ts'
 import { presentLibrary } from '../checker/schedules/present-library.ts'
 import { noViolation, noViolationLate } from '../checker/schedules/properties.ts'
 import type { Step } from '../checker/schedules/steps.ts'
 import { runSockets } from '../checker/sockets/run-sockets.ts'
 import { textOf, type Violation } from '../checker/violation.ts'
-import { summaryOf } from '../redis/runs/summary.ts'
 import type { PROGRAMS } from '../helpers/programs.ts'
+import { summaryOf } from '../redis/runs/summary.ts'
 
 /** What one part did, in words, and what the judge found. */
 interface Outcome {

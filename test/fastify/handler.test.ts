@@ -8,7 +8,7 @@ import t, { type Test } from 'tap'
 import { fetch } from 'undici'
 import { isAbortOf } from '../../lib/fastify/handler.ts'
 import eventStream, { type Channel, type Cursor, type SSEConnection } from '../../lib/index.ts'
-import { type EventReader, readEvents, type ReceivedEvent } from '../../lib/testing/testing.ts'
+import { type EventReader, type ReceivedEvent, readEvents } from '../../lib/testing/testing.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { build, deferred, listen, untilResting } from '../helpers/server.ts'
 

@@ -1,4 +1,4 @@
-import { type TypeBoxTypeProvider, Type as TypeBox } from '@fastify/type-provider-typebox'
+import { Type as TypeBox, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { expectTypeOf } from 'expect-type'
 import Fastify from 'fastify'
 import t from 'tap'

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import type { Place } from '../../lib/history/place.ts'
 import type { Entry } from '../../lib/history/entry.ts'
+import type { Place } from '../../lib/history/place.ts'
 import { cpuTime, timesAsLong } from '../helpers/cpu-time.ts'
 import { Bench, entriesOf } from './bench.ts'
 

@@ -14,8 +14,8 @@ import type {
   StoreLeases,
   StoreListener
 } from '../../lib/index.ts'
-import { readEvents } from '../../lib/testing/testing.ts'
 import { runChannel } from '../../lib/run/run.ts'
+import { readEvents } from '../../lib/testing/testing.ts'
 import { RedisServer } from '../helpers/programs/redis-server.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { build, deferred, listen, logger, nextTurn } from '../helpers/server.ts'

@@ -1,6 +1,6 @@
 import {
-  EVENTS,
   type ConnectionLog,
+  EVENTS,
   type LoggedFrom,
   type Moment,
   type Received,

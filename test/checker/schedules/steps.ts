@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { FilterName } from '../filters.ts'
-import { PACE_MS } from './event-loop.ts'
 import type { LoggedFrom } from '../run-log.ts'
+import { PACE_MS } from './event-loop.ts'
 import { CHANNEL_NAMES, from, plainFrom } from './setup.ts'
 
 /** What an id is that a client comes back with. */

@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { RUN_PREFIX } from '../../../lib/channel/channels.ts'
+import { parseEnd } from '../../../lib/run/run-end.ts'
 import { groupBy } from '../../checker/group-by.ts'
 import type {
   CallLog,
@@ -13,8 +15,6 @@ import type {
 } from '../../checker/runs/runs-log.ts'
 import { now } from '../../checker/sockets/clock.ts'
 import { Random } from '../../checker/sockets/random.ts'
-import { RUN_PREFIX } from '../../../lib/channel/channels.ts'
-import { parseEnd } from '../../../lib/run/run-end.ts'
 import { RedisServer } from '../../helpers/programs/redis-server.ts'
 import { Client } from '../client.ts'
 import { Ledger, type Sighting } from '../ledger.ts'
