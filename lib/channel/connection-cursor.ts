@@ -15,19 +15,13 @@ import { LoadingSubscriptions } from './loading-subscriptions.ts'
 import { PendingGaps } from './pending-gaps.ts'
 import { Position } from './position.ts'
 import { Resumption } from './resumption.ts'
-import { RoundPart } from './round-part.ts'
 import type { Reader, Round } from './rounds.ts'
 import { MetGaps, Selection } from './selection.ts'
 import type { Shared } from './shared.ts'
-import { SubscriptionList } from './subscription-list.ts'
 
 /** A connection's place in the history, and its subscriptions: what it is given, and in which order. */
-export class ConnectionCursor implements Feed, Subscriber, Reader {
+export class ConnectionCursor extends Position implements Feed, Subscriber, Reader {
   readonly connection: Connection
-  readonly shared: Shared
-  readonly #list = new SubscriptionList()
-  readonly #position: Position
-  readonly #part: RoundPart
   /** Once it has been asked for. */
   #selection: Selection | undefined
   /** Once something had to wait for the handler. */
@@ -40,32 +34,22 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   #loading: LoadingSubscriptions | undefined
 
   constructor(connection: Connection, shared: Shared) {
+    super(shared)
     this.connection = connection
-    this.shared = shared
-    this.#position = new Position(this.#list, shared.history)
-    this.#part = new RoundPart(shared.rounds)
     const { lastEventId } = connection
-    if (lastEventId !== undefined) this.#position.resumption = new Resumption(lastEventId, shared.history)
+    if (lastEventId !== undefined) this.resumption = new Resumption(lastEventId, shared.history)
   }
 
   get head(): Place {
     return this.shared.history.head
   }
 
-  get place(): Place {
-    return this.#position.place
-  }
-
-  get hasBegun(): boolean {
-    return this.#position.hasBegun
-  }
-
   get isActive(): boolean {
-    return this.#list.size > 0
+    return this.all.size > 0
   }
 
   get subscriptions(): readonly LiveSubscription[] {
-    return this.#list.active
+    return this.all.active
   }
 
   isReserved(event: string | undefined): boolean {
@@ -73,7 +57,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   isDue(limit: Place): boolean {
-    return !this.#list.isEmpty && this.shared.rounds.mark < limit
+    return !this.all.isEmpty && this.shared.rounds.mark < limit
   }
 
   /**
@@ -92,7 +76,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     const brought = resumption?.placeOf(channel.name)
     const start = brought === undefined ? from : startAt(brought)
     const place = Math.max(start.place, notBefore)
-    const isLate = this.#position.hasBegun || resumption?.isDoubtful
+    const isLate = this.hasBegun || resumption?.isDoubtful
     const gap = isLate ? (resumption?.lateGap(channel) ?? start.gap) : start.gap
     const isReturning = resumption !== undefined
     const subscription = new LiveSubscription(channel, this, { ...start, place, gap }, isReturning, given)
@@ -100,13 +84,13 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     const isThere = start.later === undefined && channel.window.has(needed)
     if (isThere) subscription.begin()
     this.#place(subscription)
-    this.#list.add(subscription)
-    this.#position.resumption?.setOnChange()
-    this.#position.wish(start.isPast ? this.shared.history.stamp() : Math.min(start.place, this.head))
-    if (start.isPast || this.#position.resumption !== undefined) this.#hold()
+    this.all.add(subscription)
+    this.resumption?.setOnChange()
+    this.wish(start.isPast ? this.shared.history.stamp() : Math.min(start.place, this.head))
+    if (start.isPast || this.resumption !== undefined) this.#hold()
     if (start.isPast || gap !== undefined) this.list(subscription)
     if (!isThere) this.#load(subscription, needed, start.later, resumption)
-    else this.#list.noteEnd(channel)
+    else this.all.noteEnd(channel)
     return subscription
   }
 
@@ -114,11 +98,11 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     if (!subscription.active) return
     const { channel } = subscription
     const { dropped, newest } = channel.window
-    this.#list.end(
+    this.all.end(
       subscription,
       subscription.isLoading ? this.shared.history.stampOwn() : Math.max(dropped, newest?.place ?? 0)
     )
-    this.#position.resumption?.leave(channel.name)
+    this.resumption?.leave(channel.name)
     channel.subscriptionOnEnd(subscription)
     this.list(subscription)
     this.connection.output.feedOnChange()
@@ -127,69 +111,69 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   /** As if it had never been. */
   undo(subscription: LiveSubscription): void {
     this.#loading?.remove(subscription)
-    if (subscription.active) this.#list.end(subscription, subscription.start)
-    if (this.#list.has(subscription)) this.#list.forget(subscription)
+    if (subscription.active) this.all.end(subscription, subscription.start)
+    if (this.all.has(subscription)) this.all.forget(subscription)
   }
 
   list(subscription: LiveSubscription): void {
-    this.#list.list(subscription)
-    this.#list.noteEnd(subscription.channel)
+    this.all.list(subscription)
+    this.all.noteEnd(subscription.channel)
   }
 
   readerOnNews(round: Round): void {
-    if (!this.connection.output.feedOnChange() || !this.#part.join(round)) return
-    if (this.#gaps !== undefined || this.#beginning?.isHeld || this.#loading?.isHolding) this.#part.wait()
+    if (!this.connection.output.feedOnChange() || !this.joinRound(round)) return
+    if (this.#gaps !== undefined || this.#beginning?.isHeld || this.#loading?.isHolding) this.waitInRound()
   }
 
   take(limit: Place): Batch | 'later' | 'held' | undefined {
     const taken = this.#take(limit)
-    if (this.#list.mayBeOver && taken !== 'held') this.#meetEnds()
+    if (this.all.mayBeOver && taken !== 'held') this.#meetEnds()
     return taken
   }
 
   /** Whether the client has all that its channels will ever have, and none is to come. */
   get isOver(): boolean {
-    const { standpoint } = this.#position.resumption ?? {}
+    const { standpoint } = this.resumption ?? {}
     if (!this.connection.isSettled || standpoint === undefined || standpoint.uncertainty !== undefined)
       return false
-    const { active } = this.#list
+    const { active } = this.all
     return active.length > 0 && active.every((subscription) => subscription.hasAll(this.place))
   }
 
   #take(limit: Place): Batch | 'later' | 'held' | undefined {
-    if (this.#list.isEmpty || this.#hasFailed) return this.#part.leave()
-    if (this.#beginning?.mustWait() || this.#loading?.isHolding) return this.#part.wait()
+    if (this.all.isEmpty || this.#hasFailed) return this.leaveRound()
+    if (this.#beginning?.mustWait() || this.#loading?.isHolding) return this.waitInRound()
     this.#begin()
     if (this.#gaps !== undefined) return this.#takeGaps(this.#gaps)
-    this.#part.goOn()
+    this.goOnInRound()
     const { mark } = this.shared.rounds
     const upTo = Math.min(limit, mark)
     const taken = this.#takeUpTo(upTo, limit <= mark)
     if (taken !== undefined) return taken
-    if (this.#hasFailed || this.connection.state === 'closed') return this.#part.leave()
-    this.#position.moveTo(upTo)
-    if (upTo === mark) this.#part.leave()
-    if (!this.#list.hasListed) this.#isBehind = false
-    const { wished } = this.#position
+    if (this.#hasFailed || this.connection.state === 'closed') return this.leaveRound()
+    this.moveTo(upTo)
+    if (upTo === mark) this.leaveRound()
+    if (!this.all.hasListed) this.#isBehind = false
+    const { wished } = this
     if (wished === undefined || wished > limit) return undefined
-    return wished > mark ? 'later' : this.#position.tell(this.connection.cursorEvent)
+    return wished > mark ? 'later' : this.tell(this.connection.cursorEvent)
   }
 
   takeHeartbeat(event: string | false): Batch | undefined {
-    if (this.#list.hasListed || this.#gaps !== undefined || this.#list.isEmpty) return undefined
-    if (!this.#position.hasPassed) return undefined
-    this.#position.moveTo(this.shared.rounds.mark)
-    return this.#position.tell(event || this.connection.cursorEvent)
+    if (this.all.hasListed || this.#gaps !== undefined || this.all.isEmpty) return undefined
+    if (!this.hasPassed) return undefined
+    this.moveTo(this.shared.rounds.mark)
+    return this.tell(event || this.connection.cursorEvent)
   }
 
   /** A client keeps an id that will be known when it comes back, however quiet its channels are. */
   beat(): void {
-    if (!this.#list.isEmpty && this.#position.wishIfStale()) this.connection.output.feedOnChange()
+    if (!this.all.isEmpty && this.wishIfStale()) this.connection.output.feedOnChange()
   }
 
   connectionOnBlock(): void {
     this.#isBehind = true
-    this.#part.leave()
+    this.leaveRound()
   }
 
   connectionOnSettle(): void {
@@ -201,14 +185,14 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   connectionOnClose(): void {
     this.#beginning?.end()
     this.#loading?.close()
-    this.#part.leave()
+    this.leaveRound()
     this.#gaps = undefined
-    for (let next = this.#list.first; next !== undefined; next = this.#list.first) {
+    for (let next = this.all.first; next !== undefined; next = this.all.first) {
       if (next.active) {
-        this.#list.end(next, this.place)
+        this.all.end(next, this.place)
         next.channel.subscriptionOnEnd(next)
       }
-      if (next === this.#list.first) this.#list.forget(next)
+      if (next === this.all.first) this.all.forget(next)
     }
   }
 
@@ -219,9 +203,9 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   /** Subscriptions end with their channels. */
   #meetEnds(): void {
-    this.#list.mayBeOver = false
-    for (const subscription of this.#list.active) {
-      if (subscription.isLoading) this.#list.mayBeOver = true
+    this.all.mayBeOver = false
+    for (const subscription of this.all.active) {
+      if (subscription.isLoading) this.all.mayBeOver = true
       if (!subscription.isOver(this.place)) continue
       this.#hasEnded = true
       this.unsubscribe(subscription)
@@ -230,7 +214,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   #closeIfOver(): void {
-    if (this.#hasEnded && this.#list.size === 0 && this.connection.isSettled) this.connection.feedOnEnd()
+    if (this.#hasEnded && this.all.size === 0 && this.connection.isSettled) this.connection.feedOnEnd()
   }
 
   /** Whether a filter has answered what none may. */
@@ -240,7 +224,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   /** What the client brought counts no more when the handler has settled and something was given. */
   get #counting(): Resumption | undefined {
-    const { hasBegun, resumption } = this.#position
+    const { hasBegun, resumption } = this
     return hasBegun && this.connection.isSettled ? undefined : resumption
   }
 
@@ -263,52 +247,51 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     else
       void later.then((start) => {
         subscription.restart(start)
-        this.#list.noteOldest(subscription)
+        this.all.noteOldest(subscription)
         load()
       })
   }
 
   #meetLoaded(subscription: LiveSubscription, resumption: Resumption | undefined): void {
-    if (!this.#list.has(subscription)) return
+    if (!this.all.has(subscription)) return
     subscription.begin()
-    if (this.#position.hasBegun && resumption?.isUncertain(subscription.channel))
-      subscription.dueGap ??= 'uncertain'
+    if (this.hasBegun && resumption?.isUncertain(subscription.channel)) subscription.dueGap ??= 'uncertain'
     subscription.channel.subscriptionOnBegin(subscription)
-    this.#list.noteEnd(subscription.channel)
+    this.all.noteEnd(subscription.channel)
     this.#loading?.remove(subscription)
   }
 
   /** Where it stands to the connection's place. */
   #place(subscription: LiveSubscription): void {
     const { start } = subscription
-    this.#position.meetStart(start, this.#counting?.standpoint?.place)
+    this.meetStart(start, this.#counting?.standpoint?.place)
     if (start < this.place) subscription.at = start
     if (this.#gaps !== undefined) this.#gaps.place = undefined
   }
 
   /** What is there to be given waits for the handler. */
   #hold(): void {
-    this.#beginning ??= new Beginning(this.connection, this.#position)
+    this.#beginning ??= new Beginning(this.connection, this)
     this.#beginning.hold()
   }
 
   /** What the client brought is looked at for all subscriptions that there are. */
   #begin(): void {
-    const { resumption, hasBegun } = this.#position
+    const { resumption, hasBegun } = this
     if (resumption === undefined) return
-    if (!hasBegun) this.#meetStart(resumption)
+    if (!hasBegun) this.#meetBrought(resumption)
     this.#beginning?.limit(!hasBegun)
   }
 
-  #meetStart(resumption: Resumption): void {
-    this.#position.hasBegun = true
+  #meetBrought(resumption: Resumption): void {
+    this.hasBegun = true
     resumption.complete(this.subscriptions.map(({ channel }) => channel.name))
     if (resumption.standpoint === undefined) {
       this.#meetUnknown(resumption)
       return
     }
     if (resumption.isCovered) return
-    for (const subscription of this.#list) {
+    for (const subscription of this.all) {
       if (!subscription.isReturning || !resumption.isUncertain(subscription.channel)) continue
       subscription.dueGap = 'uncertain'
       this.list(subscription)
@@ -318,7 +301,7 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   /** A client with an id that nobody knows has a gap in all channels, and begins where a new one does. */
   #meetUnknown(resumption: Resumption): void {
     const { isSettled } = this.connection
-    const returning = [...this.#list].filter(({ isReturning }) => isReturning)
+    const returning = [...this.all].filter(({ isReturning }) => isReturning)
     if (returning.length === 0 && isSettled) return
     const asked = returning.filter(({ channel }) => channel.options.onGap !== undefined)
     for (const subscription of asked) subscription.dueGap = 'unknown'
@@ -328,8 +311,8 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
 
   /** The next batch of what is at or before a place. @param isLast whether something else comes then. */
   #takeUpTo(upTo: Place, isLast: boolean): Batch | 'later' | 'held' | undefined {
-    if (!this.#list.hasListed) return undefined
-    const only = this.#position.resumption === undefined ? this.#list.onlyListed : undefined
+    if (!this.all.hasListed) return undefined
+    const only = this.resumption === undefined ? this.all.onlyListed : undefined
     return only?.isPlain(this.place, this.#isBehind)
       ? this.#takeShared(only, upTo)
       : this.#takeMerged(upTo, isLast)
@@ -343,22 +326,22 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
     if (run === undefined) {
       const next = window.entryAfter(place)?.place ?? Infinity
       if (next > end || next === Infinity) {
-        this.#list.unlist(subscription)
-        this.#list.forgetEnded()
+        this.all.unlist(subscription)
+        this.all.forgetEnded()
       }
       return undefined
     }
-    this.#position.moveTo(run.last)
-    this.#position.note(run.last)
-    this.#list.noteEnd(channel)
-    if (window.newest?.place === run.last && active) this.#list.unlist(subscription)
+    this.moveTo(run.last)
+    this.note(run.last)
+    this.all.noteEnd(channel)
+    if (window.newest?.place === run.last && active) this.all.unlist(subscription)
     this.shared.counters.delivered += run.batch.messages
     return run.batch
   }
 
   /** Takes what several subscriptions have, in the order of places, or one that does not share what it takes. */
   #takeMerged(upTo: Place, isLast: boolean): Batch | 'later' | 'held' | undefined {
-    this.#selection ??= new Selection(this.connection, this.shared, this.#list, this.#position)
+    this.#selection ??= new Selection(this.connection, this.shared, this.all, this)
     const taken = this.#selection.take(upTo, isLast, this.#isBehind)
     return taken instanceof MetGaps
       ? this.#takeGaps(this.#ask(taken.subscriptions, taken.told, false))
@@ -373,10 +356,10 @@ export class ConnectionCursor implements Feed, Subscriber, Reader {
   }
 
   #takeGaps(gaps: PendingGaps): Batch | 'held' {
-    const batch = gaps.take(this.#position)
-    if (batch === undefined) return this.#part.wait()
+    const batch = gaps.take(this)
+    if (batch === undefined) return this.waitInRound()
     this.#gaps = undefined
-    this.#part.goOn()
+    this.goOnInRound()
     return batch
   }
 }

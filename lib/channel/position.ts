@@ -1,11 +1,12 @@
-import type { History } from '../history/history.ts'
 import type { Place } from '../history/place.ts'
 import { type Batch, idBatch, PIECE_BYTES } from '../wire/batch.ts'
 import { ALL, formatId, hashOf, MAX_EXCEPTIONS } from './last-event-id.ts'
 import type { Resumption } from './resumption.ts'
-import type { SubscriptionList } from './subscription-list.ts'
+import type { Round } from './rounds.ts'
+import type { Shared } from './shared.ts'
+import { SubscriptionList } from './subscription-list.ts'
 
-/** Where a connection stands in the history, and where its client was told that it does. */
+/** Where a connection stands in the history and in the round that is being taken, and where its client was told that it does. */
 export class Position {
   /** What is at or before this place was given. */
   place: Place = 0
@@ -13,18 +14,20 @@ export class Position {
   hasBegun = false
   /** As long as it counts what the client brought. */
   resumption: Resumption | undefined
-  readonly #list: SubscriptionList
-  readonly #history: History
+  readonly shared: Shared
+  protected readonly all: SubscriptionList = new SubscriptionList()
   /** What the client is to be told a place for that is not older. */
   #untold: Place | undefined
   /** The newest that the client was told. */
   #told: Place = 0
   /** Bytes of messages that filters have passed over since the client was told a place. */
   #passedBytes = 0
+  #round: Round | undefined
+  /** Whether the application lets it wait. */
+  #isWaiting = false
 
-  constructor(list: SubscriptionList, history: History) {
-    this.#list = list
-    this.#history = history
+  constructor(shared: Shared) {
+    this.shared = shared
   }
 
   /** The client is to be told a place that is not older. */
@@ -34,21 +37,21 @@ export class Position {
 
   /** Nobody will know any more what the client was told. @returns whether it is to be told a newer place. */
   wishIfStale(): boolean {
-    if (!this.#history.isStale(this.#told)) return false
+    if (!this.shared.history.isStale(this.#told)) return false
     this.#untold ??= this.#told
     return true
   }
 
   /** What the client is to be told a place for, if that can be told. */
   get wished(): Place | undefined {
-    return this.#history.isOpen ? this.#untold : undefined
+    return this.shared.history.isOpen ? this.#untold : undefined
   }
 
   /** A subscription begins: the first ones determine the place. @param brought where the client said it stands. */
   meetStart(start: Place, brought: Place | undefined): void {
     if (this.hasBegun) return
     // `notBefore` may be in the future, where no cursor is.
-    if (this.#list.isEmpty) this.place = brought ?? Math.min(start, this.#history.head)
+    if (this.all.isEmpty) this.place = brought ?? Math.min(start, this.shared.history.head)
     else if (brought === undefined) this.place = Math.min(this.place, start)
   }
 
@@ -76,7 +79,7 @@ export class Position {
     this.#told = place
     this.#passedBytes = 0
     if (this.#untold !== undefined && place >= this.#untold) this.#untold = undefined
-    this.#list.endOldest()
+    this.all.endOldest()
   }
 
   /** Tells the client where it stands. */
@@ -87,14 +90,14 @@ export class Position {
   }
 
   get id(): string {
-    return this.idOf(this.#history.cursorAt(this.place))
+    return this.idOf(this.shared.history.cursorAt(this.place))
   }
 
   /** What says where the client stands in all its channels. @param cursor the connection's place. */
   idOf(cursor: string): string {
     const exceptions = this.#exceptions()
     if (this.resumption === undefined && exceptions === undefined) return cursor
-    const names = (): string[] => this.#list.active.map(({ channel }) => channel.name)
+    const names = (): string[] => this.all.active.map(({ channel }) => channel.name)
     const unused = this.resumption?.unusedExceptions(names) ?? []
     return formatId(
       cursor,
@@ -103,9 +106,40 @@ export class Position {
     )
   }
 
+  /** @returns whether it was in no round. */
+  protected joinRound(round: Round): boolean {
+    if (this.#round !== undefined) return false
+    this.#round = round
+    round.pending++
+    return true
+  }
+
+  /** All of it was taken that can be for now. */
+  protected leaveRound(): undefined {
+    const round = this.#round
+    if (round === undefined) return
+    this.#round = undefined
+    this.shared.rounds.leave(round, this.#isWaiting)
+    this.#isWaiting = false
+  }
+
+  /** What is to come is held until the application has answered, but no publisher waits for that. */
+  protected waitInRound(): 'held' {
+    if (this.#round === undefined || this.#isWaiting) return 'held'
+    this.#isWaiting = true
+    this.shared.rounds.wait(this.#round)
+    return 'held'
+  }
+
+  protected goOnInRound(): void {
+    if (!this.#isWaiting || this.#round === undefined) return
+    this.#isWaiting = false
+    this.shared.rounds.goOn(this.#round)
+  }
+
   /** Where those stand that have not caught up with the connection's place. */
   #exceptions(): Map<string, Place> | undefined {
-    const behind = this.#list.behind(this.place)
+    const behind = this.all.behind(this.place)
     if (behind.length === 0) return undefined
     if (behind.length > MAX_EXCEPTIONS)
       return new Map([[ALL, behind.reduce((lowest, { standsAt }) => Math.min(lowest, standsAt), Infinity)]])
