@@ -11,19 +11,13 @@ import { Deferred, isThenable } from '../base/promises.ts'
 import { encodeComment, encodeMessage, type Frame } from '../wire/frame.ts'
 import { assertNoId, type Declaration, type Message } from '../wire/message.ts'
 import { broughtIdOf } from './brought-id.ts'
-import { type DeadlineOptions, Deadlines, type Timed } from './deadlines.ts'
 import { type FarewellOptions, lastWords } from './farewell.ts'
 import type { Feed } from './feed.ts'
 import { nextTurn } from './next-turn.ts'
 import { Output, type OutputHost, type OutputOwner } from './output.ts'
 import { type ChunkMap, type Sink, sendFrom } from './source.ts'
-import {
-  type AnySubscription,
-  type CloseReason,
-  type ConnectionState,
-  type SSEConnection,
-  Started
-} from './sse-connection.ts'
+import type { AnySubscription, CloseReason, ConnectionState, SSEConnection } from './sse-connection.ts'
+import { type DeadlineOptions, Timed } from './timed.ts'
 import type { Transport, TransportListener } from './transport/transport.ts'
 
 /** What a connection needs from whoever holds it. */
@@ -49,15 +43,12 @@ export interface OwnOptions {
 const NO_SUBSCRIPTIONS: readonly AnySubscription[] = Object.freeze([])
 
 /** One client's stream. Its states, and what leads from one to the next, are drawn in lib/README.md. */
-export class Connection
-  extends Started
-  implements SSEConnection, TransportListener, Sink, OutputOwner, Timed
-{
+export class Connection extends Timed implements SSEConnection, TransportListener, Sink, OutputOwner {
   readonly output: Output
   #state: ConnectionState = 'opening'
   readonly request: FastifyRequest
   readonly context: unknown
-  readonly #options: ConnectionOptions
+  declare protected readonly options: ConnectionOptions
   readonly #declared: Declaration | undefined
   readonly #host: ConnectionHost
   #reason: CloseReason | undefined
@@ -70,7 +61,6 @@ export class Connection
   #hasHandled = false
   #isUnseen = false
   #isAbandoned = false
-  readonly #deadlines: Deadlines
 
   /**
    * @param transport stands for the response until `open()`; only its `start()` and `destroy()` are called.
@@ -85,14 +75,12 @@ export class Connection
     { expiresAt, context }: OwnOptions = {},
     declared?: Declaration
   ) {
-    super()
+    super(options, now)
     this.request = request
     this.context = context
-    this.#options = options
     this.#declared = declared
     this.#host = host
     this.output = new Output(transport, host, this, timeOf(expiresAt))
-    this.#deadlines = new Deadlines(options, now)
   }
 
   get socket(): Socket {
@@ -124,11 +112,6 @@ export class Connection
     return broughtIdOf(this.request)
   }
 
-  /** By the monotonic clock, in milliseconds. */
-  get startedAt(): number {
-    return this.#deadlines.startedAt
-  }
-
   get openedAt(): number {
     return wallClockMs(this.startedAt)
   }
@@ -139,15 +122,15 @@ export class Connection
 
   /** `StreamOptions.cursorEvent` */
   get cursorEvent(): string | false {
-    return this.#options.cursorEvent
+    return this.options.cursorEvent
   }
 
   get maxMessageBytes(): number {
-    return this.#options.maxMessageBytes
+    return this.options.maxMessageBytes
   }
 
   get finite(): boolean {
-    return this.#options.finite
+    return this.options.finite
   }
 
   get expiresAt(): number | undefined {
@@ -188,7 +171,7 @@ export class Connection
   send(message: Message | string): Promise<boolean> {
     const { feed } = this.output
     if (feed?.isActive) assertOwn(message, feed)
-    const frame = encodeMessage(message, this.#options, this.#declared)
+    const frame = encodeMessage(message, this.options, this.#declared)
     return this.#accept(frame, 1)
   }
 
@@ -200,7 +183,7 @@ export class Connection
   }
 
   comment(text = ''): Promise<boolean> {
-    return this.#accept(encodeComment(text, this.#options), 0)
+    return this.#accept(encodeComment(text, this.options), 0)
   }
 
   waitFor(promise: PromiseLike<unknown>): void {
@@ -236,17 +219,17 @@ export class Connection
 
   /** All of its channels have ended. */
   feedOnEnd(): void {
-    if (this.#options.endWithChannels && this.#end('server', true)) this.output.schedule()
+    if (this.options.endWithChannels && this.#end('server', true)) this.output.schedule()
   }
 
   /** Ends the stream for this reason. A finite one is not whole then, and is broken off. */
   end(reason: CloseReason): void {
-    if (this.#end(reason, !this.#options.finite)) this.output.flush()
+    if (this.#end(reason, !this.options.finite)) this.output.flush()
   }
 
   /** `end()` of one of many: it takes no more messages, and writes in turn with the others. */
   endInTurn(reason: CloseReason): void {
-    if (this.#end(reason, !this.#options.finite)) this.output.schedule()
+    if (this.#end(reason, !this.options.finite)) this.output.schedule()
   }
 
   destroy(): void {
@@ -254,7 +237,7 @@ export class Connection
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#options.finite) this.close()
+    if (!this.options.finite) this.close()
     else if (this.#isAccepting) this.fail(new FST_ERR_EVENTSTREAM_UNFINISHED())
     await this.closed
   }
@@ -280,8 +263,8 @@ export class Connection
 
   /** Lets the head go out, if it has not begun to. */
   startHead(): void {
-    if (this.output.isOpen || this.#deadlines.hasHeadStarted) return
-    this.#deadlines.startHead(monotonicMs())
+    if (this.output.isOpen || this.hasHeadStarted) return
+    this.noteHead(monotonicMs())
     this.output.start()
   }
 
@@ -304,11 +287,6 @@ export class Connection
     this.#error ??= error
   }
 
-  /** One look at the clock. */
-  beat(now: number): void {
-    this.#deadlines.beat(now, this)
-  }
-
   transportOnDrain(): void {
     if (this.#state !== 'closed') this.output.resume()
   }
@@ -325,7 +303,7 @@ export class Connection
   /** A stream that was closing before, and still had something to give, is not whole. */
   outputOnExpiry(): void {
     if (!this.#isAccepting) this.output.cutOff()
-    else if (this.#end('expired', !this.#options.finite, this.output.drop())) this.output.flush()
+    else if (this.#end('expired', !this.options.finite, this.output.drop())) this.output.flush()
   }
 
   sourceOnStopError(err: unknown): void {
@@ -345,7 +323,7 @@ export class Connection
   #accept(frame: Frame, messages: number): Promise<boolean> {
     if (this.#isAccepting && this.output.isExpired) this.outputOnExpiry()
     if (!this.#isAccepting) return goesOnNot()
-    if (this.output.isBehindBy(this.#options.maxBufferedBytes)) {
+    if (this.output.isBehindBy(this.options.maxBufferedBytes)) {
       this.evict('slow')
       return goesOnNot()
     }
@@ -365,7 +343,7 @@ export class Connection
     if (!this.#isAccepting) return false
     this.#reason ??= reason
     this.#setState('closing')
-    const last = mayTell ? lastWords(this.#options, reason, this.#error, this.request.log) : []
+    const last = mayTell ? lastWords(this.options, reason, this.#error, this.request.log) : []
     for (const frame of last) this.#append(frame)
     this.output.end(last.length > 0, isWhole)
     this.startHead()

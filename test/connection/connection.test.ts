@@ -643,8 +643,9 @@ t.test('Connection › #beat', async (t) => {
     bench.transport.capacity = 0
     bench.connection.close()
     bench.connection.beat(500)
-    t.equal(bench.connection.state, 'closing')
-    bench.connection.beat(1000)
+    bench.connection.beat(1499)
+    t.equal(bench.connection.state, 'closing', 'it has all of stallMs from when it was seen to be behind')
+    bench.connection.beat(1500)
     t.equal(bench.connection.state, 'closed')
     t.equal(bench.connection.reason, 'server')
   })
