@@ -82,14 +82,14 @@ export class ConnectionCursor extends Position implements Feed, Subscriber, Read
     const subscription = new LiveSubscription(channel, this, { ...start, place, gap }, isReturning, given)
     const needed = Math.min(subscription.start, resumption?.uncertainSince ?? Infinity)
     const isThere = start.later === undefined && channel.window.has(needed)
-    if (isThere) subscription.begin()
+    if (isThere) subscription.begin(start.last)
     this.#place(subscription)
     this.all.add(subscription)
     this.resumption?.setOnChange()
     this.wish(start.isPast ? this.shared.history.stamp() : Math.min(start.place, this.head))
     if (start.isPast || this.resumption !== undefined) this.#hold()
     if (start.isPast || gap !== undefined) this.list(subscription)
-    if (!isThere) this.#load(subscription, needed, start.later, resumption)
+    if (!isThere) this.#load(subscription, needed, start, resumption)
     else this.all.noteEnd(channel)
     return subscription
   }
@@ -232,7 +232,7 @@ export class ConnectionCursor extends Position implements Feed, Subscriber, Read
   #load(
     subscription: LiveSubscription,
     needed: Place,
-    later: Promise<Start> | undefined,
+    { later, last }: Start,
     resumption: Resumption | undefined
   ): void {
     this.#loading ??= new LoadingSubscriptions(() => this.connection.output.feedOnChange())
@@ -241,7 +241,7 @@ export class ConnectionCursor extends Position implements Feed, Subscriber, Read
     const load = (): void =>
       subscription.channel.load({
         place: Math.min(subscription.start, needed),
-        loadingOnEnd: () => this.#meetLoaded(subscription, resumption)
+        loadingOnEnd: () => this.#meetLoaded(subscription, last, resumption)
       })
     if (later === undefined) load()
     else
@@ -252,9 +252,13 @@ export class ConnectionCursor extends Position implements Feed, Subscriber, Read
       })
   }
 
-  #meetLoaded(subscription: LiveSubscription, resumption: Resumption | undefined): void {
+  #meetLoaded(
+    subscription: LiveSubscription,
+    last: number | undefined,
+    resumption: Resumption | undefined
+  ): void {
     if (!this.all.has(subscription)) return
-    subscription.begin()
+    subscription.begin(last)
     if (this.hasBegun && resumption?.isUncertain(subscription.channel)) subscription.dueGap ??= 'uncertain'
     subscription.channel.subscriptionOnBegin(subscription)
     this.all.noteEnd(subscription.channel)

@@ -120,11 +120,9 @@ export class LiveSubscription implements Subscription, Readership {
   readonly #context: (<R>(call: () => R) => R) | undefined
   readonly #openedMs = monotonicMs()
   readonly #given: SubscribeOptions
-  #last: number | undefined
   /** What came after it is missed when it is dropped, whatever was given before. */
   #begunAt: Place = 0
-  /** Whether it is among those that may have something to give, and which are beside it there. */
-  isListed = false
+  /** Which are beside it among those that may have something to give. */
   previousListed: LiveSubscription | undefined
   nextListed: LiveSubscription | undefined
   /** Of its connection, in the order in which they began. */
@@ -142,7 +140,7 @@ export class LiveSubscription implements Subscription, Readership {
   constructor(
     channel: SubscribedChannel,
     subscriber: Subscriber,
-    { place, isPast, isOldest, gap, last }: Start,
+    { place, isPast, isOldest, gap }: Start,
     isReturning: boolean,
     given: SubscribeOptions
   ) {
@@ -155,7 +153,6 @@ export class LiveSubscription implements Subscription, Readership {
     this.dueGap = gap
     this.isReturning = isReturning
     this.isIntact = true
-    this.#last = last
     const { filter } = given
     const { onGap } = channel.options
     this.#context = filter || onGap ? AsyncLocalStorage.snapshot() : undefined
@@ -187,7 +184,7 @@ export class LiveSubscription implements Subscription, Readership {
   }
 
   /** What is at or before it was given, or is not to be. */
-  get #givenUntil(): Place {
+  get givenUntil(): Place {
     return Math.max(this.at ?? this.subscriber.place, this.start)
   }
 
@@ -203,19 +200,18 @@ export class LiveSubscription implements Subscription, Readership {
     this.dueGap = gap
   }
 
-  /** What is kept after its start is there. */
-  begin(): void {
+  /** What is kept after its start is there. @param last how many of the newest are meant. */
+  begin(last: number | undefined): void {
     const { window } = this.channel
     if (this.isOldest) this.skipTo(window.dropped)
     this.#begunAt = this.subscriber.head
-    if (this.#last !== undefined) this.skipTo(window.placeBefore(this.#last))
-    this.#last = undefined
+    if (last !== undefined) this.skipTo(window.placeBefore(last))
     this.isIntact = window.dropped <= this.start
   }
 
   /** What an earlier one was still to give is missed when it is dropped. */
   goOnAfter(earlier: LiveSubscription): void {
-    if (earlier.#givenUntil < earlier.end) this.#begunAt = Math.min(this.#begunAt, earlier.#givenUntil)
+    if (earlier.givenUntil < earlier.end) this.#begunAt = Math.min(this.#begunAt, earlier.givenUntil)
   }
 
   /** Its connection does not wait for it. */
@@ -322,7 +318,7 @@ export class LiveSubscription implements Subscription, Readership {
   }
 
   noteFork(place: Place): void {
-    if (this.#givenUntil <= place) return
+    if (this.givenUntil <= place) return
     this.dueGap ??= 'uncertain'
     this.subscriber.list(this)
     this.connection.output.feedOnChange()

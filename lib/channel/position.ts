@@ -1,6 +1,7 @@
 import type { Place } from '../history/place.ts'
 import { type Batch, idBatch, PIECE_BYTES } from '../wire/batch.ts'
 import { ALL, formatId, hashOf, MAX_EXCEPTIONS } from './last-event-id.ts'
+import type { LiveSubscription } from './live-subscription.ts'
 import type { Resumption } from './resumption.ts'
 import type { Round } from './rounds.ts'
 import type { Shared } from './shared.ts'
@@ -95,7 +96,7 @@ export class Position {
 
   /** What says where the client stands in all its channels. @param cursor the connection's place. */
   idOf(cursor: string): string {
-    const exceptions = this.#exceptions()
+    const exceptions = exceptionsOf(this.all.behind(this.place))
     if (this.resumption === undefined && exceptions === undefined) return cursor
     const names = (): string[] => this.all.active.map(({ channel }) => channel.name)
     const unused = this.resumption?.unusedExceptions(names) ?? []
@@ -136,18 +137,17 @@ export class Position {
     this.#isWaiting = false
     this.shared.rounds.goOn(this.#round)
   }
+}
 
-  /** Where those stand that have not caught up with the connection's place. */
-  #exceptions(): Map<string, Place> | undefined {
-    const behind = this.all.behind(this.place)
-    if (behind.length === 0) return undefined
-    if (behind.length > MAX_EXCEPTIONS)
-      return new Map([[ALL, behind.reduce((lowest, { standsAt }) => Math.min(lowest, standsAt), Infinity)]])
-    const exceptions = new Map<string, Place>()
-    for (const { standsAt, channel } of behind) {
-      const hash = hashOf(channel.name)
-      exceptions.set(hash, Math.min(standsAt, exceptions.get(hash) ?? standsAt))
-    }
-    return exceptions
+/** Where those stand that have not caught up with their connection's place. */
+function exceptionsOf(behind: readonly LiveSubscription[]): Map<string, Place> | undefined {
+  if (behind.length === 0) return undefined
+  if (behind.length > MAX_EXCEPTIONS)
+    return new Map([[ALL, behind.reduce((lowest, { standsAt }) => Math.min(lowest, standsAt), Infinity)]])
+  const exceptions = new Map<string, Place>()
+  for (const { standsAt, channel } of behind) {
+    const hash = hashOf(channel.name)
+    exceptions.set(hash, Math.min(standsAt, exceptions.get(hash) ?? standsAt))
   }
+  return exceptions
 }

@@ -96,18 +96,20 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
     channel.subscriptionOnForget(subscription)
   }
 
+  isListed(subscription: LiveSubscription): boolean {
+    return subscription.previousListed !== undefined || this.#listed === subscription
+  }
+
   list(subscription: LiveSubscription): void {
-    if (subscription.isListed) return
-    subscription.isListed = true
+    if (this.isListed(subscription)) return
     subscription.nextListed = this.#listed
     if (this.#listed !== undefined) this.#listed.previousListed = subscription
     this.#listed = subscription
   }
 
   unlist(subscription: LiveSubscription): void {
-    if (!subscription.isListed) return
+    if (!this.isListed(subscription)) return
     const { previousListed, nextListed } = subscription
-    subscription.isListed = false
     subscription.isBehind = false
     subscription.newest = undefined
     if (previousListed === undefined) this.#listed = nextListed
@@ -121,7 +123,7 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
   forgetEnded(): void {
     if (this.#ended === 0) return
     for (const subscription of [...this]) {
-      if (!subscription.active && !subscription.isListed) this.forget(subscription)
+      if (!subscription.active && !this.isListed(subscription)) this.forget(subscription)
     }
   }
 
@@ -156,7 +158,7 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
       next = subscription.nextListed
       isLoading ||= subscription.isLoading
       if (subscription.isLoading) continue
-      const item = this.#nextOf(subscription, place)
+      const item = nextOf(this, subscription, place)
       if (item === undefined) continue
       items.push(item)
       isCatchingUp ||= subscription.at !== undefined && item.place <= place
@@ -172,20 +174,20 @@ export class SubscriptionList implements Iterable<LiveSubscription> {
   refresh(items: Heap<Item>, passed: readonly Item[], place: Place): void {
     for (const { subscription } of passed) {
       const wasBehind = subscription.at !== undefined
-      const next = this.#nextOf(subscription, place)
+      const next = nextOf(this, subscription, place)
       const isOut = next === undefined || (wasBehind && next.place > place)
       if (!isOut) items.add(next, next.place)
     }
   }
+}
 
-  /** A gap begins where the subscription is, wherever it ends and however far others come before it is told. */
-  #nextOf(subscription: LiveSubscription, place: Place): Item | undefined {
-    const item = subscription.next(place)
-    if (item === undefined || (item.place > place && item.entry !== undefined)) subscription.at = undefined
-    else if (item.place > place) subscription.at ??= place
-    if (item === undefined) this.unlist(subscription)
-    return item
-  }
+/** A gap begins where the subscription is, wherever it ends and however far others come before it is told. */
+function nextOf(list: SubscriptionList, subscription: LiveSubscription, place: Place): Item | undefined {
+  const item = subscription.next(place)
+  if (item === undefined || (item.place > place && item.entry !== undefined)) subscription.at = undefined
+  else if (item.place > place) subscription.at ??= place
+  if (item === undefined) list.unlist(subscription)
+  return item
 }
 
 /** The place of what comes first; `Infinity` if there is nothing. */

@@ -60,15 +60,15 @@ export class SocketTransport implements Transport {
       socket.uncork()
     }
     this.start()
-    return this.#mayContinue()
+    return mayContinue(socket, this.#listener)
   }
 
   writeBatch({ chunk }: Batch): boolean {
     const socket = this.#socket
     if (!socket.writable) return false
-    const mayContinue = socket.write(chunk)
+    const isTaken = socket.write(chunk)
     this.start()
-    return mayContinue || this.#mayContinue()
+    return isTaken || mayContinue(socket, this.#listener)
   }
 
   end({ reuse }: { reuse: boolean }): void {
@@ -88,11 +88,10 @@ export class SocketTransport implements Transport {
   destroy(): void {
     this.#socket.destroy()
   }
+}
 
-  #mayContinue(): boolean {
-    const socket = this.#socket
-    const mayContinue = socket.writableLength < socket.writableHighWaterMark
-    if (!mayContinue) socket.once('drain', () => this.#listener.transportOnDrain())
-    return mayContinue
-  }
+function mayContinue(socket: Socket, listener: TransportListener): boolean {
+  const isFree = socket.writableLength < socket.writableHighWaterMark
+  if (!isFree) socket.once('drain', () => listener.transportOnDrain())
+  return isFree
 }
