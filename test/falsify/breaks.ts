@@ -105,8 +105,8 @@ export const BREAKS = {
   'one-too-many': {
     fault: 'who wants the newest messages is given one more than that',
     file: 'channel/live-subscription.ts',
-    line: 'window.placeBefore(this.#last)',
-    by: 'window.placeBefore(this.#last + 1)'
+    line: 'window.placeBefore(last)',
+    by: 'window.placeBefore(last + 1)'
   },
   'first-is-oldest': {
     fault: 'who wants the first message begins with the oldest that is kept, and is told no gap',
