@@ -29,6 +29,7 @@ export class ConnectionCursor extends Position implements Feed, Subscriber, Read
   /** Whether it was blocked, and has not caught up since. */
   #isBehind = false
   #gaps: PendingGaps | undefined
+  hasGivenAll = false
   /** Whether a subscription has ended with its channel. */
   #hasEnded = false
   #loading: LoadingSubscriptions | undefined
@@ -144,18 +145,21 @@ export class ConnectionCursor extends Position implements Feed, Subscriber, Read
     if (this.all.isEmpty || this.#hasFailed) return this.leaveRound()
     if (this.#beginning?.mustWait() || this.#loading?.isHolding) return this.waitInRound()
     this.#begin()
+    this.hasGivenAll = false
     if (this.#gaps !== undefined) return this.#takeGaps(this.#gaps)
     this.goOnInRound()
     const { mark } = this.shared.rounds
     const upTo = Math.min(limit, mark)
     const taken = this.#takeUpTo(upTo, limit <= mark)
-    if (taken !== undefined) return taken
-    if (this.#hasFailed || this.connection.state === 'closed') return this.leaveRound()
+    if (typeof taken === 'string' || (taken !== undefined && this.all.hasListed)) return taken
+    if (this.#hasFailed || (taken === undefined && this.connection.state === 'closed'))
+      return this.leaveRound()
     this.moveTo(upTo)
     if (upTo === mark) this.leaveRound()
     if (!this.all.hasListed) this.#isBehind = false
     const { wished } = this
-    if (wished === undefined || wished > limit) return undefined
+    this.hasGivenAll = upTo === mark && wished === undefined
+    if (taken !== undefined || wished === undefined || wished > limit) return taken
     return wished > mark ? 'later' : this.tell(this.connection.cursorEvent)
   }
 

@@ -30,6 +30,9 @@ export interface Feed {
    */
   take(limit: Place): Batch | 'later' | 'held' | undefined
 
+  /** Whether the batch that `take()` has just given is the last, until it says that it has changed. */
+  readonly hasGivenAll: boolean
+
   /**
    * Something that is better sent than a heartbeat when the stream was quiet for too long.
    *

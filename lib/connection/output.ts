@@ -273,7 +273,7 @@ export class Output implements Work {
     return false
   }
 
-  #writeNext(): 'written' | 'later' | 'nothing' {
+  #writeNext(): 'written' | 'last' | 'later' | 'nothing' {
     const limit = this.#limit
     const outbox = this.#outbox
     const batch = outbox?.isCut ? undefined : this.#feed?.take(limit)
@@ -283,10 +283,13 @@ export class Output implements Work {
       this.#transport.start()
       return 'nothing'
     }
-    if (batch !== undefined) this.#writeBatch(batch)
-    else if (limit !== Infinity && !outbox?.isCut && this.#feed?.isDue(limit)) return 'later'
-    else if (outbox === undefined || outbox.isEmpty) return 'nothing'
-    else this.#noteWrite(this.#transport.write(outbox.take()))
+    if (batch !== undefined) {
+      this.#writeBatch(batch)
+      return this.#feed?.hasGivenAll && this.#limit === Infinity ? 'last' : 'written'
+    }
+    if (limit !== Infinity && !outbox?.isCut && this.#feed?.isDue(limit)) return 'later'
+    if (outbox === undefined || outbox.isEmpty) return 'nothing'
+    this.#noteWrite(this.#transport.write(outbox.take()))
     return 'written'
   }
 

@@ -14,6 +14,7 @@ class FakeFeed implements Feed {
   subscriptions: readonly AnySubscription[] = []
   isActive = true
   head: Place = 0
+  hasGivenAll = false
   /** What it answers instead of what it has. */
   mood: 'later' | 'held' | undefined
   /** Whether it would still learn of something in this turn. */
@@ -97,6 +98,31 @@ t.test('feed › is what a connection takes from', async (t) => {
       t.equal(bench.connection.output.feedOnChange(), true)
     }
     t.equal(bench.scheduled, 1)
+  })
+
+  t.test('one that has given all is not asked for more, until it changes', async (t) => {
+    const { bench, feed } = openWithFeed()
+    feed.hasGivenAll = true
+    for (const text of ['a', 'b']) {
+      feed.publish(text)
+      bench.connection.output.feedOnChange()
+      bench.endTurn()
+    }
+    t.same(bench.transport.writes, ['data: a\n\n', 'data: b\n\n'])
+    t.equal(feed.limits.length, 2)
+  })
+
+  t.test('one that had given all is asked for what came while that was written in pieces', async (t) => {
+    const { bench, feed } = openWithFeed()
+    feed.hasGivenAll = true
+    bench.transport.capacity = 0
+    feed.publish('a'.repeat(3 * PIECE_BYTES))
+    bench.connection.output.feedOnChange()
+    bench.endTurn()
+    feed.publish('b')
+    t.equal(bench.connection.output.feedOnChange(), false)
+    while (bench.connection.bufferedBytes > 0) bench.drain()
+    t.same(dataOf(bench), ['aaaaaaaaa', 'b'])
   })
 
   t.test('what it gives is counted like what is sent', async (t) => {
