@@ -101,7 +101,9 @@ export class ConnectionCursor extends Position implements Feed, Subscriber, Read
     const { dropped, newest } = channel.window
     this.all.end(
       subscription,
-      subscription.isLoading ? this.shared.history.stampOwn() : Math.max(dropped, newest?.place ?? 0)
+      subscription.isLoading
+        ? this.shared.history.stampFor(channel.name)
+        : Math.max(dropped, newest?.place ?? 0)
     )
     this.resumption?.leave(channel.name)
     channel.subscriptionOnEnd(subscription)

@@ -276,7 +276,7 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
 
   #startOf(from: From): Start {
     const { history } = this.#host.shared
-    if (from === 'now') return { ...FROM_THE_FIRST, place: history.stampOwn(), isPast: false }
+    if (from === 'now') return { ...FROM_THE_FIRST, place: history.stampFor(this.name), isPast: false }
     if (from === 'oldest') return { ...FROM_THE_FIRST, isOldest: true }
     if (from === 'first') return startAt(this.first)
     if (typeof from === 'object') return { ...FROM_THE_FIRST, last: from.last }

@@ -74,9 +74,9 @@ export class History implements WindowHost, StoreListener {
     return this.#head
   }
 
-  /** A place at or after all that was appended here, too, whether that has come or not. */
-  stampOwn(): Place {
-    return Math.max(this.stamp(), this.#link?.appended ?? 0)
+  /** The same for a channel: also after what was published here before anybody followed it, whether that has come or not. */
+  stampFor(channel: string): Place {
+    return Math.max(this.stamp(), this.#link?.unheardOf(channel) ?? 0)
   }
 
   /** A place after all that was appended, by whomever. */

@@ -37,7 +37,8 @@ export class StoreLink {
   readonly #proofs = new Map<Place, boolean>()
   /** Those who wait until all that is at or before a place has come. */
   readonly #waiting = new Set<{ readonly place: Place; readonly arrived: Deferred<void> }>()
-  #appended: Place = 0
+  /** What was appended here to channels that nobody follows, and is after all that has come: the newest place of each. */
+  readonly #unheard = new Map<string, Place>()
   #isClosed = false
   #hasFailed = false
 
@@ -51,9 +52,9 @@ export class StoreLink {
     return this.#store.epoch
   }
 
-  /** The newest place that was given to what was appended here. */
-  get appended(): Place {
-    return this.#appended
+  /** The newest place of what was published here to a channel, if that has not come because nobody followed it. */
+  unheardOf(channel: string): Place {
+    return this.#unheard.get(channel) ?? 0
   }
 
   open(): Promise<Place> {
@@ -73,8 +74,8 @@ export class StoreLink {
       // Before the epoch is another one.
       const cursors = places.map((place): Cursor => formatCursor(place, this.epoch))
       const last = places.at(-1) ?? 0
-      this.#appended = Math.max(this.#appended, last)
       for (const place of places) this.#note(place, true)
+      if (!windows.some(({ isFollowed }) => isFollowed)) this.#noteUnheard(windows, last)
       // What was published is before what is sent afterwards.
       await this.arrive(windows, last)
       return { cursors, isNew, isEnded }
@@ -178,6 +179,10 @@ export class StoreLink {
   }
 
   historyOnHead(head: Place): void {
+    for (const [channel, place] of this.#unheard) {
+      if (place > head) break
+      this.#unheard.delete(channel)
+    }
     for (const waiting of this.#waiting) {
       if (waiting.place > head) continue
       this.#waiting.delete(waiting)
@@ -212,6 +217,14 @@ export class StoreLink {
     const arrived = new Deferred<void>()
     this.#waiting.add({ place, arrived })
     await arrived.promise
+  }
+
+  #noteUnheard(windows: readonly Window[], place: Place): void {
+    if (place <= this.#host.head) return
+    for (const { channel } of windows) {
+      this.#unheard.delete(channel)
+      this.#unheard.set(channel, place)
+    }
   }
 
   #note(place: Place, isKnown: boolean): void {

@@ -298,6 +298,38 @@ t.test('store › nobody waits for it for long', async (t) => {
   })
 })
 
+t.test(
+  'store › who leaves a channel and joins it again in one turn misses nothing that is on its way',
+  async (t) => {
+    for (const others of [0, 1]) {
+      await t.test(others === 0 ? 'while nobody else is there' : 'beside others', async (t) => {
+        const { bench, store, first } = await late({ a: 0 })
+        for (let i = 0; i < others; i++) bench.subscribed(['a'])
+        const reader = bench.subscribed(['a'])
+        await settle(bench)
+        const rejoin = async (): Promise<void> => {
+          const [subscription] = reader.connection.subscriptions
+          subscription?.unsubscribe()
+          bench.channel('a').subscribe(reader.connection)
+          store.release('tell')
+          await settle(bench)
+          await settle(bench)
+        }
+        store.hold('tell')
+        void bench.channel('a').publish('of this server')
+        await nextTurn()
+        await rejoin()
+        t.same(reader.told, ['of this server'])
+        store.hold('tell')
+        await first.channel('a').publish('of another')
+        await bench.channel('nobody').publish('later, to a channel that nobody has')
+        await rejoin()
+        t.same(reader.told, ['of this server', 'of another'])
+      })
+    }
+  }
+)
+
 t.test('store › publish()', async (t) => {
   t.test('gives a cursor of the history that took the message', async (t) => {
     const { bench, store } = await late({ a: 0 })
