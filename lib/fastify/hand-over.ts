@@ -50,8 +50,6 @@ export class HandOver extends Readable implements Ending {
         this.#before = undefined
         this.#setHeaders()
       })
-      // What is piped on instead begins to flow in the next tick.
-      process.nextTick(() => this.#setHeaders())
     })
   }
 
@@ -95,16 +93,25 @@ export class HandOver extends Readable implements Ending {
    */
   #holdHeaders(): void {
     const response = this.#response
-    if (!(response instanceof ServerResponse) || response.setHeader !== ServerResponse.prototype.setHeader)
-      return
+    if (!(response instanceof ServerResponse)) return
+    if (Object.hasOwn(response, 'setHeader') || Object.hasOwn(response, 'writeHead')) return
     const headers: OutgoingHttpHeaders = {}
     this.#headers = headers
     response.setHeader = (name, value) => {
-      validateHeaderName(name)
-      validateHeaderValue(name, value as string)
+      try {
+        validateHeaderName(name)
+        validateHeaderValue(name, value as string)
+      } catch (error) {
+        this.#setHeaders()
+        throw error
+      }
       headers[name] = value as string
       return response
     }
+    response.writeHead = ((...args: Parameters<typeof response.writeHead>) => {
+      this.#setHeaders()
+      return response.writeHead(...args)
+    }) as typeof response.writeHead
   }
 
   /** @returns what was held. */
@@ -112,15 +119,16 @@ export class HandOver extends Readable implements Ending {
     const headers = this.#headers
     if (headers === undefined) return {}
     this.#headers = undefined
+    Reflect.deleteProperty(this.#response, 'writeHead')
     Reflect.deleteProperty(this.#response, 'setHeader')
     return headers
   }
 
-  /** Something else goes where this was to go. */
+  /** Something else goes where this was to go, be it an error. */
   #setHeaders(): void {
     const response = this.#response
     const headers = this.#releaseHeaders()
-    if (!(response instanceof ServerResponse) || response.headersSent) return
+    if (!(response instanceof ServerResponse)) return
     for (const [name, value = ''] of Object.entries(headers)) response.setHeader(name, value)
   }
 }

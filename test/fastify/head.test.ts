@@ -245,19 +245,33 @@ t.test(
   }
 )
 
-t.test('head › a hook that listens to the stream and sends another one sends its headers', async (t) => {
-  const { type, body } = await ask(
-    t,
-    (_, reply) => void start(reply),
-    (app) => {
-      app.addHook('onSend', (_request, _reply, payload, done) => {
-        Object(payload).once('close', () => {})
-        done(null, Readable.from(['{}']))
-      })
-    }
-  )
-  t.same({ type, body }, { type: 'text/event-stream; charset=utf-8', body: '{}' })
-})
+for (const [what, replace] of Object.entries<(reply: FastifyReply) => unknown>({
+  'another stream': () => Readable.from(['{}']),
+  'another stream, and its head at once': (reply) => {
+    setImmediate(() => reply.raw.end('{}'))
+    return Object.assign(new Readable({ read() {} }), { pipe: () => reply.raw.flushHeaders() })
+  },
+  'a text': () => '{}',
+  'an error': () => TOO_MANY
+})) {
+  t.test(`head › a hook that listens to the stream, and sends ${what}, sends all headers`, async (t) => {
+    const app = Fastify()
+    await app.register(eventStream)
+    app.addHook('onSend', (_request, reply, payload, done) => {
+      if (!(payload instanceof Readable)) return done(null, payload)
+      payload.once('close', () => {})
+      const replaced = replace(reply)
+      reply.raw.setHeader('x-raw', '1')
+      if (replaced instanceof Error) done(replaced)
+      else done(null, replaced)
+    })
+    app.get('/', (_, reply) => void start(reply.header('x-own', '1')))
+    t.teardown(() => app.close())
+    const { headers, body } = await request(await app.listen({ port: 0, host: '127.0.0.1' }))
+    await body.text()
+    t.same([headers['x-raw'], headers['x-own'], typeof headers['content-type']], ['1', '1', 'string'])
+  })
+}
 
 t.test('head › the status is 200, of finite streams also 201 and 202, and another is an error', async (t) => {
   for (const [finite, code] of [

@@ -273,23 +273,29 @@ t.test('sseStart › refused', async (t) => {
     })
   })
 
-  t.test('with a header that cannot be sent: the error is answered and nothing is left', async (t) => {
-    const app = await build(t)
-    const ended = deferred<unknown>()
-    app.get('/', async (_request, reply) => {
-      const sse = reply.header('x-good', '1').header('x-bad', 'a\nb').sseStart()
-      ended.resolve(await sse.closed)
-    })
-    const { url } = await listen(app)
-    const response = await fetch(url)
-    t.equal(response.status, 500)
-    t.equal(response.headers.get('content-type'), 'application/json; charset=utf-8')
-    t.equal(response.headers.get('x-good'), null)
-    t.equal(response.headers.get('x-accel-buffering'), null)
-    t.match(await response.json(), { code: 'ERR_INVALID_CHAR' })
-    t.equal(await ended.promise, 'error')
-    t.equal(app.sse.connections.size, 0)
-  })
+  for (const isRaw of [false, true]) {
+    t.test(
+      `with a header that cannot be sent${isRaw ? ', beside one of the response' : ''}: the error is answered and nothing is left`,
+      async (t) => {
+        const app = await build(t)
+        const ended = deferred<unknown>()
+        app.get('/', async (_request, reply) => {
+          if (isRaw) reply.raw.setHeader('x-raw', '1')
+          const sse = reply.header('x-good', '1').header('x-bad', 'a\nb').sseStart()
+          ended.resolve(await sse.closed)
+        })
+        const { url } = await listen(app)
+        const response = await fetch(url)
+        t.equal(response.status, 500)
+        t.equal(response.headers.get('content-type'), 'application/json; charset=utf-8')
+        t.equal(response.headers.get('x-good'), null)
+        t.equal(response.headers.get('x-accel-buffering'), null)
+        t.match(await response.json(), { code: 'ERR_INVALID_CHAR' })
+        t.equal(await ended.promise, 'error')
+        t.equal(app.sse.connections.size, 0)
+      }
+    )
+  }
 
   t.test('after something else has sent a head: the client is gone, and the log says why', async (t) => {
     const log = logger()
