@@ -45,6 +45,8 @@ const NO_SUBSCRIPTIONS: readonly AnySubscription[] = Object.freeze([])
 /** One client's stream. Its states, and what leads from one to the next, are drawn in lib/README.md. */
 export class Connection extends Timed implements SSEConnection, TransportListener, Sink, OutputOwner {
   readonly output: Output
+  /** The status of its head, once that has begun to go out, so that an error cannot be an ordinary answer. */
+  headStatus: number | undefined
   #state: ConnectionState = 'opening'
   readonly request: FastifyRequest
   readonly context: unknown

@@ -42,6 +42,7 @@ export class HandOver extends Readable implements Ending {
     this.#onPipe = onPipe
     this.#isEmpty = isEmpty
     this.on('newListener', () => {
+      if (this.#isPiped) return
       const isFirst = this.#before === undefined
       this.#before = response.eventNames().map((event) => [event, response.rawListeners(event)])
       if (!isFirst) return

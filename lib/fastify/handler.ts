@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, RouteHandlerMethod } from 'fastify'
 import { isThenable } from '../base/promises.ts'
 import type { Connection } from '../connection/connection.ts'
 import { connectionOf } from './raw-response.ts'
-import { giveBack, ignoreReturned, isGivenBack, keepGivenBack, statusOfHead } from './takeover.ts'
+import { giveBack, ignoreReturned, isGivenBack, keepGivenBack } from './takeover.ts'
 
 /** `RUNNING` from the call of a route's handler on, and what it returned, if it did before it started a stream. */
 const RETURNED: unique symbol = Symbol('fastify-eventstream.returned')
@@ -85,12 +85,12 @@ function handlerOnError(event: unknown): void {
     keepGivenBack(reply)
     return
   }
-  const status = statusOfHead(reply)
-  if (status === undefined) {
+  const { headStatus } = connection
+  if (headStatus === undefined) {
     giveBack(reply, error)
     return
   }
-  reply.raw.statusCode = status
+  reply.raw.statusCode = headStatus
   connection.fail(error)
 }
 
@@ -101,7 +101,7 @@ function sendAfterStart(this: FastifyReply, payload?: unknown): FastifyReply {
   const isLate = payload instanceof Error && this.sent && !isGivenBack(this)
   if (connection === undefined || !isLate) return send.call(this, payload)
   if (saysNothingNew(connection, payload)) return this
-  if (statusOfHead(this) === undefined) {
+  if (connection.headStatus === undefined) {
     giveBack(this, payload)
     return send.call(this, payload)
   }

@@ -46,11 +46,6 @@ const CONNECTION_SPECIFIC = [
   'upgrade'
 ]
 
-/** The status of a stream's head that has begun to go out. */
-const kHead: unique symbol = Symbol('fastify-eventstream.head')
-
-type HeadedResponse = RawResponse & { [kHead]?: number }
-
 /** What the response's own `end()` was, if something had replaced it. */
 const kEnd: unique symbol = Symbol('fastify-eventstream.end')
 
@@ -111,7 +106,7 @@ export function takeOver(reply: FastifyReply, connection: Connection): void {
  * @param onHead is called when the head is about to go out.
  */
 export function sendHead(reply: FastifyReply, connection: Connection, onHead: () => void): void {
-  const response: HeadedResponse = reply.raw
+  const response: RawResponse = reply.raw
   if (isGivenBack(reply) || response.destroyed) return
   const { statusCode } = reply
   const statuses = connection.finite ? FINITE_STATUSES : ENDLESS_STATUSES
@@ -144,7 +139,7 @@ export function sendHead(reply: FastifyReply, connection: Connection, onHead: ()
     connection.open(transport)
   }
   const handOver = new HandOver(response, onPipe, connection.state === 'closed')
-  response[kHead] = statusCode
+  connection.headStatus = statusCode
   // What is hijacked counts as sent.
   Object.defineProperty(reply, 'sent', { configurable: true, writable: true, value: false })
   try {
@@ -170,12 +165,6 @@ function failHead(reply: FastifyReply, connection: Connection, error: unknown): 
   }
   giveBack(reply, error)
   reply.send(error)
-}
-
-/** The status of the head, if it has begun to go out, so that an error cannot be an ordinary answer. */
-export function statusOfHead(reply: FastifyReply): number | undefined {
-  const response: HeadedResponse = reply.raw
-  return response[kHead]
 }
 
 /**
@@ -244,12 +233,12 @@ function openTransport(
 ): Transport {
   const isWrapped = destination !== response
   if (isWrapped) {
-    response.once('pipe', () => flushHead(response, headers))
+    response.once('pipe', () => flushHead(response, headers, connection))
   } else {
     const { socket } = response
     const isSocket = !isHttp2(response) && socket instanceof Socket
     if (isSocket) socket.cork()
-    flushHead(response, headers)
+    flushHead(response, headers, connection)
     if (hasChunkedSocket(response)) return new SocketTransport(response, ending, connection)
     if (isSocket) socket.uncork()
   }
@@ -278,7 +267,11 @@ function endOpen(this: EndedResponse, ...args: Parameters<RawResponse['end']>): 
  * Whatever hooks have made of it: with another status or type it is no event stream, and a length or another coding would
  * cut it anywhere, and end in what follows.
  */
-function flushHead(response: HeadedResponse, given: OutgoingHttpHeaders): void {
+function flushHead(
+  response: RawResponse,
+  given: OutgoingHttpHeaders,
+  { headStatus = 200 }: Connection
+): void {
   const headers: OutgoingHttpHeaders = { ...given, 'content-type': CONTENT_TYPE }
   const remove = (name: string): void => {
     delete headers[name]
@@ -295,7 +288,7 @@ function flushHead(response: HeadedResponse, given: OutgoingHttpHeaders): void {
     // Without chunks there is nowhere to put trailers, and Node throws.
     if (!isChunked) remove('trailer')
   }
-  response.writeHead(response[kHead] ?? 200, headers)
+  response.writeHead(headStatus, headers)
   response.flushHeaders()
 }
 
