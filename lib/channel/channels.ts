@@ -137,19 +137,24 @@ export class Channels implements ChannelHost {
       const frame = this.#frameOf(channels, message)
       return key === undefined ? frame : { ...frame, key }
     })
-    const published = this.#append(channels, frames, { idempotencyKey, isKept: keep, isEnd: false })
-    const result = published.then(({ cursors, isEnded }) => {
+    const appended = this.#append(channels, frames, { idempotencyKey, isKept: keep, isEnd: false })
+    const answer = ({ cursors, isEnded }: Appended): unknown => {
       if (isEnded) throw new FST_ERR_EVENTSTREAM_CHANNEL_ENDED()
       return Array.isArray(given) ? cursors : cursors[0]
-    })
-    return this.#observe(result as Promise<never>, channels)
+    }
+    const result =
+      appended instanceof Promise || appended.isEnded
+        ? this.#observe(Promise.resolve(appended).then(answer), channels)
+        : Promise.resolve(answer(appended))
+    return result as Promise<never>
   }
 
   end(channel: LiveChannel, given?: Publishable): Promise<void> {
     const frame = given === undefined ? END : this.#frameOf([channel], given)
     const options = { idempotencyKey: undefined, isKept: true, isEnd: true }
+    const ended = Promise.resolve(this.#append([channel], [frame], options))
     return this.#observe(
-      this.#append([channel], [frame], options).then(() => {}),
+      ended.then(() => {}),
       [channel]
     )
   }
@@ -160,7 +165,7 @@ export class Channels implements ChannelHost {
   }
 
   /** Appends to the channel of a run. */
-  append(
+  async append(
     channel: LiveChannel,
     frames: readonly KeyedFrame[],
     options: Pick<AppendOptions, 'isEnd' | 'token'>
@@ -194,15 +199,25 @@ export class Channels implements ChannelHost {
     return this.shared.history.close()
   }
 
-  async #append(
+  /** @returns what became of the messages: at once, if there is nobody to wait for. */
+  #append(
     channels: readonly LiveChannel[],
     frames: readonly KeyedFrame[],
     options: AppendOptions
-  ): Promise<Appended> {
-    const { history, rounds, counters } = this.shared
+  ): Appended | Promise<Appended> {
     const windows = channels.map(({ window }) => window)
-    const appending = history.append(windows, frames, options)
-    const appended = appending instanceof Promise ? await appending : appending
+    const appended = this.shared.history.append(windows, frames, options)
+    return appended instanceof Promise
+      ? appended.then((result) => this.#offer(channels, frames, result))
+      : this.#offer(channels, frames, appended)
+  }
+
+  #offer(
+    channels: readonly LiveChannel[],
+    frames: readonly KeyedFrame[],
+    appended: Appended
+  ): Appended | Promise<Appended> {
+    const { rounds, counters } = this.shared
     const { cursors, isNew } = appended
     if (isNew) counters.published += frames.length
     if (isNew && publishChannel.hasSubscribers) {
@@ -212,8 +227,8 @@ export class Channels implements ChannelHost {
         publishChannel.publish({ channels: names, cursor, byteLength })
       }
     }
-    await rounds.publish(frames.reduce((sum, { byteLength }) => sum + byteLength, 0))
-    return appended
+    const offered = rounds.publish(frames.reduce((sum, { byteLength }) => sum + byteLength, 0))
+    return offered === undefined ? appended : offered.then(() => appended)
   }
 
   #observe<T>(result: Promise<T>, channels: readonly LiveChannel[]): Promise<T> {

@@ -45,7 +45,7 @@ export interface ChannelHost {
   isOwn(connection: Connection): boolean
   /** @throws what encoding a message throws, also if it has an id, or is none of the declared events. */
   encode(message: Publishable, channel: ResolvedChannelOptions): Frame
-  publish(names: readonly string[], messages: unknown, options: PublishOptions | undefined): Promise<never>
+  publish(name: string, messages: unknown, options: PublishOptions | undefined): Promise<never>
   end(channel: LiveChannel, last: Publishable | undefined): Promise<void>
   /** It has subscriptions or readers, or none any more. */
   channelOnUse(channel: LiveChannel): void
@@ -117,7 +117,7 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
   publish(message: Publishable, options?: PublishOptions): Promise<Cursor>
   publish(messages: readonly Publishable[], options?: PublishOptions): Promise<readonly Cursor[]>
   publish(messages: unknown, options?: PublishOptions): Promise<never> {
-    return this.#host.publish([this.name], messages, options)
+    return this.#host.publish(this.name, messages, options)
   }
 
   end(last?: Publishable): Promise<void> {

@@ -110,14 +110,14 @@ export class History implements WindowHost, StoreListener {
   /**
    * Appends messages to channels in one step.
    *
-   * @throws FST_ERR_EVENTSTREAM_HISTORY_CLOSED or, with a store, FST_ERR_EVENTSTREAM_PUBLISH_FAILED
+   * Rejects with FST_ERR_EVENTSTREAM_HISTORY_CLOSED or, with a store, FST_ERR_EVENTSTREAM_PUBLISH_FAILED.
    */
   append(
     windows: readonly Window[],
     messages: readonly Appendable[],
     options: AppendOptions
   ): Appended | Promise<Appended> {
-    if (this.closing.aborted) throw new FST_ERR_EVENTSTREAM_HISTORY_CLOSED()
+    if (this.closing.aborted) return Promise.reject(new FST_ERR_EVENTSTREAM_HISTORY_CLOSED())
     if (this.#link !== undefined) return this.#link.append(windows, messages, options)
     const { idempotencyKey, isKept, isEnd } = options
     const scoped = idempotencyKey === undefined ? undefined : scopedKey(windows, idempotencyKey)
@@ -126,10 +126,10 @@ export class History implements WindowHost, StoreListener {
     if (windows.some(({ isEnded }) => isEnded)) return ENDED
     const channels = windows.map(({ channel }) => channel)
     const last = messages.length - 1
-    const cursors = messages.map((message, i) => {
+    const cursors = messages.map(({ text, byteLength, key }, i) => {
       const place = this.stamp()
       const entry = this.#entryOf(
-        { ...message, place, channels, isKept, isEnd: isEnd && i === last },
+        { text, byteLength, key, place, channels, isKept, isEnd: isEnd && i === last },
         windows,
         i === last && scoped !== undefined ? { scoped, count: messages.length } : undefined
       )

@@ -355,8 +355,14 @@ t.test('History › close()', async (t) => {
   t.test('takes no more', async (t) => {
     const bench = new Bench()
     bench.history.close()
-    t.throws(() => bench.publish('a', '1'), { code: 'FST_ERR_EVENTSTREAM_HISTORY_CLOSED', statusCode: 503 })
-    t.throws(() => bench.append('a', []), { code: 'FST_ERR_EVENTSTREAM_HISTORY_CLOSED' })
+    const options = { idempotencyKey: undefined, isKept: true, isEnd: false }
+    const message = { text: '1', byteLength: 1, key: '' }
+    for (const messages of [[message], []]) {
+      await t.rejects(Promise.resolve(bench.history.append([bench.window('a')], messages, options)), {
+        code: 'FST_ERR_EVENTSTREAM_HISTORY_CLOSED',
+        statusCode: 503
+      })
+    }
     t.same(bench.texts('a'), [])
   })
 
