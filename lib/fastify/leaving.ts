@@ -1,3 +1,4 @@
+import type { ServerHttp2Stream } from 'node:http2'
 import type { FastifyRequest } from 'fastify'
 import type { Connection } from '../connection/connection.ts'
 import { responseTo } from './accept.ts'
@@ -8,7 +9,8 @@ import { type CarryingSocket, connectionOn, isHttp2, markSocket, type RawRespons
 //
 // HTTP/1: the socket fails, which the server is told before it closes. Or the client ends its side, which Node answers by ending ours: nothing more can be written, but the socket closes
 // only when the client has read what is queued. Node sees neither while a request's body is not read.
-// HTTP/2: the client resets the stream. Without an error code it does not close while something is queued.
+// HTTP/2: the client resets the stream. Without an error code it does not close while something is queued; if the end is queued, too, as
+// of an answer that is given instead, it is not even aborted, but the client's side ends.
 
 /**
  * Whether the client is gone already. Checked on the response and the socket: the request's own `close` comes early
@@ -27,6 +29,7 @@ export function watchLeaving(
 ): void {
   if (isHttp2(response)) {
     response.stream.once('aborted', () => connection.evict('client'))
+    response.stream.once('end', streamOnEnd)
     return
   }
   markSocket(response, connection)
@@ -47,6 +50,11 @@ export function unwatchLeaving(response: RawResponse): void {
 /** The client's socket has failed, or it has sent what is no HTTP. */
 export function clientOnError(socket: CarryingSocket): void {
   connectionOn(socket)?.evict('client')
+}
+
+/** Node would wait for what the client takes no more. */
+function streamOnEnd(this: ServerHttp2Stream): void {
+  if (this.closed && !this.writableFinished) this.destroy()
 }
 
 /** What is sent already still leaves, if nothing else is to come. */

@@ -167,6 +167,32 @@ for (const [protocolName, protocol] of Object.entries(protocols)) {
   }
 }
 
+t.test('HTTP/2 › a client that does not read what is answered instead of a stream, and leaves', async (t) => {
+  for (const path of ['/fails', '/replaced']) {
+    for (const code of [0, 8]) {
+      const app = await build(t, {}, { http2: true })
+      const started = deferred<SSEConnection>()
+      app.get('/fails', async (_request, reply) => {
+        started.resolve(reply.sseStart())
+        throw new Error('x'.repeat(1_000))
+      })
+      app.get('/replaced', { onSend: async () => 'x'.repeat(1_000) }, (_request, reply) => {
+        started.resolve(reply.sseStart())
+      })
+      const { port } = await listen(app)
+      const session = http2Connect(`http://127.0.0.1:${port}`, { settings: { initialWindowSize: 0 } })
+      t.teardown(() => session.destroy())
+      await once(session, 'remoteSettings')
+      const stream = session.request({ ':path': path }).on('error', () => {})
+      await once(stream, 'response')
+      const sse = await started.promise
+      stream.close(code)
+      t.equal(await sse.closed, 'error', `${path}, by a reset with ${code}`)
+      t.equal(app.sse.connections.size, 0)
+    }
+  }
+})
+
 t.test(
   'nothing is left of a connection whose end is the end of the body, when its client ends it',
   async (t) => {
