@@ -47,8 +47,9 @@ export class Rounds implements Work {
   /** Of the round that is being told: how far it goes, who is still to be found, and who was. */
   #place: Place | undefined
   #searches: Iterator<Readership>[] = []
-  /** Some may be there more than once. */
-  readonly #found: Reader[] = []
+  /** Some may be there more than once. It keeps the room that most of them took. */
+  readonly #found: (Reader | undefined)[] = []
+  #foundCount = 0
   /** Those that some who keep up have not taken, in order. */
   readonly #open: Round[] = []
   #unofferedBytes = 0
@@ -107,8 +108,7 @@ export class Rounds implements Work {
     this.#place = undefined
     this.#mark = round.place
     this.#open.push(round)
-    for (const reader of this.#found) reader.readerOnNews(round)
-    this.#found.length = 0
+    this.#tell(round)
     this.#settle()
     return this.#news.size > 0 && this.#again()
   }
@@ -141,9 +141,17 @@ export class Rounds implements Work {
       if (search === undefined) return true
       const { done, value } = search.next()
       if (done) this.#searches.pop()
-      else this.#found.push(value.noteNews())
+      else this.#found[this.#foundCount++] = value.noteNews()
     }
     return false
+  }
+
+  #tell(round: Round): void {
+    for (let i = 0; i < this.#foundCount; i++) {
+      this.#found[i]?.readerOnNews(round)
+      this.#found[i] = undefined
+    }
+    this.#foundCount = 0
   }
 
   /** What all have taken is not held any longer, and publishers who wait go on. */

@@ -21,9 +21,12 @@ const SLICE_MS = 4
  * rotation, so that nobody waits for a large one, and gives the event loop back after a slice of time.
  */
 export class Flush {
-  #round: Work[] = []
+  /** This round and the next one keep the room that the largest one took, so that none is made for each. */
+  #round: (Work | undefined)[] = []
+  #size = 0
   #done = 0
-  #nextRound: Work[] = []
+  #nextRound: (Work | undefined)[] = []
+  #nextSize = 0
   #isScheduled = false
   #slices = 0
   #longestSliceMs = 0
@@ -37,7 +40,7 @@ export class Flush {
   }
 
   schedule(work: Work): void {
-    this.#nextRound.push(work)
+    this.#add(work)
     this.#requestSlice()
   }
 
@@ -65,16 +68,26 @@ export class Flush {
   }
 
   get #hasMore(): boolean {
-    return this.#done < this.#round.length || this.#nextRound.length > 0
+    return this.#done < this.#size || this.#nextSize > 0
+  }
+
+  #add(work: Work): void {
+    this.#nextRound[this.#nextSize++] = work
   }
 
   #runShare(): void {
-    if (this.#done === this.#round.length) {
-      this.#round = this.#nextRound
-      this.#nextRound = []
-      this.#done = 0
-    }
-    const work = this.#round[this.#done++]
-    if (work?.work()) this.#nextRound.push(work)
+    if (this.#done === this.#size) this.#beginRound()
+    const work = this.#round[this.#done]
+    this.#round[this.#done++] = undefined
+    if (work?.work()) this.#add(work)
+  }
+
+  #beginRound(): void {
+    const done = this.#round
+    this.#round = this.#nextRound
+    this.#nextRound = done
+    this.#size = this.#nextSize
+    this.#nextSize = 0
+    this.#done = 0
   }
 }
