@@ -23,8 +23,8 @@ const ANSWER_MS = 5_000
 const PATIENCE_MS = 1_000
 /** How long after a failure the store is asked again. */
 const RETRY_MS = 250
-/** How many places are remembered of which it is known whether the store knows them. */
-const MAX_PROOFS = 10_000
+/** How many places are remembered of which it is known whether the store knows them, and how many that have not come. */
+const MAX_PLACES = 10_000
 
 /** A history's dealings with its store: what may take a moment, or fail. */
 export class StoreLink {
@@ -221,19 +221,11 @@ export class StoreLink {
 
   #noteUnheard(windows: readonly Window[], place: Place): void {
     if (place <= this.#host.head) return
-    for (const { channel } of windows) {
-      this.#unheard.delete(channel)
-      this.#unheard.set(channel, place)
-    }
+    for (const { channel } of windows) setNewest(this.#unheard, channel, place)
   }
 
   #note(place: Place, isKnown: boolean): void {
-    this.#proofs.delete(place)
-    this.#proofs.set(place, isKnown)
-    for (const oldest of this.#proofs.keys()) {
-      if (this.#proofs.size <= MAX_PROOFS) break
-      this.#proofs.delete(oldest)
-    }
+    setNewest(this.#proofs, place, isKnown)
   }
 
   /** Once, until it works again. */
@@ -241,5 +233,15 @@ export class StoreLink {
     if (this.#hasFailed || this.#isClosed) return
     this.#hasFailed = true
     this.#log?.error({ err }, 'the store of the history does not answer')
+  }
+}
+
+/** Forgets the oldest ones when there are too many. */
+function setNewest<Key, Value>(map: Map<Key, Value>, key: Key, value: Value): void {
+  map.delete(key)
+  map.set(key, value)
+  for (const oldest of map.keys()) {
+    if (map.size <= MAX_PLACES) break
+    map.delete(oldest)
   }
 }

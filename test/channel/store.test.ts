@@ -388,6 +388,19 @@ t.test('store › publish()', async (t) => {
     t.same([reader.told, bench.counters.published], [['1'], 0])
   })
 
+  t.test('to channels that nobody has is remembered of 10,000 until it has come', async (t) => {
+    const { bench, store } = await late({ a: 0 })
+    store.hold('tell')
+    const names = ['a', 'b', ...Array.from({ length: 9_999 }, (_, i) => `${i}`)]
+    const published = names.map((name) => bench.channel(name).publish(name))
+    await settle(bench)
+    await Promise.all(published)
+    const reader = bench.subscribed(['a', 'b'])
+    store.release('tell')
+    await settle(bench)
+    t.same(reader.told, ['a'])
+  })
+
   t.test('keep: false reaches all who are here, and nobody later', async (t) => {
     const { bench, first } = await late({ a: 1 })
     const reader = bench.subscribed(['a'], undefined, { from: 'oldest' })
