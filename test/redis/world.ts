@@ -200,6 +200,7 @@ export class World {
     const { ledger, deletions } = this.servers
     for (const { id, names, data, sentAt, acknowledgedAt = 0 } of this.#publications.values())
       ledger.note(id, names, data, sentAt, acknowledgedAt)
+    this.#noteDelivered()
     const places = groupBy(ledger.sightings, ({ data }) => data)
     const messages = ledger.sightings.flatMap((sighting) => this.#publishedOf(sighting))
     return {
@@ -214,6 +215,20 @@ export class World {
       forks: ledger.losses,
       samples: [],
       leftovers: {}
+    }
+  }
+
+  /** What neither a witness nor its publisher was told, because Redis was killed, and that it had on its disk. */
+  #noteDelivered(): void {
+    const { ledger } = this.servers
+    const sighted = new Set(ledger.sightings.map(({ data }) => data))
+    for (const { id, data, at } of this.clients.flatMap(({ logs }) =>
+      logs.flatMap(({ received }) => received)
+    )) {
+      const publication = this.#publications.get(data)
+      if (publication === undefined || sighted.has(data) || id.includes('&')) continue
+      sighted.add(data)
+      ledger.note(id, publication.names, data, publication.sentAt, at)
     }
   }
 
