@@ -73,3 +73,16 @@ export function within<T>(ms: number, promise: Promise<T>): Promise<T> {
 export function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
+
+let turn: Promise<void> | undefined
+
+/** Resolves in the next turn of the event loop, for all who ask in this one. */
+export function nextTurn(): Promise<void> {
+  turn ??= new Promise((resolve) => {
+    setImmediate(() => {
+      turn = undefined
+      resolve()
+    })
+  })
+  return turn
+}

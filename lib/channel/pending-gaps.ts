@@ -1,9 +1,10 @@
+import { isThenable, within } from '../base/promises.ts'
 import type { AnyConnection } from '../connection/sse-connection.ts'
 import type { Place } from '../history/place.ts'
 import { Batch, withId } from '../wire/batch.ts'
-import type { GapReason } from './channel.ts'
+import { formatMessage } from '../wire/message.ts'
+import type { Gap, GapAnswer, GapReason } from './channel.ts'
 import { gapChannel } from './diagnostics.ts'
-import { gapText, gapTexts } from './gap-texts.ts'
 import type { LiveSubscription } from './live-subscription.ts'
 import type { Position } from './position.ts'
 import type { Shared } from './shared.ts'
@@ -100,4 +101,50 @@ export class PendingGaps {
     if (gapChannel.hasSubscribers) gapChannel.publish({ connection: this.#connection, ...gap })
     return gapText(event, gap)
   }
+}
+
+/** How long a connection waits for what `onGap` promises. */
+const GAP_WAIT_MS = 5_000
+
+type NamedGap = Gap & { readonly channel: string }
+
+/** The text of the event that tells a gap. */
+function gapText(event: string, gap: Gap): string {
+  return formatMessage({ event, data: gap }, JSON.stringify)
+}
+
+/** The texts of what tells a gap: what `onGap` answers, or the event. At once or in bounded time; neither throws nor rejects. */
+function gapTexts(
+  gap: NamedGap,
+  subscription: LiveSubscription,
+  shared: Shared
+): readonly string[] | Promise<readonly string[]> {
+  const { channel } = subscription
+  const fallback = (err: unknown): readonly string[] => {
+    shared.log.error({ err, gap }, 'onGap failed')
+    return [gapText(channel.options.gapEvent, gap)]
+  }
+  try {
+    const answer = channel.options.onGap?.(gap, subscription)
+    if (!isThenable(answer)) return textsOf(answer, gap, channel, shared)
+    const later = Promise.resolve(answer).then((given) => textsOf(given, gap, channel, shared))
+    return within(GAP_WAIT_MS, later).catch(fallback)
+  } catch (err) {
+    return fallback(err)
+  }
+}
+
+function textsOf(
+  answer: GapAnswer,
+  gap: NamedGap,
+  channel: LiveSubscription['channel'],
+  { reserved }: Shared
+): readonly string[] {
+  const { gapEvent } = channel.options
+  const messages = answer === undefined || answer === null ? [] : [answer].flat()
+  if (messages.length === 0) return [gapText(gapEvent, gap)]
+  return messages.map((message) => {
+    reserved.assertFree(message, gapEvent)
+    return channel.textOf(message)
+  })
 }

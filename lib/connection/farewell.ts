@@ -1,7 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { encodeMessage, encodeRetry, type Frame, type FrameOptions } from '../wire/frame.ts'
 import { assertNoId, type Message } from '../wire/message.ts'
-import { drawRetry, type RetryRange } from './retry-range.ts'
 import type { CloseReason } from './sse-connection.ts'
 
 /**
@@ -57,4 +56,14 @@ function encodeFarewell(message: Message | false, options: FrameOptions): Frame 
   if (message === false) return undefined
   if (message?.id !== '') assertNoId(message, "absent, or '' for clients to forget theirs")
   return encodeMessage(message, options)
+}
+
+/** Milliseconds between which a client's time to come back is drawn; `false` tells none. */
+export type RetryRange = readonly [min: number, max: number] | false
+
+/** A time of the range, so that those who go together do not come back together. */
+export function drawRetry(range: RetryRange): number | undefined {
+  if (range === false) return undefined
+  const [min, max] = range
+  return min + Math.floor(Math.random() * (max - min + 1))
 }

@@ -1,9 +1,8 @@
 import { Readable } from 'node:stream'
 import { describe, errorOf, FST_ERR_EVENTSTREAM_INVALID_SOURCE, withCause } from '../base/errors.ts'
-import { ObservedPromise } from '../base/promises.ts'
+import { nextTurn, ObservedPromise } from '../base/promises.ts'
 import { EventStreamReader } from '../wire/event-stream-reader.ts'
 import type { Message } from '../wire/message.ts'
-import { nextTurn } from './next-turn.ts'
 
 /** One way to pull from every kind of source, and to give it up while a pull is pending. */
 interface SourceReader {

@@ -23,12 +23,12 @@ import {
 } from './run.ts'
 import { type EndedRun, isUnfinished, parseEnd, SHUTDOWN } from './run-end.ts'
 import { RunHandle } from './run-handle.ts'
-import { RunLimit } from './run-limit.ts'
 import {
   checkedRunOptions,
   checkRunName,
   type GivenRunOptions,
-  type ResolvedRunsOptions
+  type ResolvedRunsOptions,
+  RunLimit
 } from './run-options.ts'
 import { type StopNotice, StopNotices } from './stop-notices.ts'
 

@@ -3,8 +3,7 @@ import { constants, type Http2ServerResponse } from 'node:http2'
 import { Socket } from 'node:net'
 import { FST_ERR_EVENTSTREAM_RESPONSE_ENDED } from '../../base/errors.ts'
 import type { Batch } from '../../wire/batch.ts'
-import { endConnection } from './end-connection.ts'
-import type { Ending, Transport, TransportListener } from './transport.ts'
+import { type Ending, endConnection, type Transport, type TransportListener } from './transport.ts'
 
 /** What is written to: a response, or the stream that an `onSend` hook put in front of it. */
 export type Destination = NodeJS.WritableStream & {

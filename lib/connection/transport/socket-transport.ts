@@ -1,8 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Batch } from '../../wire/batch.ts'
-import { endConnection } from './end-connection.ts'
-import type { Ending, Transport, TransportListener } from './transport.ts'
+import { type Ending, endConnection, type Transport, type TransportListener } from './transport.ts'
 
 /** A response that has its socket. */
 export type SocketResponse = ServerResponse & { readonly socket: Socket }

@@ -1,3 +1,5 @@
+import type { ServerResponse } from 'node:http'
+import type { Http2ServerResponse } from 'node:http2'
 import type { Batch } from '../../wire/batch.ts'
 
 /**
@@ -56,4 +58,15 @@ export interface TransportListener {
 /** What ends the response behind a transport, and with it the framing of HTTP. */
 export interface Ending {
   end(): unknown
+}
+
+/**
+ * Ends the connection that a response came on, after the response's last byte. An HTTP/2 session carries other streams
+ * too, and is not one response's to end.
+ */
+export function endConnection(response: ServerResponse | Http2ServerResponse): void {
+  if ('stream' in response) return
+  const { socket } = response
+  if (socket === null || typeof socket.destroySoon !== 'function') return
+  response.once('finish', () => socket.destroySoon())
 }
