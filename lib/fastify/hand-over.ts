@@ -1,4 +1,4 @@
-import type { EventEmitter } from 'node:events'
+import { EventEmitter } from 'node:events'
 import { type OutgoingHttpHeaders, ServerResponse, validateHeaderName, validateHeaderValue } from 'node:http'
 import { Readable } from 'node:stream'
 import { FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED } from '../base/errors.ts'
@@ -78,13 +78,15 @@ export class HandOver extends Readable implements Ending {
 
   /**
    * Fastify watches first what it sends, then the response, for a payload that would have to be destroyed. This one has
-   * ended by now, so what came to the response since has no work left, and is half the heap of an idle stream.
+   * ended by now, so what came to the response since has no work left, and is half the heap of an idle stream. What a tracer
+   * has put in place of the response's methods would wrap its listeners again, and nobody could remove them then.
    */
   #dropWatchers(): void {
     if (this.#before === undefined) return
-    this.#response.removeAllListeners()
+    const { on, removeAllListeners } = EventEmitter.prototype
+    removeAllListeners.call(this.#response)
     for (const [event, listeners] of this.#before) {
-      for (const listener of listeners) this.#response.on(event, listener as () => void)
+      for (const listener of listeners) on.call(this.#response, event, listener as () => void)
     }
   }
 

@@ -63,6 +63,29 @@ t.test("HandOver › keeps everybody else's listeners, whenever they came", asyn
   t.ok(other.listeners('close').includes(late), 'a hook that puts another stream in front')
 })
 
+t.test('HandOver › who listens to the response can stop, also where a tracer binds listeners', async (t) => {
+  const response = new PassThrough()
+  const { on, removeListener } = response
+  const bound = new Map<unknown, () => void>()
+  Object.assign(response, {
+    on: (event: string, listener: () => void) => {
+      const bind = (): void => listener()
+      bound.set(listener, bind)
+      return on.call(response, event, bind)
+    },
+    removeListener: (event: string, listener: () => void) =>
+      removeListener.call(response, event, bound.get(listener) ?? listener)
+  })
+
+  const hook = (): void => {}
+  const before = response.listenerCount('close')
+  response.on('close', hook)
+  sendAsFastify(new HandOver(response, () => {}), response)
+  t.equal(response.listenerCount('close'), before + 1)
+  response.removeListener('close', hook)
+  t.equal(response.listenerCount('close'), before)
+})
+
 t.test('HandOver › fails for a reader, and ends at once where only the head is wanted', async (t) => {
   const response = new PassThrough()
   await t.rejects(new HandOver(response, () => {}).toArray(), {
