@@ -186,6 +186,10 @@ export class History implements WindowHost, StoreListener {
     return known
   }
 
+  isFollowed(channel: string): boolean {
+    return this.#windows.get(channel)?.isFollowed === true
+  }
+
   /** How many messages of a channel are in memory. */
   lengthOf(channel: string): number {
     return this.#windows.get(channel)?.length ?? 0

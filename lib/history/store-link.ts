@@ -14,6 +14,8 @@ import type { Window } from './window.ts'
 /** What a link needs of its history. */
 export interface StoreLinkHost extends StoreListener {
   readonly head: Place
+  /** Whether somebody follows a channel now, be it by another window than when something was published. */
+  isFollowed(channel: string): boolean
   load(window: Window, past: StorePast, since: Place, toldAfter: Place): void
 }
 
@@ -75,7 +77,7 @@ export class StoreLink {
       const cursors = places.map((place): Cursor => formatCursor(place, this.epoch))
       const last = places.at(-1) ?? 0
       for (const place of places) this.#note(place, true)
-      if (!windows.some(({ isFollowed }) => isFollowed)) this.#noteUnheard(windows, last)
+      if (!this.#areFollowed(windows)) this.#noteUnheard(windows, last)
       // What was published is before what is sent afterwards.
       await this.arrive(windows, last)
       return { cursors, isNew, isEnded }
@@ -86,8 +88,7 @@ export class StoreLink {
 
   /** Resolves when what is at or before a place has come, if somebody follows it. In bounded time. */
   async arrive(windows: readonly Window[], place: Place): Promise<void> {
-    if (windows.some(({ isFollowed }) => isFollowed))
-      await within(PATIENCE_MS, this.#arrival(place)).catch(() => {})
+    if (this.#areFollowed(windows)) await within(PATIENCE_MS, this.#arrival(place)).catch(() => {})
   }
 
   /** A place after all that was appended, by whomever. @throws FST_ERR_EVENTSTREAM_HISTORY_AWAY */
@@ -217,6 +218,11 @@ export class StoreLink {
     const arrived = new Deferred<void>()
     this.#waiting.add({ place, arrived })
     await arrived.promise
+  }
+
+  /** Whether somebody follows any of these channels. */
+  #areFollowed(windows: readonly Window[]): boolean {
+    return windows.some(({ channel }) => this.#host.isFollowed(channel))
   }
 
   #noteUnheard(windows: readonly Window[], place: Place): void {

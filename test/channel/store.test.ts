@@ -365,6 +365,26 @@ t.test('store › publish()', async (t) => {
     await t.resolves(bench.channel('nobody').publish('4'), 'nor where nobody is')
   })
 
+  t.test('is waited for by who joins while it is under way, and leaves and joins again', async (t) => {
+    const { bench, store, first } = await late({ a: 0 })
+    store.hold('append')
+    const published = bench.channel('a').publish('of this server')
+    const reader = bench.subscribed(['a'])
+    await settle(bench)
+    store.hold('tell')
+    await first.channel('a').publish('of another')
+    store.release('append')
+    await settle(bench)
+    t.notOk(await hasSettled(published))
+    reader.connection.subscriptions[0]?.unsubscribe()
+    bench.channel('a').subscribe(reader.connection)
+    store.release('tell')
+    await published
+    reader.connection.send('sent')
+    await settle(bench)
+    t.same(reader.told, ['of another', 'of this server', 'sent'])
+  })
+
   t.test('is before what is sent afterwards, and from: "now" after it', async (t) => {
     const { bench } = await late({ a: 0 })
     const reader = bench.subscribed(['a'])
