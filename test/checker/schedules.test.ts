@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { judge } from './judge.ts'
 import { cases } from './schedules/cases.ts'
+import { EventLoop } from './schedules/event-loop.ts'
 import { known, knownOfLibrary } from './schedules/known.ts'
 import { presentLibrary } from './schedules/present-library.ts'
 import { noViolation, noViolationLate } from './schedules/properties.ts'
@@ -12,6 +13,17 @@ import { textOf } from './violation.ts'
 const seed = Number.parseInt(process.env.FC_SEED ?? '', 10) || Math.floor(Math.random() * 2 ** 31)
 /** SCHEDULES=… makes it longer. */
 const numRuns = Number.parseInt(process.env.SCHEDULES ?? '', 10) || 3_000
+
+t.test(
+  'schedules › what a store has is as old as their own clock says, however long they take',
+  async (t) => {
+    await EventLoop.run(async (loop) => {
+      const began = Date.now()
+      await loop.advance(60_000)
+      t.equal(Date.now() - began, 60_000)
+    })
+  }
+)
 
 t.test('schedules › those that once had a violation', async (t) => {
   for (const { name, setup, steps } of [...known, ...knownOfLibrary, ...cases]) {

@@ -8,7 +8,7 @@ interface Timer {
 export const PACE_MS = 0.01
 
 /**
- * The turns, the timeouts and the clock of this process, moved by hand. Promises settle as they always do, so that what
+ * The turns, the timeouts and the clocks of this process, moved by hand. Promises settle as they always do, so that what
  * runs here never gives the real event loop back.
  */
 export class EventLoop {
@@ -22,17 +22,22 @@ export class EventLoop {
   static async run<T>(task: (loop: EventLoop) => Promise<T>): Promise<T> {
     const loop = new EventLoop()
     const { setImmediate, setTimeout, clearTimeout } = globalThis
+    const { now } = Date
+    const origin = now() - loop.now
     Object.assign(globalThis, {
       setImmediate: (run: () => void) => loop.#immediates.push(run),
       setTimeout: (run: () => void, ms: number) => loop.#addTimer(run, ms),
       clearTimeout: (timer: Timer) => loop.#timers.delete(timer)
     })
     Object.defineProperty(performance, 'now', { configurable: true, value: () => loop.#look() })
+    // How old a message is that a store has kept is told by this one.
+    Date.now = () => origin + Math.floor(loop.now)
     try {
       return await task(loop)
     } finally {
       await loop.#empty()
       Object.assign(globalThis, { setImmediate, setTimeout, clearTimeout })
+      Date.now = now
       Reflect.deleteProperty(performance, 'now')
     }
   }
