@@ -212,7 +212,8 @@ export class ConnectionCheck implements ChannelCheckHost {
     const hasMoved = id !== this.#id
     this.#id = id
     if (hasMoved) this.#idAt = at
-    if (hasMoved) for (const check of this.#checks.values()) check.receiveId(at)
+    const isTold = hasMoved || event === undefined || event === EVENTS.cursor
+    if (isTold) for (const check of this.#checks.values()) check.receiveId(at)
     if (!this.#knowledge.isAskedFor(id)) return
     const standpoint = this.#standpoint(received)
     if (hasMoved) this.#knowledge.note(client, id, standpoint)

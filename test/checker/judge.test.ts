@@ -568,6 +568,23 @@ const good: Readonly<Record<string, Story>> = {
       received: [PLACE, FIRST, at(46, FOURTH)]
     }
   },
+  'so does who is told the same id again': {
+    run: {
+      retention: {
+        keepsUnoffered: true,
+        mayHaveDropped: (_channel, { data }, by) => by > 15 && data === 'news 1'
+      }
+    },
+    connection: {
+      subscriptions: [
+        { ...subscribed(), endedAt: 8 },
+        { ...subscribed('news', 14), from: 'oldest', resumes: false }
+      ],
+      received: [at(12, { ...PLACE, id: '1' }), at(16, block('1', 'sse-cursor', '{}'))],
+      hasCaughtUp: false
+    },
+    later: [back('1', [SECOND, THIRD, FOURTH])]
+  },
   'who is cut before a handler has settled is told that the rest is uncertain': {
     ...CUT_UNSETTLED,
     later: [
