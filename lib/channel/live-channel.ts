@@ -232,7 +232,7 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
   subscriptionOnBegin(subscription: LiveSubscription): void {
     let hasGap = false
     for (const earlier of this.#ended.get(subscription.connection) ?? []) {
-      if (earlier === subscription) continue
+      if (earlier === subscription) break
       if (earlier.rest === 'messages') subscription.goOnAfter(earlier)
       earlier.end = Math.min(earlier.end, subscription.start)
       const { rest } = earlier

@@ -330,6 +330,23 @@ t.test(
   }
 )
 
+t.test(
+  'store › who leaves a channel and joins it again, and again, before it is loaded, misses nothing',
+  async (t) => {
+    const { bench, store, first } = await late({ a: 1 })
+    store.hold('read')
+    const reader = bench.subscribed(['a'], undefined, { from: 'oldest' })
+    for (const data of ['2', '3', '4']) {
+      reader.connection.subscriptions[0]?.unsubscribe()
+      bench.channel('a').subscribe(reader.connection)
+      await first.channel('a').publish(data)
+    }
+    store.release('read')
+    await settle(bench)
+    t.same(reader.told, ['a 1', '2', '3', '4'])
+  }
+)
+
 t.test('store › publish()', async (t) => {
   t.test('gives a cursor of the history that took the message', async (t) => {
     const { bench, store } = await late({ a: 0 })
