@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { ChannelPatterns } from '../../lib/channel/channel-options.ts'
 import { cursorIn } from '../../lib/channel/last-event-id.ts'
 import type { From, ReadItem, SubscribeOptions } from '../../lib/index.ts'
 import { ChannelBench } from '../helpers/channel-bench.ts'
@@ -11,9 +12,12 @@ import type { Shelf } from '../helpers/shelf-store.ts'
 const UNKNOWN = '0000000001-elsewhere'
 
 /** A server whose history is on a shelf that others may share. */
-async function server(shelf?: Shelf): Promise<ChannelBench & { store: HeldStore }> {
+async function server(
+  shelf?: Shelf,
+  channels: ChannelPatterns = {}
+): Promise<ChannelBench & { store: HeldStore }> {
   const store = new HeldStore(shelf)
-  const bench = Object.assign(new ChannelBench({ history: { store } }), { store })
+  const bench = Object.assign(new ChannelBench({ history: { store }, channels }), { store })
   await bench.history.open()
   return bench
 }
@@ -112,6 +116,23 @@ t.test('store › what a client missed', async (t) => {
     reader.connection.handlerOnSettle()
     await settle(bench)
     t.same(reader.told, ['!c uncertain', 'b 1', 'c 1'])
+  })
+
+  t.test('is a gap where others stood, if the store has dropped what was told to those since', async (t) => {
+    const limits = { a: { maxMessages: 1 } }
+    const first = await server(undefined, limits)
+    const [one, two] = [await first.channel('a').publish('1'), await first.channel('a').publish('2')]
+    const bench = await server(first.store.shelf, limits)
+    bench.subscribed(['a'])
+    await settle(bench)
+    await bench.history.prove(one)
+    bench.store.hold('read')
+    const late = bench.subscribed(['a'], one)
+    for (const data of ['3', '4']) await first.channel('a').publish(data)
+    bench.store.release('read')
+    await settle(bench)
+    await settle(bench)
+    t.same([late.told, late.ids[0]], [['!a expired', '3', '4'], two])
   })
 
   t.test('is given by an earlier subscription until it is known where the next one begins', async (t) => {
