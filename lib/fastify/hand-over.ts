@@ -1,5 +1,4 @@
 import { EventEmitter } from 'node:events'
-import { type OutgoingHttpHeaders, ServerResponse, validateHeaderName, validateHeaderValue } from 'node:http'
 import { Readable } from 'node:stream'
 import { FST_ERR_EVENTSTREAM_PAYLOAD_REPLACED } from '../base/errors.ts'
 import type { Ending } from '../connection/transport/transport.ts'
@@ -10,33 +9,26 @@ type Listeners = readonly (readonly [
 ])[]
 
 /**
- * Told where a stream is piped.
- *
- * @param ending what to end when the stream has ended.
- * @param headers what is to be in the head and was not set on the response.
- */
-export type PipeListener = (
-  destination: NodeJS.WritableStream,
-  ending: Ending,
-  headers: OutgoingHttpHeaders
-) => void
-
-/**
  * What Fastify sends in the stream's place. It never gives a byte: its `pipe()` tells where the stream shall go, once
  * the head is complete.
  */
 export class HandOver extends Readable implements Ending {
   readonly #response: EventEmitter
-  readonly #onPipe: PipeListener
+  readonly #onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void
   readonly #isEmpty: boolean
   /** Who listened to the response when this was last listened to in this turn. */
   #before: Listeners | undefined
-  /** What was to be set on the response since this was first listened to. */
-  #headers: OutgoingHttpHeaders | undefined
   #isPiped = false
 
-  /** @param isEmpty whether the head is all that is asked for, so that whoever reads this replaces nothing. */
-  constructor(response: EventEmitter, onPipe: PipeListener, isEmpty = false) {
+  /**
+   * @param onPipe is told the destination, and what to end when the stream has ended.
+   * @param isEmpty whether the head is all that is asked for, so that whoever reads this replaces nothing.
+   */
+  constructor(
+    response: EventEmitter,
+    onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void,
+    isEmpty = false
+  ) {
     super()
     this.#response = response
     this.#onPipe = onPipe
@@ -45,12 +37,7 @@ export class HandOver extends Readable implements Ending {
       if (this.#isPiped) return
       const isFirst = this.#before === undefined
       this.#before = response.eventNames().map((event) => [event, response.rawListeners(event)])
-      if (!isFirst) return
-      this.#holdHeaders()
-      queueMicrotask(() => {
-        this.#before = undefined
-        this.#setHeaders()
-      })
+      if (isFirst) queueMicrotask(() => (this.#before = undefined))
     })
   }
 
@@ -65,8 +52,7 @@ export class HandOver extends Readable implements Ending {
     this.#isPiped = true
     if (isEnded) this.end()
     if (isEnded && (destination as unknown) === this.#response) this.#dropWatchers()
-    if ((destination as unknown) !== this.#response) this.#setHeaders()
-    this.#onPipe(destination, isEnded ? destination : this, this.#releaseHeaders())
+    this.#onPipe(destination, isEnded ? destination : this)
     return destination
   }
 
@@ -88,50 +74,5 @@ export class HandOver extends Readable implements Ending {
     for (const [event, listeners] of this.#before) {
       for (const listener of listeners) on.call(this.#response, event, listener as () => void)
     }
-  }
-
-  /**
-   * Fastify sets the headers of what it streams one by one, and Node keeps them so for as long as the response lasts: half a kilobyte of an
-   * idle stream. Held back they go out by `writeHead()`, as those of its other answers do, and the reply alone knows them then.
-   */
-  #holdHeaders(): void {
-    const response = this.#response
-    if (!(response instanceof ServerResponse)) return
-    if (Object.hasOwn(response, 'setHeader') || Object.hasOwn(response, 'writeHead')) return
-    const headers: OutgoingHttpHeaders = {}
-    this.#headers = headers
-    response.setHeader = (name, value) => {
-      try {
-        validateHeaderName(name)
-        validateHeaderValue(name, value as string)
-      } catch (error) {
-        this.#setHeaders()
-        throw error
-      }
-      headers[name] = value as string
-      return response
-    }
-    response.writeHead = ((...args: Parameters<typeof response.writeHead>) => {
-      this.#setHeaders()
-      return response.writeHead(...args)
-    }) as typeof response.writeHead
-  }
-
-  /** @returns what was held. */
-  #releaseHeaders(): OutgoingHttpHeaders {
-    const headers = this.#headers
-    if (headers === undefined) return {}
-    this.#headers = undefined
-    Reflect.deleteProperty(this.#response, 'writeHead')
-    Reflect.deleteProperty(this.#response, 'setHeader')
-    return headers
-  }
-
-  /** Something else goes where this was to go, be it an error. */
-  #setHeaders(): void {
-    const response = this.#response
-    const headers = this.#releaseHeaders()
-    if (!(response instanceof ServerResponse)) return
-    for (const [name, value = ''] of Object.entries(headers)) response.setHeader(name, value)
   }
 }

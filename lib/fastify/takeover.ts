@@ -1,4 +1,4 @@
-import { type OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
@@ -12,7 +12,7 @@ import { type Destination, ResponseTransport } from '../connection/transport/res
 import { type SocketResponse, SocketTransport } from '../connection/transport/socket-transport.ts'
 import type { Ending, Transport } from '../connection/transport/transport.ts'
 import { CONTENT_TYPE, unlinkReply } from './accept.ts'
-import { HandOver, type PipeListener } from './hand-over.ts'
+import { HandOver } from './hand-over.ts'
 import { internalKey } from './internals.ts'
 import { handOnSignal, unwatchLeaving, watchLeaving } from './leaving.ts'
 import {
@@ -126,13 +126,12 @@ export function sendHead(reply: FastifyReply, connection: Connection, onHead: ()
   if (isHttp2(response)) for (const name of CONNECTION_SPECIFIC) reply.removeHeader(name)
   for (const [name, value] of Object.entries(STREAM_HEADERS))
     if (!reply.hasHeader(name)) reply.header(name, value)
-  const onPipe: PipeListener = (destination, ending, headers) => {
+  const onPipe = (destination: NodeJS.WritableStream, ending: Ending): void => {
     if (connection.state === 'closed') {
-      for (const [name, value = ''] of Object.entries(headers)) response.setHeader(name, value)
       ending.end()
       return
     }
-    const transport = openTransport(destination, response, ending, connection, headers)
+    const transport = openTransport(destination, response, ending, connection)
     guardEnd(response)
     unlinkReply(reply.request, response)
     onHead()
@@ -228,17 +227,16 @@ function openTransport(
   destination: NodeJS.WritableStream,
   response: RawResponse,
   ending: Ending,
-  connection: Connection,
-  headers: OutgoingHttpHeaders
+  connection: Connection
 ): Transport {
   const isWrapped = destination !== response
   if (isWrapped) {
-    response.once('pipe', () => flushHead(response, headers, connection))
+    response.once('pipe', () => flushHead(response, connection))
   } else {
     const { socket } = response
     const isSocket = !isHttp2(response) && socket instanceof Socket
     if (isSocket) socket.cork()
-    flushHead(response, headers, connection)
+    flushHead(response, connection)
     if (hasChunkedSocket(response)) return new SocketTransport(response, ending, connection)
     if (isSocket) socket.uncork()
   }
@@ -267,28 +265,20 @@ function endOpen(this: EndedResponse, ...args: Parameters<RawResponse['end']>): 
  * Whatever hooks have made of it: with another status or type it is no event stream, and a length or another coding would
  * cut it anywhere, and end in what follows.
  */
-function flushHead(
-  response: RawResponse,
-  given: OutgoingHttpHeaders,
-  { headStatus = 200 }: Connection
-): void {
-  const headers: OutgoingHttpHeaders = { ...given, 'content-type': CONTENT_TYPE }
-  const remove = (name: string): void => {
-    delete headers[name]
-    response.removeHeader(name)
-  }
-  remove('content-length')
-  if (isHttp2(response)) CONNECTION_SPECIFIC.forEach(remove)
+function flushHead(response: RawResponse, { headStatus = 200 }: Connection): void {
+  response.statusCode = headStatus
+  response.setHeader('content-type', CONTENT_TYPE)
+  response.removeHeader('content-length')
+  if (isHttp2(response)) for (const name of CONNECTION_SPECIFIC) response.removeHeader(name)
   else {
     const isChunked = response.req.httpVersion === '1.1'
-    if ('transfer-encoding' in headers || response.hasHeader('transfer-encoding')) {
-      remove('transfer-encoding')
-      if (isChunked) headers['transfer-encoding'] = 'chunked'
+    if (response.hasHeader('transfer-encoding')) {
+      response.removeHeader('transfer-encoding')
+      if (isChunked) response.setHeader('transfer-encoding', 'chunked')
     }
     // Without chunks there is nowhere to put trailers, and Node throws.
-    if (!isChunked) remove('trailer')
+    if (!isChunked) response.removeHeader('trailer')
   }
-  response.writeHead(headStatus, headers)
   response.flushHeaders()
 }
 
