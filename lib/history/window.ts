@@ -167,8 +167,8 @@ export class Window implements Expiring {
     this.#changes++
     // What has come since is held for those who follow, be it kept elsewhere or not.
     const own = this.#since === Infinity ? this.entryAfter(toldAfter) : this.oldest
-    const begin = this.#since === Infinity ? toldAfter : this.#since
-    const gone = dropped < (own?.place ?? Infinity) ? dropped : begin
+    const before = this.#since === Infinity ? (own?.place ?? Infinity) - 1 : this.#since
+    const gone = dropped < (own?.place ?? Infinity) ? dropped : before
     this.#entries.merge(entries)
     this.#bytes += entries.reduce((sum, { byteLength }) => sum + byteLength, 0)
     this.#latest = undefined

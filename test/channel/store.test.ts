@@ -118,28 +118,22 @@ t.test('store › what a client missed', async (t) => {
     t.same(reader.told, ['!c uncertain', 'b 1', 'c 1'])
   })
 
-  t.test(
-    'is a gap that ends where a client can come back to, if the store drops what comes meanwhile',
-    async (t) => {
-      for (const others of [0, 1]) {
-        const limits = { a: { maxMessages: 1 } }
-        const first = await server(undefined, limits)
-        const [one, two] = [await first.channel('a').publish('1'), await first.channel('a').publish('2')]
-        const bench = await server(first.store.shelf, limits)
-        for (let i = 0; i < others; i++) bench.subscribed(['a'])
-        await settle(bench)
-        await bench.history.prove(one)
-        bench.store.hold('read')
-        const late = bench.subscribed(['a'], one)
-        await settle(bench)
-        for (const data of ['3', '4']) await first.channel('a').publish(data)
-        bench.store.release('read')
-        await settle(bench)
-        await settle(bench)
-        t.same([late.told, late.ids[0]], [['!a expired', '3', '4'], two], `${others} others are there`)
-      }
-    }
-  )
+  t.test('is a gap where others stood, if the store has dropped what was told to those since', async (t) => {
+    const limits = { a: { maxMessages: 1 } }
+    const first = await server(undefined, limits)
+    const [one, two] = [await first.channel('a').publish('1'), await first.channel('a').publish('2')]
+    const bench = await server(first.store.shelf, limits)
+    bench.subscribed(['a'])
+    await settle(bench)
+    await bench.history.prove(one)
+    bench.store.hold('read')
+    const late = bench.subscribed(['a'], one)
+    for (const data of ['3', '4']) await first.channel('a').publish(data)
+    bench.store.release('read')
+    await settle(bench)
+    await settle(bench)
+    t.same([late.told, late.ids[0]], [['!a expired', '3', '4'], two])
+  })
 
   t.test('is given by an earlier subscription until it is known where the next one begins', async (t) => {
     const { bench, store } = await late({ a: 1 })
