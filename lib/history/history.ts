@@ -240,12 +240,12 @@ export class History implements WindowHost, StoreListener {
     for (const window of this.#windows.values()) window.fork(place)
   }
 
-  /** What is kept of a channel after a place has been found. @param toldAfter all that came after this place was told. */
-  load(window: Window, { messages, dropped, isEnded }: StorePast, since: Place, toldAfter: Place): void {
-    const lacking = messages.filter(({ place }) => window.lacks(place))
+  /** What is kept of a channel after a place has been found. @param followedAt the head when the store began to tell. */
+  load(window: Window, past: StorePast, since: Place, followedAt: Place): void {
+    const lacking = past.messages.filter(({ place }) => window.lacks(place))
     const entries = lacking.map((message) => this.#entryOf(message, [window], undefined))
     for (const [i, entry] of entries.entries()) this.#budget.add(entry, i === 0 ? [window] : [])
-    window.load(entries, dropped, since, isEnded, toldAfter)
+    window.load(entries, past, since, followedAt)
     if (window.isOverfull) this.#overfull.add(window)
     this.#budget.trim()
   }

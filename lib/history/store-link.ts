@@ -16,7 +16,7 @@ export interface StoreLinkHost extends StoreListener {
   readonly head: Place
   /** Whether somebody follows a channel now, be it by another window than when something was published. */
   isFollowed(channel: string): boolean
-  load(window: Window, past: StorePast, since: Place, toldAfter: Place): void
+  load(window: Window, past: StorePast, since: Place, followedAt: Place): void
 }
 
 /** How long an answer of the store is waited for that somebody outside waits for. */
@@ -34,7 +34,7 @@ export class StoreLink {
   readonly #host: StoreLinkHost
   readonly #log: FastifyBaseLogger | undefined
   #opened: Promise<Place> | undefined
-  /** After which places all that comes is told. */
+  /** Where the history was when the store began to tell of them. */
   readonly #followed = new Map<Window, Promise<Place>>()
   readonly #proofs = new Map<Place, boolean>()
   /** Those who wait until all that is at or before a place has come. */
@@ -161,7 +161,7 @@ export class StoreLink {
       const followed = this.#followed.get(window)
       if (followed === undefined) return
       try {
-        const toldAfter = await followed
+        const followedAt = await followed
         const { wanted: since, erasures } = window
         const past = await this.#store.read(window.channel, since)
         // Only what has come can be given, and what is dropped be told as a gap that is no later than that.
@@ -169,7 +169,7 @@ export class StoreLink {
         this.#hasFailed = false
         // What was read before it was given up and followed again lacks what came between, and may be gone by now.
         if (this.#followed.get(window) !== followed || window.erasures !== erasures) continue
-        this.#host.load(window, past, since, toldAfter)
+        this.#host.load(window, past, since, followedAt)
         return
       } catch (err) {
         this.#fail(err)

@@ -123,6 +123,8 @@ export interface StorePast {
   readonly dropped: Place
   /** Whether the channel has ended, wherever it is read from. */
   readonly isEnded: boolean
+  /** All that the channel got after this place was told here, so that none of it is missed; `undefined`: that is not known. */
+  readonly toldAfter?: Place | undefined
 }
 
 /**

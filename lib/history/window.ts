@@ -28,6 +28,13 @@ export interface WindowHost {
   windowOnLack(window: Window): void
 }
 
+/** What was found of a channel beside its messages: as `StorePast` says. */
+interface Found {
+  readonly dropped: Place
+  readonly isEnded: boolean
+  readonly toldAfter?: Place | undefined
+}
+
 /** Who is told that a window has got something. */
 export interface Follower {
   windowOnAppend(): void
@@ -158,17 +165,12 @@ export class Window implements Expiring {
    * It gets what is kept after a place.
    *
    * @param entries those that it lacks.
-   * @param dropped the place of the newest message that is not kept any more.
-   * @param isEnded whether the channel has ended.
-   * @param toldAfter what came at or before this place may be here because it was published to other channels, too.
+   * @param followedAt what came at or before this place may be here because it was published to other channels, too.
    */
-  load(entries: readonly Entry[], dropped: Place, since: Place, isEnded: boolean, toldAfter: Place): void {
-    this.#hasEnded = isEnded
+  load(entries: readonly Entry[], found: Found, since: Place, followedAt: Place): void {
+    this.#hasEnded = found.isEnded
     this.#changes++
-    // What has come since is held for those who follow, be it kept elsewhere or not.
-    const own = this.#since === Infinity ? this.entryAfter(toldAfter) : this.oldest
-    const before = this.#since === Infinity ? (own?.place ?? Infinity) - 1 : this.#since
-    const gone = dropped < (own?.place ?? Infinity) ? dropped : before
+    const gone = Math.min(found.dropped, found.toldAfter ?? this.#goneUntil(found.dropped, followedAt))
     this.#entries.merge(entries)
     this.#bytes += entries.reduce((sum, { byteLength }) => sum + byteLength, 0)
     this.#latest = undefined
@@ -305,6 +307,14 @@ export class Window implements Expiring {
   newestOf(key: string): Entry | undefined {
     this.#latest ??= new Map(this.all().messages.map((entry) => [entry.key, entry]))
     return this.#latest.get(key)
+  }
+
+  /** Until where something may be gone. What has come since is held for those who follow, be it kept elsewhere or not. */
+  #goneUntil(dropped: Place, followedAt: Place): Place {
+    const isFirst = this.#since === Infinity
+    const { place: own = Infinity } = (isFirst ? this.entryAfter(followedAt) : this.oldest) ?? {}
+    if (dropped < own) return dropped
+    return isFirst ? own - 1 : this.#since
   }
 
   get #isOver(): boolean {

@@ -135,6 +135,23 @@ t.test('store › what a client missed', async (t) => {
     t.same([late.told, late.ids[0]], [['!a expired', '3', '4'], two])
   })
 
+  t.test('is no gap if the store knows that all was told here that it has dropped', async (t) => {
+    const limits = { a: { maxMessages: 1 } }
+    const first = await server(undefined, limits)
+    const one = await first.channel('a').publish('1')
+    const bench = await server(first.store.shelf, limits)
+    await bench.history.prove(one)
+    bench.store.toldAfter = bench.store.shelf.last
+    bench.store.hold('read')
+    const late = bench.subscribed(['a'], one)
+    await settle(bench)
+    for (const data of ['2', '3']) await first.channel('a').publish(data)
+    bench.store.release('read')
+    await settle(bench)
+    await settle(bench)
+    t.same(late.told, ['2', '3'])
+  })
+
   t.test('is given by an earlier subscription until it is known where the next one begins', async (t) => {
     const { bench, store } = await late({ a: 1 })
     const reader = bench.subscribed(['a'])

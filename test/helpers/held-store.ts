@@ -11,6 +11,8 @@ export class HeldStore implements Store {
   /** What was asked, in order. */
   readonly asked: string[] = []
   listener: StoreListener | undefined
+  /** After which place it says that it has told all of a channel. */
+  toldAfter: Place | undefined
   readonly #store: Store
   readonly #held = new Map<Part, Deferred<void>>()
   readonly #failing = new Set<Part>()
@@ -67,7 +69,7 @@ export class HeldStore implements Store {
 
   async read(channel: string, after: Place): ReturnType<Store['read']> {
     await this.#pass('read', channel)
-    return this.#store.read(channel, after)
+    return { ...(await this.#store.read(channel, after)), toldAfter: this.toldAfter }
   }
 
   async prove(places: readonly Place[]): Promise<readonly boolean[]> {

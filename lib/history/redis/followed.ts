@@ -6,7 +6,7 @@ interface State {
   /** The place of its newest message that is kept, as was told or read; `undefined`: not known. */
   head: Place | undefined
   /** All that came after this place was told, so that a reading must have what was at or before it; `undefined`: nothing was. */
-  toldFrom: Place | undefined
+  toldAfter: Place | undefined
   /** Resolves when what is published is told. */
   confirmed: Deferred<void>
   /** Whether it is, so that nothing is missing between two notices. */
@@ -66,7 +66,7 @@ export class Followed {
     if (known !== undefined) return known.confirmed.promise
     const state = {
       head: undefined,
-      toldFrom: undefined,
+      toldAfter: undefined,
       confirmed: new Deferred<void>(),
       isConfirmed: false
     }
@@ -91,16 +91,21 @@ export class Followed {
     if (!state?.isConfirmed) return () => true
     return (head, mark) => {
       state.head ??= head
-      state.toldFrom ??= head
-      return head >= state.toldFrom || endsAt(state.toldFrom, head, mark)
+      state.toldAfter ??= head
+      return head >= state.toldAfter || endsAt(state.toldAfter, head, mark)
     }
+  }
+
+  /** All that the channel got after this place was told. */
+  toldAfter(name: string): Place | undefined {
+    return this.#states.get(name)?.toldAfter
   }
 
   setHead(name: string, head: Place): void {
     const state = this.#states.get(name)
     if (state === undefined) return
     state.head = head
-    state.toldFrom = head
+    state.toldAfter = head
   }
 
   /** @returns whether a message comes after the one that was heard last, or was heard itself. */
@@ -108,7 +113,7 @@ export class Followed {
     const state = this.#states.get(name)
     if (state === undefined) return true
     const { head = previous } = state
-    state.toldFrom ??= previous
+    state.toldAfter ??= previous
     const isNext = endsAt(head, previous, place)
     if (isNext) state.head = Math.max(head, place)
     return isNext || place <= head

@@ -142,7 +142,8 @@ class RedisStore implements Store, PairListener {
     // What was read may be told when it is known that nothing before it is missing.
     if (answer.head > this.#mark.place) this.#probeNow()
     const messages = answer.messages.filter(({ clears }) => clears === undefined)
-    return { messages, dropped: answer.dropped, isEnded: answer.isEnded }
+    const { dropped, isEnded } = answer
+    return { messages, dropped, isEnded, toldAfter: this.#followed.toldAfter(channel) }
   }
 
   /** Redis may lose a place before this server was told what is at or before it, and tell what is in its stead. */
