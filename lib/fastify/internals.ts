@@ -1,4 +1,4 @@
-/** The key of something that Fastify keeps and hands to nobody, found by its symbol's description; older versions may have none. */
+/** The key of something that Fastify or Node keeps and hands to nobody, found by its symbol's description; other versions may have none. */
 export function internalKey(holder: object, description: string): symbol | undefined {
   for (let object: object | null = holder; object !== null; object = Object.getPrototypeOf(object)) {
     const key = Object.getOwnPropertySymbols(object).find((symbol) => symbol.description === description)
@@ -7,7 +7,7 @@ export function internalKey(holder: object, description: string): symbol | undef
   return undefined
 }
 
-/** What Fastify keeps under that key. */
+/** What is kept under that key. */
 export function internal<Value>(holder: object, description: string): Value | undefined {
   const key = internalKey(holder, description)
   return key === undefined ? undefined : Reflect.get(holder, key)

@@ -13,7 +13,7 @@ import { type SocketResponse, SocketTransport } from '../connection/transport/so
 import type { Ending, Transport } from '../connection/transport/transport.ts'
 import { CONTENT_TYPE, unlinkReply } from './accept.ts'
 import { HandOver } from './hand-over.ts'
-import { internalKey } from './internals.ts'
+import { internal, internalKey } from './internals.ts'
 import { handOnSignal, unwatchLeaving, watchLeaving } from './leaving.ts'
 import {
   carriesStream,
@@ -53,6 +53,12 @@ type EndedResponse = RawResponse & { [kEnd]?: unknown }
 
 /** What `reply.hijack()` sets. */
 const HIJACKED = 'fastify.reply.hijacked'
+
+/** The headers of a reply. */
+const REPLY_HEADERS = 'fastify.reply.headers'
+
+/** Where Node keeps what was set on a response. */
+const NODE_HEADERS = 'kOutHeaders'
 
 /**
  * @throws FST_ERR_EVENTSTREAM_PIPELINED when the response has no socket yet, because an earlier one on the same
@@ -132,6 +138,7 @@ export function sendHead(reply: FastifyReply, connection: Connection, onHead: ()
       return
     }
     const transport = openTransport(destination, response, ending, connection)
+    dropHeaders(reply)
     guardEnd(response)
     unlinkReply(reply.request, response)
     onHead()
@@ -280,6 +287,18 @@ function flushHead(response: RawResponse, { headStatus = 200 }: Connection): voi
     if (!isChunked) response.removeHeader('trailer')
   }
   response.flushHeaders()
+}
+
+/**
+ * Node keeps what was set for as long as the response lasts: half a kilobyte of an idle stream. Once the head is out, nobody needs
+ * what the reply knows, too. Whoever wants to see the head has replaced `writeHead()`, and may look at it later.
+ */
+function dropHeaders(reply: FastifyReply): void {
+  const response: RawResponse = reply.raw
+  const known = internal<object>(reply, REPLY_HEADERS) ?? {}
+  const kept = internalKey(response, NODE_HEADERS)
+  if (kept === undefined || !response.headersSent || Object.hasOwn(response, 'writeHead')) return
+  if (response.getHeaderNames().every((name) => Object.hasOwn(known, name))) Reflect.set(response, kept, null)
 }
 
 function hasChunkedSocket(response: RawResponse): response is SocketResponse {

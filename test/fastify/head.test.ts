@@ -212,6 +212,39 @@ t.test('head › headers that are set in the turn are in it, but the type is the
   }
 })
 
+t.test(
+  'head › its headers are kept by the reply alone, which tells them as long as the stream lasts',
+  async (t) => {
+    for (const isChanged of [false, true]) {
+      const told = new Deferred<unknown[]>()
+      const app = Fastify()
+      await app.register(eventStream)
+      app.addHook('onSend', async (_, reply, payload) => {
+        if (isChanged) reply.raw.setHeader('x-raw', reply.header('x-own', '1').raw.getHeaderNames().length)
+        return payload
+      })
+      app.addHook('onResponse', async (_, reply) => {
+        told.resolve([
+          reply.getHeader('cache-control'),
+          reply.getHeader('x-own'),
+          reply.raw.getHeaderNames().length
+        ])
+      })
+      app.get('/', (_, reply) => {
+        const sse = start(reply.header('set-cookie', ['a=1', 'b=2']))
+        void sse.send('first').then(() => sse.close())
+      })
+      t.teardown(() => app.close())
+      const { headers, body } = await request(await app.listen({ port: 0, host: '127.0.0.1' }))
+      await body.dump()
+      const cache = headers['cache-control']
+      t.same(headers['set-cookie'], ['a=1', 'b=2'])
+      t.same([headers['x-own'], headers['x-raw']], isChanged ? ['1', '0'] : [undefined, undefined])
+      t.same(await told.promise, isChanged ? [cache, '1', 7] : [cache, undefined, 0])
+    }
+  }
+)
+
 for (const [what, replace] of Object.entries<(reply: FastifyReply) => unknown>({
   'another stream': () => Readable.from(['{}']),
   'another stream, and its head at once': (reply) => {
