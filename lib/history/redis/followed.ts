@@ -108,15 +108,18 @@ export class Followed {
     state.toldAfter = head
   }
 
-  /** @returns whether a message comes after the one that was heard last, or was heard itself. */
-  hearNext(name: string, previous: Place, place: Place): boolean {
+  /** Whether a message comes after the one that was heard last, or was heard itself. */
+  isNext(name: string, previous: Place, place: Place): boolean {
+    const { head = previous } = this.#states.get(name) ?? {}
+    return endsAt(head, previous, place) || place <= head
+  }
+
+  /** It is told. */
+  hear(name: string, previous: Place, place: Place): void {
     const state = this.#states.get(name)
-    if (state === undefined) return true
-    const { head = previous } = state
+    if (!state?.isConfirmed) return
     state.toldAfter ??= previous
-    const isNext = endsAt(head, previous, place)
-    if (isNext) state.head = Math.max(head, place)
-    return isNext || place <= head
+    state.head = Math.max(state.head ?? 0, place)
   }
 
   /** A new connection has these. What it tells of them counts, also if one was given up and followed again meanwhile. */

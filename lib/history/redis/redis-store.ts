@@ -284,6 +284,8 @@ class RedisStore implements Store, PairListener {
       this.#pair.reset(new Error('Redis has not told of all messages'))
       return
     }
+    // Not before all of them are known to lack nothing: of one that was heard, nothing is looked for.
+    for (const [name, before] of previous) this.#followed.hear(name, before, message.place)
     if (message.place <= this.#mark.place) return
     this.#mark.move(message.place)
     this.#listener?.storeOnMessages([message], this.#mark.place)
@@ -298,7 +300,7 @@ class RedisStore implements Store, PairListener {
   #follows(name: string, previous: Place, place: Place): boolean {
     if (!this.#followed.isTold(name)) return true
     const isLate = place > (this.#followed.headOf(name) ?? 0) && place < this.#mark.place
-    return !isLate && this.#followed.hearNext(name, previous, place)
+    return !isLate && this.#followed.isNext(name, previous, place)
   }
 
   async #subscribe(names: readonly string[], isWanted: boolean): Promise<void> {

@@ -579,6 +579,30 @@ t.test(
   }
 )
 
+t.test(
+  'redisStore() › nor is a message heard in one of its channels that was not told because of another',
+  async (t) => {
+    const { redis, store, told, losses, publish } = await start(t)
+    await store.follow?.('b')
+    await store.read('b', 0)
+    const last = told[0]?.place ?? 0
+    const place = String(last + 1)
+    const text = '["",["a","b"]]\n2'
+    // As if b had got one before it of which the server was not told, and had dropped both since.
+    await redis.command('XADD', 'eventstream:{0}:log:a', `${place}-0`, 'm', text, 'p', `${last}`, 'c', '0')
+    await redis.command('ZADD', 'eventstream:{0}:heads', place, 'a')
+    await redis.command('PUBLISH', `${await siteName(redis)}:a`, `${place} ${last} ${last} ${last}\n${text}`)
+    await until(() => told.some((message) => message.text === '2'))
+    await publish('3')
+    await until(() => told.some((message) => message.text === '3'))
+    t.same(
+      told.map((message) => message.text),
+      ['1', '2', '3']
+    )
+    t.same(losses, [])
+  }
+)
+
 t.test('redisStore() › nobody can publish when it is closed', async (t) => {
   const { store, publish } = await start(t)
   await store.close()
