@@ -170,7 +170,9 @@ export class Window implements Expiring {
   load(entries: readonly Entry[], found: Found, since: Place, followedAt: Place): void {
     this.#hasEnded = found.isEnded
     this.#changes++
-    const gone = Math.min(found.dropped, found.toldAfter ?? this.#goneUntil(found.dropped, followedAt))
+    // What came since is here, and held for those who follow, be it kept elsewhere or not.
+    const own = this.entryAfter(followedAt)?.place ?? Infinity
+    const gone = Math.min(found.dropped, this.#since, found.toldAfter ?? own - 1)
     this.#entries.merge(entries)
     this.#bytes += entries.reduce((sum, { byteLength }) => sum + byteLength, 0)
     this.#latest = undefined
@@ -307,14 +309,6 @@ export class Window implements Expiring {
   newestOf(key: string): Entry | undefined {
     this.#latest ??= new Map(this.all().messages.map((entry) => [entry.key, entry]))
     return this.#latest.get(key)
-  }
-
-  /** Until where something may be gone. What has come since is held for those who follow, be it kept elsewhere or not. */
-  #goneUntil(dropped: Place, followedAt: Place): Place {
-    const isFirst = this.#since === Infinity
-    const { place: own = Infinity } = (isFirst ? this.entryAfter(followedAt) : this.oldest) ?? {}
-    if (dropped < own) return dropped
-    return isFirst ? own - 1 : this.#since
   }
 
   get #isOver(): boolean {

@@ -152,6 +152,22 @@ t.test('store › what a client missed', async (t) => {
     t.same(late.told, ['2', '3'])
   })
 
+  t.test('is no more than what others who came back lacked, too', async (t) => {
+    const limits = { a: { maxMessages: 2 } }
+    const first = await server(undefined, limits)
+    const cursors = await first.channel('a').publish(['1', '2', '3', '4'])
+    const bench = await server(first.store.shelf)
+    bench.store.toldAfter = bench.store.shelf.last
+    await given(bench, ['a'], cursors[1])
+    await bench.history.prove(cursors[0] ?? '')
+    bench.store.hold('read')
+    const late = bench.subscribed(['a'], cursors[0])
+    await first.channel('a').publish(['5', '6'])
+    bench.store.release('read')
+    await settle(bench)
+    t.same(late.told, ['!a expired', '3', '4', '5', '6'])
+  })
+
   t.test('is given by an earlier subscription until it is known where the next one begins', async (t) => {
     const { bench, store } = await late({ a: 1 })
     const reader = bench.subscribed(['a'])
