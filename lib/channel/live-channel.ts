@@ -202,6 +202,10 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
 
   windowOnLoad(): void {
     for (const loading of [...this.#loading]) this.#resume(loading)
+    const { rounds } = this.#host.shared
+    const { dropped, newest } = this.window
+    // Those who look before others were told of what is before it do not see it yet.
+    if (Math.max(dropped, newest?.place ?? 0) > rounds.mark) rounds.add(this)
   }
 
   windowOnFork(place: Place): void {

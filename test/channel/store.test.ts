@@ -168,6 +168,26 @@ t.test('store › what a client missed', async (t) => {
     t.same(late.told, ['!a expired', '3', '4', '5', '6'])
   })
 
+  t.test('is given when it is loaded while others are to be told of what came after it', async (t) => {
+    const { first, bench, store, cursors } = await late({ a: 1, b: 0 })
+    bench.subscribed(['b'])
+    await bench.history.prove(cursors[0] ?? '')
+    await settle(bench)
+    store.hold('tell')
+    await first.channel('a').publish('2')
+    const reader = bench.subscribed(['a', 'c'], cursors[0])
+    const cursor = await first.channel('b').publish('b 1')
+    await settle(bench)
+    reader.connection.subscriptions[1]?.unsubscribe()
+    // The store told of the first message before anybody followed its channel.
+    const place = Number.parseInt(cursor, 36)
+    const message = { place, channels: ['b'], text: 'data: b 1\n\n', key: '', isKept: true, isEnd: false }
+    store.listener?.storeOnMessages([message], place)
+    await settle(bench)
+    await settle(bench)
+    t.same(reader.told, ['2'])
+  })
+
   t.test('is given by an earlier subscription until it is known where the next one begins', async (t) => {
     const { bench, store } = await late({ a: 1 })
     const reader = bench.subscribed(['a'])
