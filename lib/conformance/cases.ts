@@ -94,6 +94,15 @@ export const CASES: Readonly<Record<string, (world: World) => Promise<void>>> = 
     }
   },
 
+  'toldAfter, if read() says one, is not before what was not told': async (world) => {
+    const one = await world.node()
+    const untold = await one.publish('a', '1')
+    const other = await world.node('a')
+    await other.reach(await one.publish('a', '2', { maxMessages: 1 }))
+    const { toldAfter = untold } = await other.store.read('a', 0)
+    ok(toldAfter >= untold)
+  },
+
   'channels are told apart whatever their names': async (world) => {
     const names = [
       'a',

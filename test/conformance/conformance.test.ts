@@ -54,6 +54,10 @@ t.test('conformance › a store that does something else is found', async (t) =>
       changed(shelf, ({ read }) => ({
         read: async (name, after) => ({ ...(await read(name, after)), dropped: 0 })
       })),
+    'says that all was told': (shelf) =>
+      changed(shelf, ({ read }) => ({
+        read: async (name, after) => ({ ...(await read(name, after)), toldAfter: 0 })
+      })),
     'forgets who else has a message': (shelf) =>
       changed(shelf, ({ read }) => ({
         read: async (name, after) => mapped(await read(name, after), { channels: [name] })
