@@ -46,6 +46,7 @@ export type { RedisStoreOptions } from './history/redis/redis-options.ts'
 export { redisStore } from './history/redis/redis-store.ts'
 export type {
   Lease,
+  Limits,
   Store,
   StoreAppend,
   StoreAppended,
@@ -55,7 +56,6 @@ export type {
   StorePast,
   TakenLease
 } from './history/store.ts'
-export type { Limits } from './history/window.ts'
 export type {
   Run,
   RunEnd,

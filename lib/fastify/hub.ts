@@ -30,7 +30,7 @@ import type { AnyConnection, SSEConnection } from '../connection/sse-connection.
 import { Heartbeat } from '../connection/watchdog.ts'
 import { History } from '../history/history.ts'
 import type { Cursor } from '../history/place.ts'
-import type { Limits } from '../history/window.ts'
+import type { Limits } from '../history/store.ts'
 import { LiveRuns } from '../run/live-runs.ts'
 import type { EventMap, EventSchemas } from '../wire/event-types.ts'
 import { encodePublished, type Frame } from '../wire/frame.ts'

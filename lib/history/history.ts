@@ -7,9 +7,9 @@ import type { Appendable, Appended, AppendOptions, Entry } from './entry.ts'
 import { Expiry } from './expiry.ts'
 import { Forgotten } from './forgotten.ts'
 import { type Cursor, formatCursor, type Place, parseCursor, placeAfter, timeOfPlace } from './place.ts'
-import type { Store, StoredMessage, StoreLeases, StoreListener, StorePast } from './store.ts'
+import type { Limits, Store, StoredMessage, StoreLeases, StoreListener, StorePast } from './store.ts'
 import { StoreLink } from './store-link.ts'
-import { type Limits, Window, type WindowHost } from './window.ts'
+import { Window, type WindowHost } from './window.ts'
 
 const EPOCH_BYTES = 5
 /** In microseconds. Stores know a place for at least ten minutes; who comes back may have been away for five. */

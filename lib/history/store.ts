@@ -1,6 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Place } from './place.ts'
-import type { Limits } from './window.ts'
 
 /** Where a history keeps its messages outside of this process. `fastify-eventstream/conformance` checks one. */
 export interface Store {
@@ -77,6 +76,16 @@ export interface StoreListener {
 
   /** Places that were given after this one are not known any more: who stands there may lack some of any channel. */
   storeOnFork(place: Place): void
+}
+
+/** How much of a channel is kept. */
+export interface Limits {
+  readonly maxMessages: number
+  /** Of the text of messages. The newest one is kept whatever its size. */
+  readonly maxBytes: number
+  readonly maxAgeMs: number | false
+  /** How long all that is there is kept when the channel has ended. */
+  readonly keepEndedMs: number
 }
 
 /** Messages for channels, in one step. */

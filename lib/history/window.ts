@@ -2,16 +2,7 @@ import { Entries } from './entries.ts'
 import { END_TEXT, type Entry } from './entry.ts'
 import type { Expiring } from './expiry.ts'
 import type { Place } from './place.ts'
-
-/** How much of a channel is kept. */
-export interface Limits {
-  readonly maxMessages: number
-  /** Of the text of messages. The newest one is kept whatever its size. */
-  readonly maxBytes: number
-  readonly maxAgeMs: number | false
-  /** How long all that is there is kept when the channel has ended. */
-  readonly keepEndedMs: number
-}
+import type { Limits, StorePast } from './store.ts'
 
 /** What a window needs of its history. */
 export interface WindowHost {
@@ -26,13 +17,6 @@ export interface WindowHost {
   windowOnAge(window: Window): void
   /** It is asked for what it does not have yet. */
   windowOnLack(window: Window): void
-}
-
-/** What was found of a channel beside its messages: as `StorePast` says. */
-interface Found {
-  readonly dropped: Place
-  readonly isEnded: boolean
-  readonly toldAfter?: Place | undefined
 }
 
 /** Who is told that a window has got something. */
@@ -167,12 +151,12 @@ export class Window implements Expiring {
    * @param entries those that it lacks.
    * @param followedAt what came at or before this place may be here because it was published to other channels, too.
    */
-  load(entries: readonly Entry[], found: Found, since: Place, followedAt: Place): void {
-    this.#hasEnded = found.isEnded
+  load(entries: readonly Entry[], past: StorePast, since: Place, followedAt: Place): void {
+    this.#hasEnded = past.isEnded
     this.#changes++
     // What came since is here, and held for those who follow, be it kept elsewhere or not.
     const own = this.entryAfter(followedAt)?.place ?? Infinity
-    const gone = Math.min(found.dropped, this.#since, found.toldAfter ?? own - 1)
+    const gone = Math.min(past.dropped, this.#since, past.toldAfter ?? own - 1)
     this.#entries.merge(entries)
     this.#bytes += entries.reduce((sum, { byteLength }) => sum + byteLength, 0)
     this.#latest = undefined

@@ -13,7 +13,7 @@ import type { Connection } from '../../lib/connection/connection.ts'
 import { Flush, type Work } from '../../lib/connection/flush.ts'
 import { type ResolvedOptions, resolveOptions } from '../../lib/fastify/resolved-options.ts'
 import { History } from '../../lib/history/history.ts'
-import type { Limits } from '../../lib/history/window.ts'
+import type { Limits } from '../../lib/history/store.ts'
 import type {
   ChannelOptions,
   Cursor,

@@ -1,7 +1,8 @@
 import type { Appendable, AppendOptions, Entry } from '../../lib/history/entry.ts'
 import { History } from '../../lib/history/history.ts'
 import type { Cursor, Place } from '../../lib/history/place.ts'
-import type { Follower, Limits, Window } from '../../lib/history/window.ts'
+import type { Limits } from '../../lib/history/store.ts'
+import type { Follower, Window } from '../../lib/history/window.ts'
 
 export const UNLIMITED: Limits = {
   maxMessages: Infinity,
