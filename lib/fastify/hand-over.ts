@@ -8,27 +8,23 @@ type Listeners = readonly (readonly [
   listeners: ReturnType<EventEmitter['rawListeners']>
 ])[]
 
+/** Told where a stream is piped, and what to end when it has ended. */
+export type PipeListener = (destination: NodeJS.WritableStream, ending: Ending) => void
+
 /**
  * What Fastify sends in the stream's place. It never gives a byte: its `pipe()` tells where the stream shall go, once
  * the head is complete.
  */
 export class HandOver extends Readable implements Ending {
   readonly #response: EventEmitter
-  readonly #onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void
+  readonly #onPipe: PipeListener
   readonly #isEmpty: boolean
   /** Who listened to the response when this was last listened to in this turn. */
   #before: Listeners | undefined
   #isPiped = false
 
-  /**
-   * @param onPipe is told the destination, and what to end when the stream has ended.
-   * @param isEmpty whether the head is all that is asked for, so that whoever reads this replaces nothing.
-   */
-  constructor(
-    response: EventEmitter,
-    onPipe: (destination: NodeJS.WritableStream, ending: Ending) => void,
-    isEmpty = false
-  ) {
+  /** @param isEmpty whether the head is all that is asked for, so that whoever reads this replaces nothing. */
+  constructor(response: EventEmitter, onPipe: PipeListener, isEmpty = false) {
     super()
     this.#response = response
     this.#onPipe = onPipe

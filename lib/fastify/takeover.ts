@@ -12,7 +12,7 @@ import { type Destination, ResponseTransport } from '../connection/transport/res
 import { type SocketResponse, SocketTransport } from '../connection/transport/socket-transport.ts'
 import type { Ending, Transport } from '../connection/transport/transport.ts'
 import { CONTENT_TYPE, unlinkReply } from './accept.ts'
-import { HandOver } from './hand-over.ts'
+import { HandOver, type PipeListener } from './hand-over.ts'
 import { internal, internalKey } from './internals.ts'
 import { handOnSignal, unwatchLeaving, watchLeaving } from './leaving.ts'
 import {
@@ -132,7 +132,7 @@ export function sendHead(reply: FastifyReply, connection: Connection, onHead: ()
   if (isHttp2(response)) for (const name of CONNECTION_SPECIFIC) reply.removeHeader(name)
   for (const [name, value] of Object.entries(STREAM_HEADERS))
     if (!reply.hasHeader(name)) reply.header(name, value)
-  const onPipe = (destination: NodeJS.WritableStream, ending: Ending): void => {
+  const onPipe: PipeListener = (destination, ending) => {
     if (connection.state === 'closed') {
       ending.end()
       return

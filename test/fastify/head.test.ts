@@ -273,6 +273,22 @@ for (const [what, replace] of Object.entries<(reply: FastifyReply) => unknown>({
   })
 }
 
+t.test('head › who has replaced writeHead() can look at the headers later', async (t) => {
+  const told = new Deferred<unknown>()
+  const app = Fastify()
+  await app.register(eventStream)
+  app.addHook('onRequest', async (_, { raw }) => {
+    raw.writeHead = raw.writeHead.bind(raw)
+    raw.once('finish', () => told.resolve(raw.getHeader('x-own')))
+  })
+  app.get('/', (_, reply) => {
+    start(reply.header('x-own', '1')).close()
+  })
+  t.teardown(() => app.close())
+  await (await request(await app.listen({ port: 0, host: '127.0.0.1' }))).body.dump()
+  t.equal(await told.promise, '1')
+})
+
 t.test(
   'head › what a hook that listens to the stream does to the response is in the head, once',
   async (t) => {
