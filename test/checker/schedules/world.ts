@@ -584,16 +584,16 @@ function notBeforeOption(
   return notBefore === undefined || admission === undefined ? {} : { notBefore: admission[notBefore] }
 }
 
-/** Ids are in order as strings. */
+/** Ids are in order as strings. What is stamped with the same microsecond is too early, whoever has stamped it. */
 function isTooEarly({ notBefore }: Pick<TriedSubscribeOptions, 'notBefore'>): SubscriptionLog['isTooEarly'] {
   if (notBefore === undefined) return undefined
-  const bound = typeof notBefore === 'string' ? notBefore : idUntil(notBefore)
-  return ({ id }) => id !== '' && id <= bound
+  const [time] = typeof notBefore === 'string' ? notBefore.split('-') : [digitsOf(notBefore)]
+  return ({ id }) => id !== '' && id <= `${time}~`
 }
 
-/** What is in order after all ids of that time or before, in microseconds. */
-function idUntil(date: Date): string {
-  return `${(date.getTime() * 1_000).toString(36).padStart(10, '0')}~`
+/** As ids begin. */
+function digitsOf(date: Date): string {
+  return (date.getTime() * 1_000).toString(36).padStart(10, '0')
 }
 
 function byId(one: Published, other: Published): number {
