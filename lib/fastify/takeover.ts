@@ -169,6 +169,8 @@ function failHead(reply: FastifyReply, connection: Connection, error: unknown): 
     reply.removeHeader(name)
     response.removeHeader(name)
   }
+  // Node has set the words for the stream's status.
+  if (!isHttp2(response)) response.statusMessage = ''
   giveBack(reply, error)
   reply.send(error)
 }

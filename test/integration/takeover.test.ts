@@ -297,6 +297,20 @@ t.test('sseStart › refused', async (t) => {
     )
   }
 
+  t.test(
+    'with a status message that cannot be sent: the error is answered with one of its own',
+    async (t) => {
+      const app = await build(t)
+      app.get('/', async (_request, reply) => {
+        reply.raw.statusMessage = 'a\nb'
+        reply.sseStart()
+      })
+      const response = await fetch((await listen(app)).url)
+      t.equal(`${response.status} ${response.statusText}`, '500 Internal Server Error')
+      t.match(await response.json(), { code: 'ERR_INVALID_CHAR' })
+    }
+  )
+
   t.test('after something else has sent a head: the client is gone, and the log says why', async (t) => {
     const log = logger()
     const app = await build(t, {}, { logger: log.options })
