@@ -38,7 +38,7 @@ function chosen(names: readonly string[] | undefined): Scenario[] {
   if (names === undefined) return SCENARIOS.filter(({ isExtra }) => isExtra !== true)
   return names.map((name) => {
     const scenario = SCENARIOS.find((candidate) => candidate.name === name)
-    if (scenario === undefined) throw new Error(`There is no scenario "${name}"\n\n${USAGE}`)
+    if (scenario === undefined) throw new Error(`There is no scenario "${name}"`)
     return scenario
   })
 }
@@ -86,13 +86,26 @@ function print(
   for (const failure of failures) console.log(`- **Failed**: ${failure}`)
 }
 
+/** @returns what to run and how; `undefined` if that was not understood. */
+function parseRequest() {
+  try {
+    const flags = parseFlags()
+    return { flags, scenarios: chosen(flags.only) }
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`)
+    process.exitCode = 1
+    return undefined
+  }
+}
+
 async function main(): Promise<void> {
-  const flags = parseFlags()
+  const request = parseRequest()
+  if (request === undefined) return
+  const { flags, scenarios } = request
   if (flags.help) {
     console.log(USAGE)
     return
   }
-  const scenarios = chosen(flags.only)
   const context = await ProcessContext.create({
     rounds: Number(flags.rounds),
     count: flags.count === undefined ? undefined : Number(flags.count),
