@@ -44,8 +44,8 @@ export class LiveRun implements Sink {
   #end: EndedRun | undefined
   /** Ids of a response that is relayed are those of another history. */
   #hasForeignIds = false
-  /** Whether it is not known if all that it has written so far was appended. */
-  #hasHole = false
+  /** Why it is not known whether all that it has written so far was appended. */
+  #hole: unknown
 
   constructor(
     host: LiveRunHost,
@@ -121,7 +121,7 @@ export class LiveRun implements Sink {
   }
 
   async #append(frames: readonly KeyedFrame[]): Promise<void> {
-    if (this.#hasHole || this.#end?.state === 'lost') return
+    if (this.#hole !== undefined || this.#end?.state === 'lost') return
     try {
       const { isEnded } = await this.#host.channels.append(this.channel, frames, {
         isEnd: false,
@@ -129,7 +129,7 @@ export class LiveRun implements Sink {
       })
       if (isEnded) this.lose()
     } catch (error) {
-      this.#hasHole = true
+      this.#hole = error
       void this.#finish('failed', undefined, error)
     }
   }
@@ -141,8 +141,11 @@ export class LiveRun implements Sink {
     this.#host.runOnEnding(this)
     if (state !== 'done') this.#abort(end)
     const waiting = await this.#writer.close()
-    const told = await this.#tell(end, state === 'lost' || this.#hasHole ? [] : waiting, error)
-    this.#host.runOnEnd(this, told, error)
+    const isWhole = this.#hole === undefined
+    const known: EndedRun = state === 'done' && !isWhole ? { ...end, state: 'failed' } : end
+    const why = known === end ? error : this.#hole
+    const told = await this.#tell(known, state === 'lost' || !isWhole ? [] : waiting, why)
+    this.#host.runOnEnd(this, told, why)
     this.#ended.resolve(told.state)
   }
 

@@ -167,7 +167,7 @@ export const BREAKS = {
     fault: 'the end of a run is told without the messages that wait to be written',
     part: 'runs',
     file: 'run/live-run.ts',
-    line: "state === 'lost' || this.#hasHole ? [] : waiting",
+    line: "state === 'lost' || !isWhole ? [] : waiting",
     by: '[]'
   },
   'started-twice': {

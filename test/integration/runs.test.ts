@@ -605,6 +605,27 @@ t.test('Run › in Redis', async (t) => {
     t.same(await reading, ['one', 'end: {"state":"failed"}'])
   })
 
+  t.test('has failed when what its source has given last is not taken', async (t) => {
+    const store = newStore()
+    const { append } = store
+    const asked = deferred()
+    store.append = async (given) => {
+      if (given.isEnd) return await append.call(store, given)
+      asked.resolve()
+      await nextTurn()
+      throw new Error('it is away')
+    }
+    const { app, log } = await serve(t, { history: { store } })
+    const { run } = await app.sse.runs.start('a', async function* () {
+      yield 'one'
+      await asked.promise
+    })
+    t.equal(await run.ended, 'failed')
+    t.same(await allOf(run), ['end: {"state":"failed"}'])
+    const failed = log.lines.find(({ msg }) => msg === 'run failed')
+    t.match(failed, { err: { code: 'FST_ERR_EVENTSTREAM_PUBLISH_FAILED' } })
+  })
+
   t.test('is lost when its server closes and its end is not taken', async (t) => {
     const { app, failures } = await withFailures(t)
     const { run } = await app.sse.runs.start('a', waiting)
