@@ -112,7 +112,7 @@ export class ChannelCheck {
 
   /** Where the client stands: after what it was given, and what it is not to be given. */
   get place(): Place | 'unknown' {
-    return this.#placeBefore((message) => this.isWanted(message))
+    return this.#placeBefore((message) => this.isWanted(message) && !this.#hasCome(message))
   }
 
   #placeBefore(isOwed: (message: Published, index: number) => boolean): Place | 'unknown' {
@@ -458,8 +458,12 @@ export class ChannelCheck {
     if (!this.isWanted(message) || mayBeLost(message, by.at)) return true
     if (!isKept(message) && !(this.#host.run.retention.keepsUnoffered && this.#keptUp(message.sentAt, by)))
       return true
-    if (message.channels.length > 1 && this.#host.hasReceived(message)) return true
-    return this.#isOutdated(message, index, by)
+    return this.#hasCome(message) || this.#isOutdated(message, index, by)
+  }
+
+  /** Whether it need not come again, since another of its channels may have given it. */
+  #hasCome(message: Published): boolean {
+    return message.channels.length > 1 && this.#host.hasReceived(message)
   }
 
   /** Whether a newer message may have been given instead. */

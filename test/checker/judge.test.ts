@@ -408,6 +408,19 @@ const good: Readonly<Record<string, Story>> = {
       received: [PLACE, A, SHARED_BLOCK, C, at(46, D)]
     }
   },
+  'nor by one that is subscribed to again, before or after the client has come back': {
+    messages: [published(1), SHARED, published(3)],
+    connection: {
+      subscriptions: [
+        subscribed(),
+        { ...subscribed('other'), endedAt: 25 },
+        { ...subscribed('other', 45), from: 'oldest', resumes: false }
+      ],
+      received: [PLACE, A, SHARED_BLOCK, C, at(46, block('later', undefined, ''))],
+      hasCaughtUp: false
+    },
+    later: [{ ...back('later', []), subscriptions: inBoth() }]
+  },
   'a message of two channels is given again by one that is joined when the other has ended': {
     ...ON_BOTH,
     connection: {
