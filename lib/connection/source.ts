@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { isAbortOf } from '../base/aborts.ts'
 import { describe, errorOf, FST_ERR_EVENTSTREAM_INVALID_SOURCE, withCause } from '../base/errors.ts'
 import { nextTurn, ObservedPromise } from '../base/promises.ts'
 import { EventStreamReader } from '../wire/event-stream-reader.ts'
@@ -82,7 +83,7 @@ export interface Sink {
   /** The longest that a message may be. */
   readonly maxMessageBytes: number
   send(message: Message | string): Promise<boolean>
-  /** Gets what a source's `return()`, `destroy()` or `cancel()` threw. */
+  /** Gets what a source's `return()`, `destroy()` or `cancel()` threw, unless it was the signal that had stopped it. */
   sourceOnStopError(error: unknown): void
 }
 
@@ -164,7 +165,9 @@ function messageOf(value: unknown): unknown {
 }
 
 function cancel(reader: SourceReader, sink: Sink): void {
-  new Promise((resolve) => resolve(reader.cancel())).catch((error) => sink.sourceOnStopError(error))
+  new Promise((resolve) => resolve(reader.cancel())).catch((error) => {
+    if (!isAbortOf(sink, error)) sink.sourceOnStopError(error)
+  })
 }
 
 /** An event of a response that is an event stream. */

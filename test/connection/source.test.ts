@@ -724,6 +724,22 @@ t.test('source › one that fails to stop is told of', async (t) => {
     t.strictSame(sink.stopErrors, [error])
   })
 
+  t.test('but not one that the signal has stopped before', async (t) => {
+    const sink = new FakeSink()
+    const { signal } = sink
+    const response = await fetch('data:text/plain,one', { signal })
+    const streams = [(response.body as ReadableStream).pipeThrough(new TextDecoderStream(), { signal })]
+    for (const fail of [fails, () => Promise.reject(signal.reason)]) {
+      streams.push(new ReadableStream({ pull: never, cancel: fail }))
+    }
+    const done = Promise.all(streams.map((stream) => sink.from(stream)))
+    await turn()
+    sink.abort()
+    await done
+    await turn()
+    t.strictSame(sink.stopErrors, [error])
+  })
+
   t.test('a bad message is the error that the caller gets', async (t) => {
     const sink = new FakeSink()
     await t.rejects(sink.from(new Probe(() => null, fails)), { message: 'a bad message' })
