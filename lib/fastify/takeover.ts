@@ -275,6 +275,8 @@ function endOpen(this: EndedResponse, ...args: Parameters<RawResponse['end']>): 
  * cut it anywhere, and end in what follows.
  */
 function flushHead(response: RawResponse, { headStatus = 200 }: Connection): void {
+  // `@fastify/express` sets it to false for ever: what asks it would write the head again.
+  Reflect.deleteProperty(response, 'headersSent')
   response.statusCode = headStatus
   response.setHeader('content-type', CONTENT_TYPE)
   response.removeHeader('content-length')

@@ -739,6 +739,72 @@ t.test('what hooks and handlers say of length, coding and status cannot corrupt 
   t.notMatch(old.head.toLowerCase(), /content-length|transfer-encoding/)
 })
 
+/** What `compression` of Express makes of a response: it forgets whom to tell of a write, and may code what is written. */
+function replaceWrite(response: FastifyReply['raw'], code: (chunk: unknown) => unknown): void {
+  const { write } = response
+  const replaced = (chunk: unknown): boolean => {
+    if (!response.headersSent) response.writeHead(response.statusCode)
+    return Reflect.apply(write, response, [code(chunk)])
+  }
+  Object.assign(response, { write: replaced })
+}
+
+t.test('middleware that has replaced what writes the response', async (t) => {
+  const replaced = async (t: Test, server: { http2?: boolean } = {}, code = (chunk: unknown) => chunk) => {
+    const app = await build(t, {}, server)
+    app.addHook('onRequest', async (_request, reply) => replaceWrite(reply.raw, code))
+    return app
+  }
+
+  t.test('is written through, also where it was told that no head was ever sent', async (t) => {
+    const app = await replaced(t)
+    app.addHook('onRequest', async (_request, { raw }) => {
+      // As `@fastify/express` does.
+      Object.defineProperty(raw, 'headersSent', { configurable: true, get: () => false })
+    })
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      await sse.send('one')
+      await nextTurn()
+      await sse.send('two')
+      sse.close()
+    })
+    const { url } = await listen(app)
+    t.equal(await (await fetch(url)).text(), `data: one\n\ndata: two\n\n${FAREWELL}`)
+  })
+
+  t.test('HTTP/2: a stream that is closed with something queued ends', async (t) => {
+    const app = await replaced(t, { http2: true })
+    const ended = deferred<unknown>()
+    const long = 'x'.repeat(200_000)
+    app.get('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      sse.send(long)
+      sse.close()
+      ended.resolve(await sse.closed)
+    })
+    const { port } = await listen(app)
+    t.equal(await bodyOf(t, port), `data: ${long}\n\n${FAREWELL}`)
+    t.equal(await ended.promise, 'server')
+  })
+
+  t.test('a finite stream breaks off, also when it is coded by what keeps it back', async (t) => {
+    const app = await replaced(t, {}, () => '')
+    const ended = deferred<unknown>()
+    app.post('/', async (_request, reply) => {
+      const sse = reply.sseStart()
+      sse.closed.then(ended.resolve)
+      await sse.send('half')
+      await nextTurn()
+      throw new Error('the rest cannot be had')
+    })
+    const { url } = await listen(app)
+    const response = await fetch(url, { method: 'POST' })
+    await t.rejects(response.text())
+    t.equal(await ended.promise, 'error')
+  })
+})
+
 t.test('what is written to the response after the stream has ended hurts nobody', async (t) => {
   const app = await build(t)
   const written = deferred<unknown>()

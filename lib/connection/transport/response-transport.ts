@@ -35,7 +35,9 @@ export class ResponseTransport implements Transport {
     this.#destination = destination
     this.#response = response
     this.#ending = ending
-    if (!this.#isWrapped && 'stream' in response) this.#onWrite = () => this.#endWhenTaken()
+    // What has replaced `write()`, such as Express' `compression`, tells nobody what is taken.
+    const isTold = !this.#isWrapped && !Object.hasOwn(response, 'write')
+    if (isTold && 'stream' in response) this.#onWrite = () => this.#endWhenTaken()
     destination.on('drain', () => {
       if (!this.#ended) listener.transportOnDrain()
     })
@@ -114,8 +116,8 @@ export class ResponseTransport implements Transport {
   }
 
   #breakWhenTaken(): void {
-    const response: NodeJS.WritableStream = this.#response
-    response.write('', () => this.#breakLater())
+    const { write } = Object.getPrototypeOf(this.#response) as NodeJS.WritableStream
+    Reflect.apply(write, this.#response, ['', () => this.#breakLater()])
   }
 
   /** Not while Node tells of a write: what nghttp2 is about to send would be freed, and others' memory go out. */
