@@ -78,15 +78,17 @@ function handlerOnError(event: unknown): void {
   const { reply, error } = event as { reply: FastifyReply; error: unknown }
   const connection = connectionOf(reply)
   if (connection === undefined) return
+  const { headStatus } = connection
   if (saysNothingNew(connection, error)) {
     silenceOnce(reply)
+    // Fastify has made it that of the error.
+    if (!isGivenBack(reply) && reply.statusCode >= 400) reply.raw.statusCode = headStatus ?? 200
     return
   }
   if (isGivenBack(reply)) {
     keepGivenBack(reply)
     return
   }
-  const { headStatus } = connection
   if (headStatus === undefined) {
     giveBack(reply, error)
     return

@@ -479,6 +479,33 @@ t.test('a handler that fails after the start ends the stream with reason error',
     )
   })
 
+  t.test('and its stream ends as it does without it, before the head and after', async (t) => {
+    const log = logger()
+    const app = await build(t, {}, { logger: log.options })
+    const answered: unknown[] = []
+    app.addHook('onResponse', async (_request, reply) => void answered.push(reply.statusCode))
+    for (const head of ['turn', 'message'] as const) {
+      app.get(`/${head}`, async (_request, reply) => {
+        const { signal } = reply.sseStart({ head })
+        await nextTurn()
+        setImmediate(() => app.sse.closeWhere(() => true))
+        await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+      })
+    }
+    const { url } = await listen(app)
+    for (const head of ['turn', 'message']) {
+      const response = await fetch(`${url}/${head}`)
+      t.equal(response.status, 200)
+      t.equal(await response.text(), FAREWELL)
+      await until(() => answered.length > 0)
+      t.equal(answered.pop(), 200)
+    }
+    t.same(
+      log.lines.filter(({ level }) => level > 30),
+      []
+    )
+  })
+
   t.test('nor one that reads an upload whose client leaves', async (t) => {
     const log = logger()
     const app = await build(t, {}, { logger: log.options })
