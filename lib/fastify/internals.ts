@@ -12,3 +12,9 @@ export function internal<Value>(holder: object, description: string): Value | un
   const key = internalKey(holder, description)
   return key === undefined ? undefined : Reflect.get(holder, key)
 }
+
+/** Puts something else under that key, if there is one. */
+export function setInternal(holder: object, description: string, value: unknown): void {
+  const key = internalKey(holder, description)
+  if (key !== undefined) Reflect.set(holder, key, value)
+}

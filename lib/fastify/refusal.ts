@@ -6,7 +6,7 @@ import { methodOf } from '../base/raw-header.ts'
 import { drawRetry, type RetryRange } from '../connection/farewell.ts'
 import { encodeRetry } from '../wire/frame.ts'
 import { acceptOf, namesEventStream } from './accept.ts'
-import { internalKey } from './internals.ts'
+import { setInternal } from './internals.ts'
 import { STREAM_HEADERS } from './takeover.ts'
 
 const IS_ERROR = 'fastify.reply.isError'
@@ -84,6 +84,5 @@ function retryText(retryMs: number | undefined): string {
 
 /** Fastify takes whatever is sent after a handler has thrown for an error. */
 function clearError(reply: FastifyReply): void {
-  const isError = internalKey(reply, IS_ERROR)
-  if (isError !== undefined) Reflect.set(reply, isError, false)
+  setInternal(reply, IS_ERROR, false)
 }

@@ -13,7 +13,7 @@ import { type SocketResponse, SocketTransport } from '../connection/transport/so
 import type { Ending, Transport } from '../connection/transport/transport.ts'
 import { CONTENT_TYPE, unlinkReply } from './accept.ts'
 import { HandOver, type PipeListener } from './hand-over.ts'
-import { internal, internalKey } from './internals.ts'
+import { internal, internalKey, setInternal } from './internals.ts'
 import { handOnSignal, unwatchLeaving, watchLeaving } from './leaving.ts'
 import {
   carriesStream,
@@ -53,6 +53,9 @@ type EndedResponse = RawResponse & { [kEnd]?: unknown }
 
 /** What `reply.hijack()` sets. */
 const HIJACKED = 'fastify.reply.hijacked'
+
+/** What Fastify's tracing channel is told of a reply with. */
+const TRACED = 'fastify.diagnosticsStore'
 
 /** The headers of a reply. */
 const REPLY_HEADERS = 'fastify.reply.headers'
@@ -184,6 +187,8 @@ export function giveBack(reply: FastifyReply, error: unknown): void {
   connection.abandon('error', error)
   Object.defineProperty(reply, 'sent', { configurable: true, get: () => reply.raw.writableEnded })
   setHijacked(reply, false)
+  // Or an error handler that rejects, and is asked for the answer, would be told as one more failure of the handler.
+  setInternal(reply, TRACED, null)
 }
 
 /** Tells a client that has everything not to come back (WHATWG HTML, section 9.2.3). */
@@ -195,8 +200,7 @@ export function sendNoContent(reply: FastifyReply): void {
 
 /** What an error handler returns is an answer, too, which Fastify does not send for a reply that is hijacked. */
 function setHijacked(reply: FastifyReply, isHijacked: boolean): void {
-  const hijacked = internalKey(reply, HIJACKED)
-  if (hijacked !== undefined) Reflect.set(reply, hijacked, isHijacked)
+  setInternal(reply, HIJACKED, isHijacked)
 }
 
 /** What the handler returns is none, while Fastify answers with the error. */

@@ -392,6 +392,28 @@ t.test('a handler that fails before the head is out is answered as any other', a
     })
   }
 
+  t.test('by an error handler that fails itself, too', async (t) => {
+    const app = await build(t)
+    for (const [path, fail] of Object.entries({
+      '/throws': () => {
+        throw new Error('translated')
+      },
+      '/rejects': () => Promise.reject(new Error('translated')),
+      '/later': () => nextTurn().then(() => Promise.reject(new Error('translated')))
+    })) {
+      app.get(path, { errorHandler: fail }, async (_request, reply) => {
+        reply.sseStart()
+        throw new Error('full')
+      })
+    }
+    const { url } = await listen(app)
+    for (const path of ['/throws', '/rejects', '/later']) {
+      const response = await fetch(url + path)
+      t.equal(response.status, 500)
+      t.match(await response.json(), { message: 'translated' })
+    }
+  })
+
   t.test('also much later, if the head waits for the first message', async (t) => {
     const app = await build(t, { head: 'message' })
     app.get('/', async (_request, reply) => {
