@@ -26,6 +26,7 @@ import {
   SUBSCRIBE_CHECKS
 } from './channel-options.ts'
 import { ConnectionCursor } from './connection-cursor.ts'
+import { hashOf } from './last-event-id.ts'
 import {
   FROM_THE_FIRST,
   type LiveSubscription,
@@ -60,6 +61,7 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
   readonly name: string
   readonly #host: ChannelHost
   #options: ResolvedChannelOptions
+  #hash: string | undefined
   #window: Window | undefined
   readonly #subscriptions = new Map<Connection, LiveSubscription>()
   /** Those that have ended and have something to give. */
@@ -81,6 +83,11 @@ export class LiveChannel implements SubscribedChannel, NewsSource, Follower {
 
   get options(): ResolvedChannelOptions {
     return this.#options
+  }
+
+  get hash(): string {
+    this.#hash ??= hashOf(this.name)
+    return this.#hash
   }
 
   get size(): number {

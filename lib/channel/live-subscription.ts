@@ -28,6 +28,8 @@ export interface SubscribedChannel extends Channel {
   load(loading: Loading): void
   readonly window: Window
   readonly options: ResolvedChannelOptions
+  /** Its name as it is in ids. */
+  readonly hash: string
   /** Of a message that tells a gap. @throws what encoding it throws, also if it has an id, or is none of the declared events. */
   textOf(message: Publishable): string
   /** It is known where it begins. */

@@ -1,6 +1,6 @@
 import type { Place } from '../history/place.ts'
 import { type Batch, idBatch, PIECE_BYTES } from '../wire/batch.ts'
-import { ALL, formatId, hashOf, MAX_EXCEPTIONS } from './last-event-id.ts'
+import { ALL, formatId, MAX_EXCEPTIONS } from './last-event-id.ts'
 import type { LiveSubscription } from './live-subscription.ts'
 import type { Resumption } from './resumption.ts'
 import type { Round } from './rounds.ts'
@@ -146,7 +146,7 @@ function exceptionsOf(behind: readonly LiveSubscription[]): Map<string, Place> |
     return new Map([[ALL, behind.reduce((lowest, { standsAt }) => Math.min(lowest, standsAt), Infinity)]])
   const exceptions = new Map<string, Place>()
   for (const { standsAt, channel } of behind) {
-    const hash = hashOf(channel.name)
+    const { hash } = channel
     exceptions.set(hash, Math.min(standsAt, exceptions.get(hash) ?? standsAt))
   }
   return exceptions
