@@ -168,7 +168,7 @@ export class Channels implements ChannelHost {
   async append(
     channel: LiveChannel,
     frames: readonly KeyedFrame[],
-    options: Pick<AppendOptions, 'isEnd' | 'token'>
+    options: Pick<AppendOptions, 'isEnd' | 'token' | 'after'>
   ): Promise<Appended> {
     return this.#append([channel], frames, { idempotencyKey: undefined, isKept: true, ...options })
   }

@@ -272,7 +272,9 @@ export const CASES: Readonly<Record<string, (world: World) => Promise<void>>> = 
     deepEqual(await one.append(['a'], ['0']), refused)
     deepEqual(await one.append(['a'], ['0'], { token: wrong }), refused)
     deepEqual(await one.append(['b'], ['0'], { token }), refused, 'it has no lease on that one')
-    ok((await other.publish('a', '1', { token })) > place)
+    const after = await other.publish('a', '1', { token, after: place })
+    ok(after > place)
+    deepEqual(await one.append(['a'], ['2'], { token, after: after + 1 }), refused, 'it has lost that')
     const lease = { channel: 'a', place, note }
     deepEqual(await others.look('a'), { lease })
     deepEqual(await others.list(), [lease])

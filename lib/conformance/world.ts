@@ -23,6 +23,7 @@ interface Appending {
   readonly maxMessages?: number
   readonly isEnd?: boolean
   readonly token?: string
+  readonly after?: Place
 }
 
 /** One server of a world. */
@@ -62,7 +63,7 @@ class Node implements StoreListener {
   append(
     names: readonly string[],
     texts: readonly string[],
-    { key = 'k', idempotencyKey, isKept = true, maxMessages, isEnd = false, token }: Appending = {}
+    { key = 'k', idempotencyKey, isKept = true, maxMessages, isEnd = false, token, after }: Appending = {}
   ): Promise<StoreAppended> {
     const limits = { ...UNLIMITED, ...(maxMessages !== undefined && { maxMessages }) }
     return this.store.append({
@@ -71,7 +72,8 @@ class Node implements StoreListener {
       idempotencyKey,
       isKept,
       isEnd,
-      token
+      token,
+      after
     })
   }
 

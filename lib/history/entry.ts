@@ -41,12 +41,14 @@ export interface AppendOptions {
   readonly isEnd: boolean
   /** Of a lease on the channel. */
   readonly token?: string | undefined
+  /** Where who has the lease knows the channel to stand. */
+  readonly after?: Place | undefined
 }
 
 /** What became of messages: their cursors, or those that they got when they were appended before. */
 export interface Appended {
   readonly cursors: readonly Cursor[]
   readonly isNew: boolean
-  /** Nothing was appended, because one of the channels has ended, or is not the appender's. */
+  /** Nothing was appended, because one of the channels has ended, or is not the appender's, or has lost something. */
   readonly isEnded: boolean
 }

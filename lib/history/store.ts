@@ -100,6 +100,11 @@ export interface StoreAppend {
   readonly isEnd: boolean
   /** That of the lease on the channel, if there is one, which `isEnd` gives up. */
   readonly token?: string | undefined
+  /**
+   * Only with a token: the place of the channel's newest message, or where its lease was taken. If what came until there has
+   * been lost, nothing is appended.
+   */
+  readonly after?: Place | undefined
 }
 
 /** What became of messages. */
@@ -107,7 +112,7 @@ export interface StoreAppended {
   /** Theirs, or of what was appended before with the same idempotency key. */
   readonly places: readonly Place[]
   readonly isNew: boolean
-  /** Nothing was appended, because one of the channels has ended, or is not the appender's. */
+  /** Nothing was appended, because one of the channels has ended, or is not the appender's, or has lost something. */
   readonly isEnded: boolean
 }
 

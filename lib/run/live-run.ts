@@ -7,7 +7,7 @@ import type { Channels, KeyedFrame } from '../channel/channels.ts'
 import type { LiveChannel } from '../channel/live-channel.ts'
 import { isResponse, type Sink, sendFrom } from '../connection/source.ts'
 import { END_TEXT } from '../history/entry.ts'
-import type { Place } from '../history/place.ts'
+import { type Place, timeOfCursor } from '../history/place.ts'
 import type { RunEnd, RunEndState, RunSource } from './run.ts'
 import { ABANDONED, type EndedRun, formatEnd } from './run-end.ts'
 import type { GivenRunOptions } from './run-options.ts'
@@ -44,6 +44,8 @@ export class LiveRun implements Sink {
   #end: EndedRun | undefined
   /** Ids of a response that is relayed are those of another history. */
   #hasForeignIds = false
+  /** The place of the newest message that was appended. */
+  #last: Place
   /** Why it is not known whether all that it has written so far was appended. */
   #hole: unknown
 
@@ -59,6 +61,7 @@ export class LiveRun implements Sink {
     this.name = name
     this.channel = channel
     this.begin = begin
+    this.#last = begin
     this.token = token
     this.options = options
   }
@@ -123,11 +126,13 @@ export class LiveRun implements Sink {
   async #append(frames: readonly KeyedFrame[]): Promise<void> {
     if (this.#hole !== undefined || this.#end?.state === 'lost') return
     try {
-      const { isEnded } = await this.#host.channels.append(this.channel, frames, {
+      const { isEnded, cursors } = await this.#host.channels.append(this.channel, frames, {
         isEnd: false,
-        token: this.token
+        token: this.token,
+        after: this.#last
       })
       if (isEnded) this.lose()
+      else this.#last = timeOfCursor(cursors.at(-1) ?? '') ?? this.#last
     } catch (error) {
       this.#hole = error
       void this.#finish('failed', undefined, error)
@@ -144,7 +149,7 @@ export class LiveRun implements Sink {
     const isWhole = this.#hole === undefined
     const known: EndedRun = state === 'done' && !isWhole ? { ...end, state: 'failed' } : end
     const why = known === end ? error : this.#hole
-    const told = await this.#tell(known, state === 'lost' || !isWhole ? [] : waiting, why)
+    const told = await this.#tell(known, state === 'lost' || !isWhole ? [] : waiting, why, this.token)
     this.#host.runOnEnd(this, told, why)
     this.#ended.resolve(told.state)
   }
@@ -154,19 +159,31 @@ export class LiveRun implements Sink {
     this.#controller.abort(Object.assign(error, { reason }))
   }
 
-  /** Publishes the end, after what waits. Of a lost one it does so only if nobody else will. @returns how it was told. */
-  async #tell(end: EndedRun, waiting: readonly KeyedFrame[], error: unknown): Promise<EndedRun> {
+  /**
+   * Publishes the end, after what waits. Of a lost one it does so only if nobody else will.
+   *
+   * @param token `undefined`: nobody may have a lease on the channel any more.
+   * @returns how it was told.
+   */
+  async #tell(
+    end: EndedRun,
+    waiting: readonly KeyedFrame[],
+    error: unknown,
+    token: string | undefined
+  ): Promise<EndedRun> {
     const { channels, log } = this.#host
     const frames = [...waiting, endFrame(channels, this.channel, end, this.options.end, error, log)]
-    const token = end.state === 'lost' ? undefined : this.token
+    const isLost = end.state === 'lost'
+    const after = isLost || this.#hole !== undefined ? undefined : this.#last
     const lost: EndedRun = { ...end, state: 'lost', reason: undefined }
     while (!channels.shared.history.closing.aborted) {
       try {
-        const { isEnded } = await channels.append(this.channel, frames, { isEnd: true, token })
+        const { isEnded } = await channels.append(this.channel, frames, { isEnd: true, token, after })
         if (!isEnded) return end
         const found = await this.#host.endOf(this.channel)
         if (found?.begin === this.begin) return found
-        return token === undefined ? lost : await this.#tell(lost, [], undefined)
+        if (token === undefined) return lost
+        return await this.#tell(lost, [], undefined, isLost ? undefined : token)
       } catch {
         await delay(RETRY_MS, undefined, { ref: false })
       }

@@ -511,6 +511,31 @@ t.test('Run › over several servers', async (t) => {
     t.match(await handle.info(), { state: 'lost' })
   })
 
+  t.test('is lost when Redis has lost a message of it, as a replica does that takes its place', async (t) => {
+    const [one, other] = [await node(t, redis.url), await node(t, redis.url)]
+    const [isLost, isToEnd] = [deferred(), deferred()]
+    const log = 'eventstream:{0}:log:sse-run:a'
+    const { run } = await one.sse.runs.start('a', async function* () {
+      yield 'one'
+      await isLost.promise
+      yield 'two'
+      await isToEnd.promise
+      yield 'three'
+    })
+    const reading = run.read()
+    await reading.next()
+    const [[first]] = (await redis.command('XRANGE', log, '-', '+')) as [[string]]
+    isLost.resolve()
+    await reading.next()
+    await reading.return?.()
+    const [, [last]] = (await redis.command('XRANGE', log, '-', '+')) as [unknown, [string]]
+    await redis.command('XDEL', log, last)
+    await redis.command('ZADD', 'eventstream:{0}:heads', first.replace('-0', ''), 'sse-run:a')
+    isToEnd.resolve()
+    t.equal(await run.ended, 'lost')
+    t.same(await allOf(await other.sse.runs.get('a')), ['one', '{"state":"lost"}'])
+  })
+
   t.test('that has ended and was forgotten while a server was away has ended there, too', async (t) => {
     const line = await FaultProxy.start({ port: redis.port })
     t.teardown(() => line.close())

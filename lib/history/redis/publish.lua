@@ -7,18 +7,18 @@
 --          2  a random integer from 0 to 65535
 --          3  an idempotency key, or '', and 4 for how many milliseconds it counts
 --          5  1 for messages that are kept, 0 for those that are only for who is here, 2 if the channels end with them; then,
---             after a space, the token of the lease on the channel, if there is one
+--             after a space, the token of the lease on the channel, if there is one, and, after another, where the channel stands
 --          6  how many channels follow: of each its name, and four numbers with a space between: how many messages, bytes of text
 --             and milliseconds are kept, and for how many milliseconds all that is there is kept when it has ended; '': as before
 --          then of each message a header (JSON: [key] or [key, channels]; '': no key), and its text, which ends with an empty line
 --
 -- Returns an array: 1 if the messages are new, or 0; whether a channel's limits have changed, 1 or 0; and the messages' places.
--- An error that begins with ENDED says that a channel has ended; with OWNED, that somebody else has a lease on it; with SITE,
--- where the history is.
+-- An error that begins with ENDED says that a channel has ended; with OWNED, that somebody else has a lease on it, or that it
+-- stands elsewhere; with SITE, where the history is.
 local call, base = redis.call, KEYS[1]
 local ids, heads, sizes = base .. ':ids', base .. ':heads', base .. ':sizes'
 local owners, leases = base .. ':owners', base .. ':leases'
-local kind, token = string.match(ARGV[5], '^(%d) ?(.*)$')
+local kind, token, after = string.match(ARGV[5], '^(%d) ?(%w*) ?(%d*)$')
 local wanted, random, isKept, isEnd = ARGV[1], tonumber(ARGV[2]), kind ~= '0', kind == '2'
 local once, onceMs = ARGV[3] ~= '' and base .. ':once:' .. ARGV[3], ARGV[4]
 local DAY_MS, PROVED_US, MAX_IDS = 86400000, 600000000, 100000
@@ -61,6 +61,7 @@ local function text(place) return string.format('%.0f', place) end
 local function isOwned(name)
   local owner = call('HGET', owners, name)
   if not owner then return token ~= '' end
+  if after ~= '' and (call('ZSCORE', heads, name) or after) ~= after then return true end
   return string.match(owner, '^%w+') ~= token or tonumber(call('ZSCORE', leases, name) or 0) * 1000 < now
 end
 

@@ -35,7 +35,8 @@ export function formatAppend({
   idempotencyKey,
   isKept,
   isEnd,
-  token
+  token,
+  after
 }: StoreAppend): string[] {
   const names = channels.map(({ name }) => name)
   const onceMs = Math.max(...channels.map(({ limits }) => limits.maxAgeMs || DAY_MS))
@@ -44,7 +45,7 @@ export function formatAppend({
   const args = [
     once,
     String(Math.min(onceMs, DAY_MS)),
-    token === undefined ? kind : `${kind} ${token}`,
+    [kind, token, after].join(' ').trimEnd(),
     String(channels.length)
   ]
   for (const { name, limits } of channels) {
