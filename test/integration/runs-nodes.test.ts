@@ -511,6 +511,18 @@ t.test('Run › over several servers', async (t) => {
     t.match(await handle.info(), { state: 'lost' })
   })
 
+  t.test('is lost, for all, when Redis has forgotten for how long it has its lease', async (t) => {
+    const [one, other] = [await node(t, redis.url), await node(t, redis.url)]
+    const { run } = await one.sse.runs.start('a', waiting)
+    const handle = (await other.sse.runs.get('a')) as Run
+    const { ended } = handle
+    await redis.command('DEL', 'eventstream:{0}:leases')
+    t.equal(await run.ended, 'lost')
+    t.equal(await ended, 'lost')
+    t.equal((await allOf(handle)).at(-1), '{"state":"lost"}')
+    t.equal((await other.sse.runs.start('a', () => ['again'], { restart: true })).created, true)
+  })
+
   t.test('is lost when Redis has lost a message of it, as a replica does that takes its place', async (t) => {
     const [one, other] = [await node(t, redis.url), await node(t, redis.url)]
     const [isLost, isToEnd] = [deferred(), deferred()]

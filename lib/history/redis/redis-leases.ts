@@ -77,8 +77,14 @@ end
 return answer
 `)
 
-/** ARGV[3…5]: a token, for how many milliseconds, and how many. Returns of each its channel, place and note. */
+/**
+ * ARGV[3…5]: a token, for how many milliseconds, and how many. Returns of each its channel, place and note. One of which it is not
+ * known any more when it is over, is over.
+ */
 const TAKE_OVER: RedisScript = script(`${COMMON}
+if redis.call('HLEN', owners) > redis.call('ZCARD', leases) then
+  for _, name in ipairs(redis.call('HKEYS', owners)) do redis.call('ZADD', leases, 'NX', 0, name) end
+end
 local answer = {}
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', '(' .. over(0), 'LIMIT', 0, ARGV[5])) do
   local place, note = string.match(redis.call('HGET', owners, name) or '', '^%w+ (%d+) (.*)$')
