@@ -33,6 +33,12 @@ export const FST_ERR_EVENTSTREAM_INVALID_SOURCE: Constructor<[string]> = createE
   '%s'
 )
 
+/** The plugin was registered a second time, in a scope or in one within it: there, the routes would be of both. */
+export const FST_ERR_EVENTSTREAM_ALREADY_REGISTERED: Constructor = createError(
+  'FST_ERR_EVENTSTREAM_ALREADY_REGISTERED',
+  'The plugin is already registered, or something else is named app.sse, in this scope or around it'
+)
+
 /** `sseStart()` was called a second time for the same reply. */
 export const FST_ERR_EVENTSTREAM_ALREADY_STARTED: Constructor = createError(
   'FST_ERR_EVENTSTREAM_ALREADY_STARTED',

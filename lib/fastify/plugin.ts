@@ -15,6 +15,7 @@ import type {
 } from 'fastify'
 import fp from 'fastify-plugin'
 import { invalid } from '../base/check.ts'
+import { FST_ERR_EVENTSTREAM_ALREADY_REGISTERED } from '../base/errors.ts'
 import type { SSEConnection } from '../connection/sse-connection.ts'
 import type { EventMap, EventSchemas, EventsOf } from '../wire/event-types.ts'
 import { decorateRequests, linkReply } from './accept.ts'
@@ -98,6 +99,7 @@ declare module 'fastify' {
 }
 
 async function eventStream(app: FastifyInstance, given: EventStreamOptions): Promise<void> {
+  if (app.hasDecorator('sse')) throw new FST_ERR_EVENTSTREAM_ALREADY_REGISTERED()
   const options = resolveOptions(given)
   checkAgainstServer(app, options)
   const hub = new Hub(app, options)

@@ -324,6 +324,16 @@ t.test('app.sse › of two scopes share nothing', async (t) => {
   t.same([one.connections.size, two.connections.size], [0, 1])
 })
 
+t.test('a second registration for the same routes is refused', async (t) => {
+  for (const isNested of [false, true]) {
+    const app = await build(t)
+    const again = isNested
+      ? app.register(async (scope) => void (await scope.register(eventStream)))
+      : app.register(eventStream)
+    await t.rejects(async () => await again, { code: 'FST_ERR_EVENTSTREAM_ALREADY_REGISTERED' })
+  }
+})
+
 t.test('events that tell gaps and cursors › none is told by two, wherever they are named', async (t) => {
   const another = {
     code: INVALID_OPTION,
