@@ -36,7 +36,7 @@ export const FST_ERR_EVENTSTREAM_INVALID_SOURCE: Constructor<[string]> = createE
 /** The plugin was registered a second time, in a scope or in one within it: there, the routes would be of both. */
 export const FST_ERR_EVENTSTREAM_ALREADY_REGISTERED: Constructor = createError(
   'FST_ERR_EVENTSTREAM_ALREADY_REGISTERED',
-  'The plugin is already registered, or something else is named app.sse, in this scope or around it'
+  'The plugin is already registered, in this scope or around it'
 )
 
 /** `sseStart()` was called a second time for the same reply. */

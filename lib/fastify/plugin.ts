@@ -99,7 +99,7 @@ declare module 'fastify' {
 }
 
 async function eventStream(app: FastifyInstance, given: EventStreamOptions): Promise<void> {
-  if (app.hasDecorator('sse')) throw new FST_ERR_EVENTSTREAM_ALREADY_REGISTERED()
+  if (app.hasReplyDecorator('sseStart')) throw new FST_ERR_EVENTSTREAM_ALREADY_REGISTERED()
   const options = resolveOptions(given)
   checkAgainstServer(app, options)
   const hub = new Hub(app, options)

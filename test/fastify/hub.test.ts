@@ -334,6 +334,16 @@ t.test('a second registration for the same routes is refused', async (t) => {
   }
 })
 
+t.test('a scope has the plugin, also when something else is named app.sse around it', async (t) => {
+  const app = Fastify().decorate('sse' as never, 'another' as never)
+  t.teardown(() => app.close())
+  await app.register(async (scope) => {
+    await scope.register(eventStream)
+    t.equal(scope.sse.connections.size, 0)
+  })
+  t.equal(app.sse, 'another')
+})
+
 t.test('events that tell gaps and cursors › none is told by two, wherever they are named', async (t) => {
   const another = {
     code: INVALID_OPTION,
