@@ -120,15 +120,16 @@ export function sendHead(reply: FastifyReply, connection: Connection, onHead: ()
   const { statusCode } = reply
   const statuses = connection.finite ? FINITE_STATUSES : ENDLESS_STATUSES
   if (!statuses.includes(statusCode)) {
-    const error = new FST_ERR_EVENTSTREAM_INVALID_STATUS(statuses.join(' or '), statusCode)
-    giveBack(reply, error)
-    reply.code(500).send(error)
+    reply.code(500)
+    answerError(reply, new FST_ERR_EVENTSTREAM_INVALID_STATUS(statuses.join(' or '), statusCode))
     return
   }
   if (connection.state === 'closing' && connection.reason === 'error') {
     const { error } = connection
-    giveBack(reply, error)
-    reply.send(error instanceof Error ? error : new Error('the event stream failed', { cause: error }))
+    answerError(
+      reply,
+      error instanceof Error ? error : new Error('the event stream failed', { cause: error })
+    )
     return
   }
   reply.header('content-type', CONTENT_TYPE)
@@ -172,7 +173,12 @@ function failHead(reply: FastifyReply, connection: Connection, error: unknown): 
     reply.removeHeader(name)
     response.removeHeader(name)
   }
-  // Node has set the words for the stream's status.
+  answerError(reply, error)
+}
+
+/** The words of the status are those of a stream's, and may be none that can be sent. */
+function answerError(reply: FastifyReply, error: unknown): void {
+  const response: RawResponse = reply.raw
   if (!isHttp2(response)) response.statusMessage = ''
   giveBack(reply, error)
   reply.send(error)

@@ -305,9 +305,19 @@ t.test('sseStart › refused', async (t) => {
         reply.raw.statusMessage = 'a\nb'
         reply.sseStart()
       })
-      const response = await fetch((await listen(app)).url)
-      t.equal(`${response.status} ${response.statusText}`, '500 Internal Server Error')
-      t.match(await response.json(), { code: 'ERR_INVALID_CHAR' })
+      app.get('/status', async (_request, reply) => {
+        reply.raw.statusMessage = 'a\nb'
+        reply.code(404).sseStart()
+      })
+      const { url } = await listen(app)
+      for (const [path, code] of [
+        ['/', 'ERR_INVALID_CHAR'],
+        ['/status', 'FST_ERR_EVENTSTREAM_INVALID_STATUS']
+      ]) {
+        const response = await fetch(`${url}${path}`)
+        t.equal(`${response.status} ${response.statusText}`, '500 Internal Server Error')
+        t.match(await response.json(), { code })
+      }
     }
   )
 
