@@ -523,6 +523,26 @@ t.test('Run › over several servers', async (t) => {
     t.equal((await other.sse.runs.start('a', () => ['again'], { restart: true })).created, true)
   })
 
+  t.test('that was silent until Redis forgot what it had given tells a gap, and goes on', async (t) => {
+    const { sse } = await node(t, redis.url)
+    const isForgotten = deferred()
+    const { run } = await sse.runs.start('a', async function* () {
+      yield 'one'
+      await isForgotten.promise
+      yield 'two'
+    })
+    const reading = run.read()
+    await reading.next()
+    await reading.return?.()
+    // What is done with a channel that got nothing for a day.
+    await redis.command('DEL', 'eventstream:{0}:log:sse-run:a')
+    for (const key of ['sizes', 'clears']) await redis.command('HDEL', `eventstream:{0}:${key}`, 'sse-run:a')
+    await redis.command('ZREM', 'eventstream:{0}:heads', 'sse-run:a')
+    isForgotten.resolve()
+    t.equal(await run.ended, 'done')
+    t.same(await allOf(run), ['gap: expired', 'two', '{"state":"done"}'])
+  })
+
   t.test('is lost when Redis has lost a message of it, as a replica does that takes its place', async (t) => {
     const [one, other] = [await node(t, redis.url), await node(t, redis.url)]
     const [isLost, isToEnd] = [deferred(), deferred()]

@@ -81,7 +81,8 @@ for i = 1, tonumber(ARGV[6]) do
     name = name,
     log = log,
     notices = base .. ':' .. site .. ':' .. name,
-    head = isKept and call('ZSCORE', heads, name) or '0',
+    -- Of a channel that was forgotten, who has its lease knows where it stood.
+    head = isKept and (call('ZSCORE', heads, name) or after ~= '' and after) or '0',
     total = tonumber(total or 0),
     dropped = tonumber(dropped or 0),
     limits = given,
